@@ -1,0 +1,19 @@
+//! Names of the read-only data that the agent sets when it loads the programs. The verifier sees constants and removes
+//! the branches that they rule out.
+
+/// First and last NodePort (`service-node-port-range`), machine byte order; `u16`.
+pub const NODE_PORT_MIN: &str = "NODE_PORT_MIN";
+/// See [`NODE_PORT_MIN`].
+pub const NODE_PORT_MAX: &str = "NODE_PORT_MAX";
+/// First and last source port that SNAT may use, machine byte order; `u16`.
+pub const SNAT_PORT_MIN: &str = "SNAT_PORT_MIN";
+/// See [`SNAT_PORT_MIN`].
+pub const SNAT_PORT_MAX: &str = "SNAT_PORT_MAX";
+/// [`features`], or-ed; `u32`.
+pub const FEATURES: &str = "FEATURES";
+
+/// What the kernel can do and what the user asked for.
+pub mod features {
+    /// `bpf_set_retval` exists (5.18): a refused connect returns ECONNREFUSED instead of EPERM.
+    pub const SET_RETVAL: u32 = 1;
+}

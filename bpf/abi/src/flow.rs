@@ -1,0 +1,103 @@
+//! Connection tracking of the packet path: one entry per direction of a flow, keyed by the packet as it arrives.
+
+use crate::{
+    addr::{Addr4, Addr6, Address, Be16},
+    layout::layout,
+};
+
+/// A packet's tuple as one of the hooks sees it, before translation.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[repr(C)]
+pub struct FlowKey<A> {
+    /// Source address.
+    pub src: A,
+    /// Destination address.
+    pub dst: A,
+    /// Source port.
+    pub sport: Be16,
+    /// Destination port.
+    pub dport: Be16,
+    /// IP protocol number.
+    pub proto: u8,
+    /// [`direction`].
+    pub direction: u8,
+    /// Always 0.
+    pub zero: u16,
+}
+
+/// Which way a packet of a tracked flow goes.
+pub mod direction {
+    /// From the client to the frontend, seen at the ingress of an external device.
+    pub const FORWARD: u8 = 0;
+    /// From the backend to the client, seen at the egress (local backend) or ingress (remote backend) of a device.
+    pub const REPLY: u8 = 1;
+}
+
+/// What the packet becomes, and when one was last seen.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[repr(C)]
+pub struct FlowValue<A> {
+    /// New source address.
+    pub src: A,
+    /// New destination address.
+    pub dst: A,
+    /// New source port.
+    pub sport: Be16,
+    /// New destination port.
+    pub dport: Be16,
+    /// The chosen backend's id; it belongs to this flow only while the backend array still holds the same address and port.
+    pub backend: u32,
+    /// When the last packet of this direction was seen, in seconds of `CLOCK_MONOTONIC_COARSE`.
+    pub last_seen: u32,
+    /// [`state`] of this direction, or-ed. Written by this direction's packets only.
+    pub state: u8,
+    /// [`action`].
+    pub action: u8,
+    /// Always 0.
+    pub zero: u16,
+}
+
+/// State bits of one direction of a flow.
+pub mod state {
+    /// A packet of this direction was seen.
+    pub const SEEN: u8 = 1;
+    /// TCP FIN was seen.
+    pub const FIN: u8 = 1 << 1;
+    /// TCP RST was seen.
+    pub const RST: u8 = 1 << 2;
+}
+
+/// What to do with the packet once it is translated.
+pub mod action {
+    /// Give it to the node's own stack (local backend), or let it go on out of the device (its reply).
+    pub const PASS: u8 = 0;
+    /// Look up the route of the new destination and send it out there (remote backend, and its reply).
+    pub const FORWARD: u8 = 1;
+}
+
+impl<A: Address> FlowKey<A> {
+    /// Key of the packets that answer those translated to `value`.
+    #[inline(always)]
+    pub fn answering(value: &FlowValue<A>, proto: u8, direction: u8) -> Self {
+        Self {
+            src: value.dst,
+            dst: value.src,
+            sport: value.dport,
+            dport: value.sport,
+            proto,
+            direction,
+            zero: 0,
+        }
+    }
+
+    /// Key of the same flow's other direction.
+    #[inline(always)]
+    pub fn twin(&self, value: &FlowValue<A>) -> Self {
+        Self::answering(value, self.proto, self.direction ^ 1)
+    }
+}
+
+layout!(FlowKey<Addr4>, size 16, align 4, fields [Addr4, Addr4, Be16, Be16, u8, u8, u16]);
+layout!(FlowKey<Addr6>, size 40, align 4, fields [Addr6, Addr6, Be16, Be16, u8, u8, u16]);
+layout!(FlowValue<Addr4>, size 24, align 4, fields [Addr4, Addr4, Be16, Be16, u32, u32, u8, u8, u16]);
+layout!(FlowValue<Addr6>, size 48, align 4, fields [Addr6, Addr6, Be16, Be16, u32, u32, u8, u8, u16]);

@@ -1,0 +1,91 @@
+//! Why a packet or a connect took the way it took; each is counted.
+
+/// What happened to a packet or a socket call that concerned a service. Index of the per-CPU counter array.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[repr(u32)]
+pub enum Reason {
+    /// A socket call was led to a backend.
+    SocketTranslated = 0,
+    /// A socket call was refused: the service has no usable endpoint.
+    SocketNoEndpoint = 1,
+    /// A socket call was denied: traffic policy `Local` without an endpoint on this node.
+    SocketNoLocalEndpoint = 2,
+    /// A new flow was led to a backend on this node.
+    FlowToLocal = 3,
+    /// A new flow was led to a backend on another node.
+    FlowToRemote = 4,
+    /// Dropped: the service has no usable endpoint.
+    DropNoEndpoint = 5,
+    /// Dropped: traffic policy `Local` without an endpoint on this node.
+    DropNoLocalEndpoint = 6,
+    /// Dropped: no free SNAT source port towards the backend.
+    DropSnatExhausted = 7,
+    /// Dropped: no route to the backend or to the client.
+    DropNoRoute = 8,
+    /// Dropped: the packet's time to live ended here.
+    DropTtl = 9,
+    /// Dropped: a fragment of a packet for a service.
+    DropFragment = 10,
+    /// Dropped: the flow table took no new entry.
+    DropFlowTableFull = 11,
+    /// Dropped: slot table and backend table disagree (a bug, or a map changed by hand).
+    DropInconsistent = 12,
+    /// Dropped: a helper of the kernel refused to change the packet.
+    DropRewriteFailed = 13,
+    /// Passed to the stack: mid-flow TCP packet of a flow that was not load-balanced here.
+    PassMidFlow = 14,
+}
+
+impl Reason {
+    /// Every reason, in the order of its counter.
+    pub const ALL: [Self; 15] = [
+        Self::SocketTranslated,
+        Self::SocketNoEndpoint,
+        Self::SocketNoLocalEndpoint,
+        Self::FlowToLocal,
+        Self::FlowToRemote,
+        Self::DropNoEndpoint,
+        Self::DropNoLocalEndpoint,
+        Self::DropSnatExhausted,
+        Self::DropNoRoute,
+        Self::DropTtl,
+        Self::DropFragment,
+        Self::DropFlowTableFull,
+        Self::DropInconsistent,
+        Self::DropRewriteFailed,
+        Self::PassMidFlow,
+    ];
+
+    /// Number of counters.
+    #[expect(clippy::cast_possible_truncation, reason = "a handful of reasons")]
+    pub const COUNT: u32 = Self::ALL.len() as u32;
+
+    /// As it stands in metrics and `kpr status`.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::SocketTranslated => "socket_translated",
+            Self::SocketNoEndpoint => "socket_no_endpoint",
+            Self::SocketNoLocalEndpoint => "socket_no_local_endpoint",
+            Self::FlowToLocal => "flow_to_local",
+            Self::FlowToRemote => "flow_to_remote",
+            Self::DropNoEndpoint => "drop_no_endpoint",
+            Self::DropNoLocalEndpoint => "drop_no_local_endpoint",
+            Self::DropSnatExhausted => "drop_snat_exhausted",
+            Self::DropNoRoute => "drop_no_route",
+            Self::DropTtl => "drop_ttl",
+            Self::DropFragment => "drop_fragment",
+            Self::DropFlowTableFull => "drop_flow_table_full",
+            Self::DropInconsistent => "drop_inconsistent",
+            Self::DropRewriteFailed => "drop_rewrite_failed",
+            Self::PassMidFlow => "pass_mid_flow",
+        }
+    }
+}
+
+const _: () = {
+    let mut i = 0;
+    while i < Reason::ALL.len() {
+        assert!(Reason::ALL[i] as usize == i);
+        i += 1;
+    }
+};
