@@ -1,1 +1,10 @@
-//! The kpr node agent.
+//! The kpr node agent: Services and EndpointSlices in, eBPF maps and programs out.
+//!
+//! Data flows one way, and each step is a module with a small public face:
+//!
+//! ```text
+//! watch  ->  model  ->  plan  ->  datapath
+//! (kube)     (pure)     (pure)    (maps, programs, links)
+//! ```
+
+pub mod datapath;

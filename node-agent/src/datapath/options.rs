@@ -1,0 +1,72 @@
+//! What the datapath is told at start: where things are, and what changes the programs' code.
+
+use std::path::PathBuf;
+
+/// Where the datapath lives on this node.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Options {
+    /// The cgroup2 directory whose sockets are load-balanced: the root of the hierarchy on a real node.
+    pub cgroup_root: PathBuf,
+    /// Directory on a bpffs in which maps and links are pinned; made when absent.
+    pub bpffs_root: PathBuf,
+}
+
+/// An inclusive range of ports, machine byte order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PortRange {
+    /// First port.
+    pub min: u16,
+    /// Last port.
+    pub max: u16,
+}
+
+/// What is compiled into the programs as read-only data. A change loads new programs and swaps them without a gap.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// Ports that may be NodePorts.
+    pub node_ports: PortRange,
+    /// Source ports that SNAT towards remote backends may use.
+    pub snat_ports: PortRange,
+    /// Capacities of the maps.
+    pub sizes: Sizes,
+}
+
+/// Capacities of the maps, in entries. They take effect when a map is created; a pinned map of another size is reported
+/// ([`Report::maps`](super::Report)) and kept until the pins are removed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sizes {
+    /// Frontends.
+    pub services: u32,
+    /// Slots: the sum of the lengths of all distinct backend lists.
+    pub slots: u32,
+    /// Backends.
+    pub backends: u32,
+    /// Tracked flow directions of the packet path.
+    pub flows: u32,
+    /// Translated destinations of unconnected sockets.
+    pub peers: u32,
+}
+
+impl Sizes {
+    /// Sizes that follow the machine's memory: `ratio` of it for the tables that grow with traffic, as
+    /// Cilium's `bpf-map-dynamic-size-ratio` does, within bounds that suit a laptop and a large server.
+    #[must_use]
+    pub fn dynamic(memory_bytes: u64, ratio: f64) -> Self {
+        // One flow direction costs about 100 bytes with the kernel's own bookkeeping, a peer about the same.
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            clippy::cast_precision_loss,
+            reason = "an estimate, clamped right after"
+        )]
+        let budget = (memory_bytes as f64 * ratio.clamp(0.0, 0.5)) as u64;
+        let clamp = |entries: u64, min: u64, max: u64| u32::try_from(entries.clamp(min, max)).unwrap_or(u32::MAX);
+        Self {
+            services: 65_536,
+            slots: 1 << 20,
+            backends: 262_144,
+            flows: clamp(budget * 3 / 4 / 100, 131_072, 1 << 23),
+            peers: clamp(budget / 4 / 100, 65_536, 1 << 22),
+        }
+    }
+}

@@ -1,0 +1,47 @@
+//! What the datapath is doing, for status, metrics and the command line.
+
+/// One look at the datapath.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Report {
+    /// Where each program is attached.
+    pub attachments: Vec<Attachment>,
+    /// Each map's capacity and use.
+    pub maps: Vec<MapFill>,
+    /// What happened so far, by reason; summed over CPUs, since the maps were created.
+    pub counters: Vec<Counter>,
+    /// Kernel features that were probed and what was chosen, such as "tcx" or "bpf_set_retval".
+    pub features: Vec<String>,
+    /// Map writes (updates and deletes) since this process started.
+    pub map_writes: u64,
+}
+
+/// A program on its hook.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Attachment {
+    /// Name of the program.
+    pub program: String,
+    /// "cgroup", "tcx" or "clsact".
+    pub hook: &'static str,
+    /// The cgroup's path, or the device's name.
+    pub target: String,
+}
+
+/// A map's use.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MapFill {
+    /// As `cilium status --verbose` would call it, for example "IPv4 service".
+    pub name: &'static str,
+    /// Most entries it can hold.
+    pub capacity: u32,
+    /// Entries in use; `None` where the kernel cannot say.
+    pub entries: Option<u32>,
+}
+
+/// A counter of the datapath.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Counter {
+    /// Name of the reason, for example "drop_no_endpoint".
+    pub reason: &'static str,
+    /// Number of packets or socket calls.
+    pub count: u64,
+}
