@@ -1,2 +1,56 @@
-//! Placeholder until its first commit.
-fn main() {}
+//! `cargo xtask`: everything a developer or a CI job does with this repository, as one command each.
+
+mod apt;
+mod build;
+mod cli;
+mod codegen;
+mod console;
+mod demo;
+mod interrupt;
+mod kubectl;
+mod layout;
+mod probe;
+mod process;
+mod setup;
+mod sweep;
+mod toolchain;
+mod version;
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::Parser;
+
+use crate::{
+    cli::{Cli, Command},
+    interrupt::Interrupted,
+    layout::Layout,
+};
+
+fn main() -> ExitCode {
+    match run(&Cli::parse()) {
+        Ok(code) => code,
+        Err(error) if error.is::<Interrupted>() => {
+            eprintln!("xtask: interrupted");
+            ExitCode::from(130)
+        }
+        Err(error) => {
+            eprintln!("xtask: error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(cli: &Cli) -> Result<ExitCode> {
+    let layout = Layout::find()?;
+    interrupt::install()?;
+    match &cli.command {
+        Command::Setup(arguments) => setup::run(&layout, arguments.toolchain)?,
+        Command::Build(arguments) => build::run(&layout, arguments)?,
+        Command::Codegen { check } => codegen::run(&layout, *check)?,
+        Command::Demo { keep } => return demo::run(&layout, *keep),
+        Command::Test { .. } => anyhow::bail!("not yet"),
+        Command::Sweep => sweep::run(&layout)?,
+    }
+    Ok(ExitCode::SUCCESS)
+}

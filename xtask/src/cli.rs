@@ -1,0 +1,81 @@
+//! The command line.
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::toolchain::ToolchainChoice;
+
+/// Set up, build, try and test kpr.
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask", version, disable_version_flag = true)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Find the tools that kpr is built and tested with, and install what is missing.
+    ///
+    /// Needs root for Debian packages. Takes less than a second when everything is there, and two to six minutes on a
+    /// fresh machine. Tools that are built from source go into target/tools and nowhere else.
+    Setup(SetupArgs),
+    /// Build the eBPF object, then the operator, the node agent and the test cluster.
+    Build(BuildArgs),
+    /// Write the files that are generated from the Rust types (the CRDs in crds/, their reference in docs/).
+    Codegen {
+        /// Write nothing; fail if a generated file is not up to date.
+        #[arg(long)]
+        check: bool,
+    },
+    /// Show kpr at work in a two-node cluster of network namespaces on this machine (needs root).
+    ///
+    /// Sets up and builds what is missing first. Everything is removed at the end, also on Ctrl-C.
+    Demo {
+        /// Leave the cluster up until Ctrl-C, and print how to use it.
+        #[arg(long)]
+        keep: bool,
+    },
+    /// Run the checks and tests that CI runs, and print a summary (eBPF and end-to-end stages need root).
+    Test {
+        /// Run these stages only; may be given several times, or as a list with commas.
+        #[arg(long, value_enum, value_delimiter = ',')]
+        only: Vec<StageName>,
+    },
+    /// Remove what interrupted demos and tests have left behind: namespaces, cgroups, mounts, processes.
+    #[command(alias = "clean-cluster")]
+    Sweep,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct SetupArgs {
+    /// Which Rust toolchain builds the eBPF programs.
+    #[arg(long, value_enum, default_value_t = ToolchainChoice::Auto, env = "KPR_BPF_TOOLCHAIN")]
+    pub(crate) toolchain: ToolchainChoice,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct BuildArgs {
+    /// Build the user-space binaries with optimizations (the eBPF object always has them).
+    #[arg(long)]
+    pub(crate) release: bool,
+    /// Build the eBPF object and nothing else.
+    #[arg(long, conflicts_with = "release")]
+    pub(crate) bpf_only: bool,
+    #[command(flatten)]
+    pub(crate) setup: SetupArgs,
+}
+
+/// A group of stages of `cargo xtask test`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum StageName {
+    /// Formatting of both workspaces.
+    Fmt,
+    /// Clippy with warnings denied, and the drift of generated files.
+    Lint,
+    /// Tests that run anywhere.
+    Unit,
+    /// Tests that load the eBPF programs into this machine's kernel.
+    Bpf,
+    /// Scenarios with real traffic in the test cluster.
+    E2e,
+}

@@ -1,0 +1,38 @@
+//! `cargo xtask demo`.
+
+use std::{
+    os::unix::process::ExitStatusExt,
+    process::{Command, ExitCode},
+};
+
+use anyhow::{Result, ensure};
+
+use crate::{build, interrupt, layout::Layout, probe, process, setup, toolchain::ToolchainChoice};
+
+pub(crate) fn run(layout: &Layout, keep: bool) -> Result<ExitCode> {
+    ensure!(
+        probe::is_root(),
+        "the demo makes network namespaces and loads eBPF programs, which needs root: run it with sudo"
+    );
+    setup::run(layout, ToolchainChoice::Auto)?;
+    build::bpf(layout, ToolchainChoice::Auto)?;
+    build::user_space(layout, false)?;
+    interrupt::check()?;
+
+    // On Ctrl-C the demo cleans up and is waited for; what it then returns is what counts.
+    let status = process::status(&mut command(layout, keep))?;
+    let code = status.code().unwrap_or_else(|| 128 + status.signal().unwrap_or(0));
+    Ok(ExitCode::from(u8::try_from(code).unwrap_or(1)))
+}
+
+fn command(layout: &Layout, keep: bool) -> Command {
+    let mut command = Command::new(layout.debug_binary("kpr-cluster"));
+    command
+        .current_dir(&layout.root)
+        .env("PATH", probe::path_with(&layout.tools_bin()))
+        .arg("demo");
+    if keep {
+        command.arg("--keep");
+    }
+    command
+}

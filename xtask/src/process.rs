@@ -1,0 +1,170 @@
+//! Running other programs: every child leads a process group of its own, and a signal that xtask gets is passed on to
+//! the whole group, which is then waited for. So `cargo test` and the test binary under it both get to clean up.
+
+use std::{
+    io::{self, BufRead, BufReader, Write},
+    os::unix::process::CommandExt,
+    process::{Child, Command, ExitStatus, Stdio},
+    thread,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context, Result, bail, ensure};
+use nix::{
+    sys::signal::{Signal, killpg},
+    unistd::Pid,
+};
+
+use crate::interrupt;
+
+/// How often a waiting xtask looks at its child and at the signals.
+const POLL: Duration = Duration::from_millis(20);
+/// How long a child may clean up after a signal before it is killed.
+const GRACE: Duration = Duration::from_secs(60);
+
+/// Run to the end with this process's output; an exit code other than 0 is an error.
+pub(crate) fn run(command: &mut Command) -> Result<()> {
+    interrupt::check()?;
+    let status = status(command)?;
+    interrupt::check()?;
+    succeeded(command, status)
+}
+
+/// As [`run`], but the child is ended, and an error returned, if it takes longer than `limit`.
+pub(crate) fn run_within(command: &mut Command, limit: Duration) -> Result<()> {
+    interrupt::check()?;
+    let status = spawn(command)
+        .and_then(|child| wait(child, Some(limit)))
+        .with_context(|| during(command))?;
+    interrupt::check()?;
+    succeeded(command, status)
+}
+
+/// Run to the end with this process's output, and leave it to the caller what the exit code, or a signal that was
+/// passed on, means. Works after an interrupt too, for cleaning up.
+pub(crate) fn status(command: &mut Command) -> Result<ExitStatus> {
+    spawn(command)
+        .and_then(|child| wait(child, None))
+        .with_context(|| during(command))
+}
+
+/// Run with stdout passed through line by line, each line shown to `look` on the way.
+pub(crate) fn run_watched(command: &mut Command, look: impl FnMut(&str) + Send) -> Result<ExitStatus> {
+    interrupt::check()?;
+    let mut child = spawn(command.stdout(Stdio::piped()))?;
+    let group = group_of(&child)?;
+    let stdout = child.stdout.take().context("a piped stdout is missing")?;
+    thread::scope(|scope| {
+        let reader = scope.spawn(move || pass_through(BufReader::new(stdout), look));
+        let status = wait(child, None).with_context(|| during(command));
+        // Whoever is left in the group would keep the pipe open, and the reader waiting, for ever.
+        let left_behind = killpg(group, Signal::SIGKILL).is_ok();
+        match reader.join() {
+            Ok(read) => read.with_context(|| format!("cannot read what `{}` prints", line(command)))?,
+            Err(panic) => std::panic::resume_unwind(panic),
+        }
+        interrupt::check()?;
+        ensure!(
+            !left_behind,
+            "`{}` ended but left processes running (they are killed now)",
+            line(command)
+        );
+        status
+    })
+}
+
+/// The stdout of a quick command that must succeed; its stderr is part of the error.
+pub(crate) fn capture(command: &mut Command) -> Result<String> {
+    let output = command
+        .stdin(Stdio::null())
+        .output()
+        .with_context(|| cannot_start(command))?;
+    if !output.status.success() {
+        bail!(
+            "`{}` failed ({}): {}",
+            line(command),
+            output.status,
+            String::from_utf8_lossy(&output.stderr).trim()
+        );
+    }
+    String::from_utf8(output.stdout).with_context(|| format!("`{}` printed no UTF-8", line(command)))
+}
+
+/// The command as one would type it.
+pub(crate) fn line(command: &Command) -> String {
+    let mut text = command.get_program().to_string_lossy().into_owned();
+    for argument in command.get_args() {
+        text.push(' ');
+        text.push_str(&argument.to_string_lossy());
+    }
+    text
+}
+
+fn pass_through(mut from: impl BufRead, mut look: impl FnMut(&str)) -> io::Result<()> {
+    let mut bytes = Vec::new();
+    while from.read_until(b'\n', &mut bytes)? > 0 {
+        io::stdout().write_all(&bytes)?;
+        look(String::from_utf8_lossy(&bytes).trim_end());
+        bytes.clear();
+    }
+    Ok(())
+}
+
+fn succeeded(command: &Command, status: ExitStatus) -> Result<()> {
+    ensure!(status.success(), "`{}` failed ({status})", line(command));
+    Ok(())
+}
+
+fn during(command: &Command) -> String {
+    format!("while `{}` ran", line(command))
+}
+
+fn cannot_start(command: &Command) -> String {
+    format!(
+        "cannot start `{}`: is it installed and on PATH?",
+        command.get_program().to_string_lossy()
+    )
+}
+
+fn spawn(command: &mut Command) -> Result<Child> {
+    command
+        .stdin(Stdio::null())
+        .process_group(0)
+        .spawn()
+        .with_context(|| cannot_start(command))
+}
+
+fn group_of(child: &Child) -> Result<Pid> {
+    Ok(Pid::from_raw(i32::try_from(child.id())?))
+}
+
+/// Wait for the leader of a process group, and pass signals on to all of it.
+fn wait(mut child: Child, limit: Option<Duration>) -> Result<ExitStatus> {
+    let group = group_of(&child)?;
+    let start = Instant::now();
+    let (mut passed_on, _) = interrupt::seen();
+    let mut kill_at = None;
+    loop {
+        if let Some(status) = child.try_wait()? {
+            return Ok(status);
+        }
+        let (seen, last) = interrupt::seen();
+        if seen > passed_on {
+            passed_on = seen;
+            kill_at.get_or_insert(Instant::now() + GRACE);
+            // An error means that the group has just ended: the next round sees that.
+            killpg(group, last.unwrap_or(Signal::SIGTERM)).ok();
+        }
+        if kill_at.is_some_and(|at| Instant::now() >= at) {
+            killpg(group, Signal::SIGKILL).ok();
+        }
+        if let Some(limit) = limit
+            && start.elapsed() >= limit
+        {
+            killpg(group, Signal::SIGKILL).ok();
+            child.wait()?;
+            bail!("gave up after {} s", limit.as_secs());
+        }
+        thread::sleep(POLL);
+    }
+}

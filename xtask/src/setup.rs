@@ -1,0 +1,76 @@
+//! `cargo xtask setup`: what every other command needs, found or installed.
+
+use std::time::Instant;
+
+use anyhow::{Context, Result};
+
+use crate::{
+    apt, console, kubectl,
+    layout::Layout,
+    probe, process,
+    toolchain::{self, ToolchainChoice},
+};
+
+/// Programs that the demo and the tests run, and the Debian packages that have them.
+const PROGRAMS: [(&str, &str); 4] = [
+    ("ip", "iproute2"),
+    ("nsenter", "util-linux"),
+    ("curl", "curl"),
+    ("cc", "build-essential"),
+];
+
+pub(crate) fn run(layout: &Layout, choice: ToolchainChoice) -> Result<()> {
+    let start = Instant::now();
+    console::step("Looking for the tools that kpr is built and tested with");
+    programs()?;
+    formatter_and_linter()?;
+    let rust = toolchain::ready(layout, choice)?;
+    console::note(&format!("eBPF toolchain: {}", rust.describe()));
+    let kubectl = kubectl::ready(layout)?;
+    console::note(&format!("kubectl: {}", kubectl.display()));
+    console::note(&format!("all tools are there ({})", console::duration(start.elapsed())));
+    Ok(())
+}
+
+fn programs() -> Result<()> {
+    let packages = missing_packages(|program| probe::on_path(program).is_some());
+    if packages.is_empty() {
+        return Ok(());
+    }
+    apt::install(&packages, "programs that the demo and the tests run; some seconds")
+}
+
+fn missing_packages(is_there: impl Fn(&str) -> bool) -> Vec<&'static str> {
+    PROGRAMS
+        .iter()
+        .filter(|(program, _)| !is_there(program))
+        .map(|(_, package)| *package)
+        .collect()
+}
+
+/// rustfmt and clippy of the toolchain that builds this workspace.
+fn formatter_and_linter() -> Result<()> {
+    for (subcommand, component) in [("fmt", "rustfmt"), ("clippy", "clippy")] {
+        if process::capture(toolchain::cargo().args([subcommand, "--version"])).is_err() {
+            console::note(&format!("rustup component add {component} (some seconds)"));
+            process::run(std::process::Command::new("rustup").args(["component", "add", component])).with_context(
+                || format!("cargo {subcommand} is missing: install {component} for the Rust toolchain in use"),
+            )?;
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_packages_of_missing_programs_are_asked_for() {
+        assert_eq!(
+            missing_packages(|program| program != "ip" && program != "curl"),
+            ["iproute2", "curl"]
+        );
+        assert!(missing_packages(|_| true).is_empty());
+    }
+}
