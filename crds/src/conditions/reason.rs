@@ -1,0 +1,123 @@
+//! Reasons of conditions: stable names that programs may rely on.
+
+/// Reasons that the operator gives for conditions of a `KubeProxyReplacement`.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub enum PolicyReason {
+    /// Available: every node serves.
+    AllNodesReady,
+    /// Available: some nodes don't serve.
+    NodesNotReady,
+    /// Available: the node selector matches no node.
+    NoNodes,
+    /// Progressing: every node has the newest generation.
+    RolledOut,
+    /// Progressing: some nodes don't have the newest generation yet.
+    RollingOut,
+    /// Progressing, Available: the object is being deleted and nodes remove their datapath.
+    Draining,
+    /// Degraded: no node reports a failure.
+    AsExpected,
+    /// Degraded: nodes report that they can't do what the spec asks for.
+    NodesFailing,
+    /// Conflicted: no node is claimed by an older object.
+    NoConflict,
+    /// Conflicted: nodes belong to an older object.
+    NodesClaimed,
+    /// KubeProxyAbsent: no node has it.
+    NotFound,
+    /// KubeProxyAbsent: nodes have it.
+    Found,
+    /// KubeProxyAbsent: not every node has said it yet.
+    NotReported,
+}
+
+impl PolicyReason {
+    /// The `reason` of the condition.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::AllNodesReady => "AllNodesReady",
+            Self::NodesNotReady => "NodesNotReady",
+            Self::NoNodes => "NoNodes",
+            Self::RolledOut => "RolledOut",
+            Self::RollingOut => "RollingOut",
+            Self::Draining => "Draining",
+            Self::AsExpected => "AsExpected",
+            Self::NodesFailing => "NodesFailing",
+            Self::NoConflict => "NoConflict",
+            Self::NodesClaimed => "NodesClaimed",
+            Self::NotFound => "NotFound",
+            Self::Found => "Found",
+            Self::NotReported => "NotReported",
+        }
+    }
+}
+
+/// Reasons that agents give for conditions of a `NodeDatapath`.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub enum NodeReason {
+    /// Ready: Services are served.
+    Serving,
+    /// Any: the agent has just started.
+    Starting,
+    /// Ready: the datapath is being removed, or was.
+    Draining,
+    /// Ready: the agent refuses the configuration; the last one that it took stays in force.
+    ConfigRejected,
+    /// Ready: the kernel lacks something that the datapath needs.
+    KernelUnsupported,
+    /// Ready, DevicesAttached: programs can't be loaded.
+    LoadFailed,
+    /// DevicesAttached: attached to the cgroup and to every device.
+    Attached,
+    /// DevicesAttached: no device fits `spec.devices`, or none was found.
+    NoDevices,
+    /// DevicesAttached: attaching failed.
+    AttachFailed,
+    /// ServicesSynced: everything that the agent knows of is programmed.
+    Synced,
+    /// ServicesSynced: the first lists are not complete, or a plan is being carried out.
+    Syncing,
+    /// ServicesSynced: a map is full.
+    MapFull,
+    /// ServicesSynced: the kernel refused a write.
+    WriteFailed,
+    /// KubeProxyAbsent: it is not there.
+    NotFound,
+    /// KubeProxyAbsent: it runs on the node.
+    Running,
+    /// KubeProxyAbsent: it does not run, but rules of it are on the node.
+    RulesLeft,
+    /// KubeProxyAbsent: the agent can't tell.
+    NotChecked,
+    /// Removed: programs, pins and sysctls are gone.
+    Removed,
+    /// Removed: something could not be removed.
+    RemovalFailed,
+}
+
+impl NodeReason {
+    /// The `reason` of the condition.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Serving => "Serving",
+            Self::Starting => "Starting",
+            Self::Draining => "Draining",
+            Self::ConfigRejected => "ConfigRejected",
+            Self::KernelUnsupported => "KernelUnsupported",
+            Self::LoadFailed => "LoadFailed",
+            Self::Attached => "Attached",
+            Self::NoDevices => "NoDevices",
+            Self::AttachFailed => "AttachFailed",
+            Self::Synced => "Synced",
+            Self::Syncing => "Syncing",
+            Self::MapFull => "MapFull",
+            Self::WriteFailed => "WriteFailed",
+            Self::NotFound => "NotFound",
+            Self::Running => "Running",
+            Self::RulesLeft => "RulesLeft",
+            Self::NotChecked => "NotChecked",
+            Self::Removed => "Removed",
+            Self::RemovalFailed => "RemovalFailed",
+        }
+    }
+}

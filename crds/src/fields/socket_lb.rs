@@ -1,0 +1,33 @@
+//! Load balancing at the socket, for clients on the nodes and in pods.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// Load balancing at the socket: `connect` and `sendmsg` to a Service go straight to a backend, so that no packet ever
+/// carries the Service's address.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase", default)]
+#[expect(clippy::struct_excessive_bools, reason = "independent switches, named by the API")]
+pub struct SocketLb {
+    /// Attach the socket programs.
+    pub enabled: bool,
+    /// Translate only sockets of the node's own network namespace, for meshes that redirect a pod's traffic by Service
+    /// address.
+    pub host_namespace_only: bool,
+    /// Close the sockets of UDP clients whose backend is gone.
+    pub terminate_stale_sockets: bool,
+    /// Serve Services on pod-facing devices too, packet by packet: for sandboxed pods (virtual machines, user-space
+    /// kernels), whose sockets the node can't see.
+    pub packet_fallback: bool,
+}
+
+impl Default for SocketLb {
+    fn default() -> Self {
+        Self {
+            enabled: true,
+            host_namespace_only: false,
+            terminate_stale_sockets: true,
+            packet_fallback: false,
+        }
+    }
+}
