@@ -1,0 +1,126 @@
+//! Named network namespaces, as `ip netns` makes them.
+
+use std::{
+    fs::File,
+    io::Write as _,
+    path::PathBuf,
+    process::{Command, Stdio},
+    thread,
+};
+
+use anyhow::{Context as _, Result, anyhow, bail};
+use nix::sched::{CloneFlags, setns};
+
+use crate::interrupt;
+
+/// Where `ip netns` keeps one file per namespace.
+pub const NETNS_DIR: &str = "/run/netns";
+
+/// A network namespace that has a name on this machine. Dropping it does not delete it: [`crate::teardown`] does.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Netns {
+    name: String,
+}
+
+impl Netns {
+    /// Makes a namespace with its loopback device up.
+    pub fn create(name: &str, ipv6: bool) -> Result<Self> {
+        {
+            let _permit = interrupt::permit();
+            run(Command::new("ip").args(["netns", "add", name]))?;
+        }
+        let netns = Self { name: name.to_owned() };
+        if !ipv6 {
+            // Router solicitations and duplicate address detection would only be noise in an IPv4 cluster.
+            netns.sysctl(&[
+                ("net.ipv6.conf.all.disable_ipv6", "1"),
+                ("net.ipv6.conf.default.disable_ipv6", "1"),
+            ])?;
+        }
+        netns.ip("link set lo up")?;
+        Ok(netns)
+    }
+
+    /// Its name, e.g. `kpr-7f3a-node-a`.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The file that names it, for `nsenter --net=…`.
+    pub fn path(&self) -> PathBuf {
+        PathBuf::from(NETNS_DIR).join(&self.name)
+    }
+
+    /// An open handle, for `setns`.
+    pub fn open(&self) -> Result<File> {
+        File::open(self.path()).with_context(|| format!("open network namespace {}", self.name))
+    }
+
+    /// Runs `work` on a thread of its own inside the namespace. Sockets that it makes stay in the namespace.
+    pub fn run<T: Send>(&self, work: impl FnOnce() -> Result<T> + Send) -> Result<T> {
+        let handle = self.open()?;
+        thread::scope(|scope| {
+            scope
+                .spawn(move || {
+                    setns(&handle, CloneFlags::CLONE_NEWNET).with_context(|| format!("enter {}", self.name))?;
+                    work()
+                })
+                .join()
+                .map_err(|_panic| anyhow!("a thread inside {} panicked", self.name))?
+        })
+    }
+
+    /// Carries out `ip` commands, one per line, in one process.
+    pub fn ip(&self, script: &str) -> Result<()> {
+        let mut child = Command::new("ip")
+            .args(["-netns", &self.name, "-batch", "-"])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .context("run ip (package iproute2)")?;
+        child
+            .stdin
+            .take()
+            .context("stdin of ip")?
+            .write_all(script.as_bytes())?;
+        let output = child.wait_with_output()?;
+        if !output.status.success() {
+            bail!(
+                "ip in {}: {}\n{script}",
+                self.name,
+                String::from_utf8_lossy(&output.stderr).trim()
+            );
+        }
+        Ok(())
+    }
+
+    /// Output of one `ip` command, for looking at the namespace.
+    pub fn ip_output(&self, args: &[&str]) -> Result<String> {
+        run(Command::new("ip").args(["-netns", &self.name]).args(args))
+    }
+
+    /// Sets sysctls that exist. (A kernel without `br_netfilter` has no `net.bridge.*`, for instance.)
+    pub fn sysctl(&self, settings: &[(&str, &str)]) -> Result<()> {
+        self.run(|| {
+            for (key, value) in settings {
+                let path = PathBuf::from("/proc/sys").join(key.replace('.', "/"));
+                if path.exists() {
+                    std::fs::write(&path, value).with_context(|| format!("set sysctl {key}={value}"))?;
+                }
+            }
+            Ok(())
+        })
+    }
+}
+
+fn run(command: &mut Command) -> Result<String> {
+    let output = command
+        .stdin(Stdio::null())
+        .output()
+        .with_context(|| format!("run {command:?}"))?;
+    if !output.status.success() {
+        bail!("{command:?}: {}", String::from_utf8_lossy(&output.stderr).trim());
+    }
+    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+}

@@ -1,0 +1,12 @@
+//! Commands and daemons in the cluster's namespaces and cgroups.
+
+mod binaries;
+mod launch;
+mod running;
+mod spawner;
+
+pub use self::{
+    binaries::{Binaries, repository},
+    launch::Launch,
+    running::{Output, Process, Session, log_tail},
+};

@@ -1,0 +1,117 @@
+//! What runs in a pod: a small server that says who answered, and whom.
+
+mod facts;
+mod http;
+mod notify;
+
+use std::{
+    net::{Ipv4Addr, SocketAddr},
+    path::PathBuf,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use anyhow::{Context as _, Result};
+use tokio::{
+    net::{TcpListener, UdpSocket},
+    signal::unix::{SignalKind, signal},
+    task::JoinSet,
+};
+use tokio_util::sync::CancellationToken;
+
+pub use self::{
+    facts::{Answer, Identity},
+    notify::{Notice, Notices},
+};
+use self::{http::Pod, notify::Notifier};
+
+/// Longest datagram that is echoed, in bytes.
+const MAX_DATAGRAM: usize = 65_536;
+
+/// The server's command line.
+#[derive(Clone, Debug, clap::Args)]
+pub struct ServerArgs {
+    #[command(flatten)]
+    identity: Identity,
+    /// UID of the pod, to name it towards the kubelet
+    #[arg(long, default_value = "")]
+    uid: String,
+    /// A TCP port to serve HTTP on
+    #[arg(long)]
+    tcp: Vec<u16>,
+    /// A UDP port to answer on
+    #[arg(long)]
+    udp: Vec<u16>,
+    /// Where to report readiness (a datagram socket of the kubelet)
+    #[arg(long)]
+    notify: Option<PathBuf>,
+    /// How long to go on serving new connections after SIGTERM, in milliseconds: until every node has heard that the
+    /// pod is going
+    #[arg(long, default_value_t = 1_000)]
+    drain_ms: u64,
+}
+
+/// Serves until SIGTERM and the drain time have passed.
+pub async fn run(args: ServerArgs) -> Result<()> {
+    let mut terminate = signal(SignalKind::terminate()).context("watch for SIGTERM")?;
+    let pod = Arc::new(Pod {
+        identity: args.identity,
+        notifier: Notifier {
+            socket: args.notify,
+            uid: args.uid,
+        },
+        ready: AtomicBool::new(true),
+        terminating: AtomicBool::new(false),
+    });
+    let stop = CancellationToken::new();
+    let mut servers = JoinSet::new();
+    for port in args.tcp {
+        let listener = TcpListener::bind(any(port))
+            .await
+            .with_context(|| format!("listen on TCP port {port}"))?;
+        let (pod, stop) = (Arc::clone(&pod), stop.clone());
+        servers.spawn(async move { http::serve(listener, pod, stop.cancelled_owned()).await });
+    }
+    for port in args.udp {
+        let socket = UdpSocket::bind(any(port))
+            .await
+            .with_context(|| format!("bind UDP port {port}"))?;
+        let (pod, stop) = (Arc::clone(&pod), stop.clone());
+        servers.spawn(async move {
+            stop.run_until_cancelled(answer_datagrams(&socket, &pod))
+                .await
+                .unwrap_or(Ok(()))
+        });
+    }
+    pod.notifier.ready(true).await.context("report readiness")?;
+    println!("{} serves on {}", pod.identity.pod, pod.identity.pod_ip);
+
+    terminate.recv().await;
+    pod.terminating.store(true, Ordering::Relaxed);
+    println!("terminating: draining for {} ms", args.drain_ms);
+    tokio::time::sleep(Duration::from_millis(args.drain_ms)).await;
+    stop.cancel();
+    while let Some(ended) = servers.join_next().await {
+        ended??;
+    }
+    Ok(())
+}
+
+/// The IPv4 wildcard: clients appear with plain IPv4 addresses.
+fn any(port: u16) -> SocketAddr {
+    SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), port)
+}
+
+async fn answer_datagrams(socket: &UdpSocket, pod: &Pod) -> std::io::Result<()> {
+    let server = socket.local_addr()?;
+    let mut buffer = vec![0; MAX_DATAGRAM];
+    loop {
+        let (_length, client) = socket.recv_from(&mut buffer).await?;
+        let answer = serde_json::to_vec(&pod.answer(client, server))?;
+        // A client that has gone already answers with an ICMP error: no reason to stop serving the others.
+        let _ = socket.send_to(&answer, client).await;
+    }
+}
