@@ -9,6 +9,9 @@ pub const NODE_PORT_MAX: &str = "NODE_PORT_MAX";
 pub const SNAT_PORT_MIN: &str = "SNAT_PORT_MIN";
 /// See [`SNAT_PORT_MIN`].
 pub const SNAT_PORT_MAX: &str = "SNAT_PORT_MAX";
+/// Cookie of the node's own network namespace (`SO_NETNS_COOKIE`, 5.14), 0 if unknown: only sockets in it see NodePorts on
+/// loopback addresses; `u64`.
+pub const HOST_NETNS_COOKIE: &str = "HOST_NETNS_COOKIE";
 /// [`features`], or-ed; `u32`.
 pub const FEATURES: &str = "FEATURES";
 

@@ -6,7 +6,10 @@
 //!
 //! A change that old programs could not read needs a new [`ABI_VERSION`]: it is part of the path that maps are pinned under.
 #![no_std]
-#![expect(clippy::inline_always, reason = "eBPF programs call these per packet, and a call costs more than the body")]
+#![expect(
+    clippy::inline_always,
+    reason = "eBPF programs call these per packet, and a call costs more than the body"
+)]
 
 mod layout;
 

@@ -34,11 +34,13 @@ pub enum Reason {
     DropRewriteFailed = 13,
     /// Passed to the stack: mid-flow TCP packet of a flow that was not load-balanced here.
     PassMidFlow = 14,
+    /// Passed to the stack: a NodePort without any usable endpoint; the node's own TCP or UDP refuses it.
+    PassNoEndpoint = 15,
 }
 
 impl Reason {
     /// Every reason, in the order of its counter.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::SocketTranslated,
         Self::SocketNoEndpoint,
         Self::SocketNoLocalEndpoint,
@@ -54,10 +56,11 @@ impl Reason {
         Self::DropInconsistent,
         Self::DropRewriteFailed,
         Self::PassMidFlow,
+        Self::PassNoEndpoint,
     ];
 
     /// Number of counters.
-    #[expect(clippy::cast_possible_truncation, reason = "a handful of reasons")]
+    #[expect(clippy::cast_possible_truncation, reason = "a handful")]
     pub const COUNT: u32 = Self::ALL.len() as u32;
 
     /// As it stands in metrics and `kpr status`.
@@ -78,6 +81,7 @@ impl Reason {
             Self::DropInconsistent => "drop_inconsistent",
             Self::DropRewriteFailed => "drop_rewrite_failed",
             Self::PassMidFlow => "pass_mid_flow",
+            Self::PassNoEndpoint => "pass_no_endpoint",
         }
     }
 }

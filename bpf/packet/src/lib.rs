@@ -1,2 +1,44 @@
+//! Packet headers and Internet checksums: what the eBPF programs do to packets that is not a kernel helper. It compiles
+//! for the host too, where tests and fuzzers reach it.
+//!
+//! Nothing here copies a packet: headers are [`Window`]s into it, which the caller has checked against its end.
 #![no_std]
-//! ABI
+#![expect(
+    clippy::inline_always,
+    reason = "eBPF programs call these per packet, and a call costs more than the body"
+)]
+
+pub mod checksum;
+pub mod ipv4;
+mod window;
+
+pub use window::Window;
+
+/// Where a packet's headers are read from.
+pub trait Packet {
+    /// A view of `N` bytes at `offset` from the packet's first byte, or `None` where the packet ends before.
+    fn window<const N: usize>(&self, offset: usize) -> Option<Window<N>>;
+}
+
+/// Why a packet has no tuple that a service could be looked up by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unparsed {
+    /// A header is cut off or contradicts itself.
+    Malformed,
+    /// A transport protocol without ports, or one that Services don't have.
+    OtherProtocol,
+    /// Not the first fragment: it has no transport header.
+    LaterFragment,
+}
+
+/// TCP flags of the 14th byte of the TCP header (RFC 9293 §3.1).
+pub mod tcp {
+    /// No more data from the sender.
+    pub const FIN: u8 = 0x01;
+    /// First packet of a connection, with [`ACK`] its answer.
+    pub const SYN: u8 = 0x02;
+    /// Connection is reset.
+    pub const RST: u8 = 0x04;
+    /// The acknowledgement number counts.
+    pub const ACK: u8 = 0x10;
+}

@@ -1,0 +1,13 @@
+//! One counter per reason and CPU.
+
+use crate::maps::COUNTERS;
+use kpr_abi::Reason;
+
+/// Counts one more of `reason` on this CPU.
+#[inline(always)]
+pub fn count(reason: Reason) {
+    if let Some(counter) = COUNTERS.get_ptr_mut(reason as u32) {
+        // SAFETY: this CPU's own slot; a program that interrupts this one on the same CPU may cost one count, never memory.
+        unsafe { *counter += 1 }
+    }
+}

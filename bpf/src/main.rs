@@ -1,0 +1,132 @@
+//! kpr's eBPF programs: entry points only. Each maps the outcome of a `try_*` function to the verdict of its hook; nothing
+//! else decides a verdict.
+//!
+//! | hook | programs | does |
+//! |---|---|---|
+//! | cgroup2 | `kpr_connect*`, `kpr_sendmsg*`, `kpr_recvmsg*`, `kpr_getpeername*` | east-west: a socket call is led to a backend, once |
+//! | tc ingress of external devices | `kpr_ingress` | north-south: requests, and the replies of remote backends |
+//! | tc egress of external devices | `kpr_egress` | north-south: replies of local backends |
+#![no_std]
+#![no_main]
+
+mod balance;
+mod config;
+mod counters;
+mod maps;
+mod socket;
+mod tc;
+
+use aya_ebpf::{
+    bindings::{TC_ACT_SHOT, TC_ACT_UNSPEC},
+    macros::{cgroup_sock_addr, classifier},
+    programs::{SockAddrContext, TcContext},
+};
+use kpr_abi::Reason;
+use socket::address::{Inet, Mapped};
+
+/// `connect(2)` of an IPv4 socket.
+#[cgroup_sock_addr(connect4)]
+pub fn kpr_connect4(ctx: SockAddrContext) -> i32 {
+    socket::verdict(socket::forward::connect::<Inet>(&ctx))
+}
+
+/// `connect(2)` of an IPv6 socket: IPv4 addresses written as `::ffff:a.b.c.d`.
+#[cgroup_sock_addr(connect6)]
+pub fn kpr_connect6(ctx: SockAddrContext) -> i32 {
+    socket::verdict(socket::forward::connect::<Mapped>(&ctx))
+}
+
+/// `sendmsg(2)` and `sendto(2)` with a destination, of an IPv4 UDP socket.
+#[cgroup_sock_addr(sendmsg4)]
+pub fn kpr_sendmsg4(ctx: SockAddrContext) -> i32 {
+    socket::verdict(socket::forward::sendmsg::<Inet>(&ctx))
+}
+
+/// `sendmsg(2)` and `sendto(2)` with an IPv4-mapped destination, of an IPv6 UDP socket.
+#[cgroup_sock_addr(sendmsg6)]
+pub fn kpr_sendmsg6(ctx: SockAddrContext) -> i32 {
+    socket::verdict(socket::forward::sendmsg::<Mapped>(&ctx))
+}
+
+/// `recvmsg(2)` and `recvfrom(2)` of an IPv4 UDP socket.
+#[cgroup_sock_addr(recvmsg4)]
+pub fn kpr_recvmsg4(ctx: SockAddrContext) -> i32 {
+    socket::reverse::peer::<Inet>(&ctx)
+}
+
+/// `recvmsg(2)` and `recvfrom(2)` of an IPv6 UDP socket that got an IPv4 packet.
+#[cgroup_sock_addr(recvmsg6)]
+pub fn kpr_recvmsg6(ctx: SockAddrContext) -> i32 {
+    socket::reverse::peer::<Mapped>(&ctx)
+}
+
+/// `getpeername(2)` of an IPv4 socket.
+#[cgroup_sock_addr(getpeername4)]
+pub fn kpr_getpeername4(ctx: SockAddrContext) -> i32 {
+    socket::reverse::peer::<Inet>(&ctx)
+}
+
+/// `getpeername(2)` of an IPv6 socket whose peer is an IPv4 address.
+#[cgroup_sock_addr(getpeername6)]
+pub fn kpr_getpeername6(ctx: SockAddrContext) -> i32 {
+    socket::reverse::peer::<Mapped>(&ctx)
+}
+
+/// Packets that come in by an external device.
+#[classifier]
+pub fn kpr_ingress(ctx: TcContext) -> i32 {
+    verdict(tc::ingress::try_ingress(&ctx))
+}
+
+/// Packets that go out by an external device.
+#[classifier]
+pub fn kpr_egress(ctx: TcContext) -> i32 {
+    verdict(tc::egress::try_egress(&ctx))
+}
+
+/// What a packet's outcome means to tc. `TC_ACT_UNSPEC` (`TCX_NEXT`) lets the next program on the hook see the packet, and
+/// the stack after the last one.
+#[inline(always)]
+fn verdict(outcome: Result<tc::Handled, Reason>) -> i32 {
+    match outcome {
+        Ok(tc::Handled::NotOurs | tc::Handled::Translated) => TC_ACT_UNSPEC,
+        // The verdict of the redirect helper.
+        Ok(tc::Handled::Redirected(action)) => action,
+        Err(reason) => {
+            counters::count(reason);
+            match reason {
+                // The stack knows such a flow (netfilter's own translation), or resets it.
+                Reason::PassMidFlow
+                // A node's own address: the stack answers with a reset or with ICMP port unreachable.
+                | Reason::PassNoEndpoint => TC_ACT_UNSPEC,
+                // Counted when they happen, not verdicts.
+                Reason::SocketTranslated
+                | Reason::SocketNoEndpoint
+                | Reason::SocketNoLocalEndpoint
+                | Reason::FlowToLocal
+                | Reason::FlowToRemote => TC_ACT_UNSPEC,
+                // An answer would be wrong (traffic policy) or has to be made up by hand (no socket has the address).
+                Reason::DropNoEndpoint
+                | Reason::DropNoLocalEndpoint
+                // Sending such a packet untranslated would leak it with a wrong address.
+                | Reason::DropSnatExhausted
+                | Reason::DropNoRoute
+                | Reason::DropTtl
+                | Reason::DropFragment
+                | Reason::DropFlowTableFull
+                | Reason::DropInconsistent
+                | Reason::DropRewriteFailed => TC_ACT_SHOT,
+            }
+        }
+    }
+}
+
+#[unsafe(link_section = "license")]
+#[unsafe(no_mangle)]
+static LICENSE: [u8; 13] = *b"Dual MIT/GPL\0";
+
+#[panic_handler]
+fn panic(_: &core::panic::PanicInfo) -> ! {
+    // The verifier refuses an endless loop: a reachable panic is found when the programs are loaded, not by a user.
+    loop {}
+}

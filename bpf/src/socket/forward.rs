@@ -1,0 +1,159 @@
+//! From the service that a program asks for to the backend that its socket talks to.
+
+use super::address::{self, SocketAddress};
+use crate::{balance, config, counters, maps::Tables};
+use aya_ebpf::{
+    EbpfContext,
+    helpers::{bpf_get_netns_cookie, bpf_get_prandom_u32, bpf_get_socket_cookie},
+    programs::SockAddrContext,
+};
+use kpr_abi::{Be16, Family, PeerKey, PeerValue, Reason, ServiceValue, proto, service::flags};
+
+type Addr<S> = <<S as SocketAddress>::Family as Family>::Addr;
+
+/// A connect: TCP, and UDP sockets that get one peer for good.
+#[inline(always)]
+pub fn connect<S: SocketAddress>(ctx: &SockAddrContext) -> Result<(), Reason> {
+    let (Some(proto), Some(addr)) = (address::protocol(ctx), S::read(ctx)) else {
+        return Ok(());
+    };
+    let port = address::port(ctx);
+    let Some(service) = find::<S>(ctx, addr, port, proto) else {
+        if proto == proto::UDP {
+            forget::<S>(ctx);
+        }
+        return Ok(());
+    };
+    // SAFETY: a helper without arguments.
+    let number = unsafe { bpf_get_prandom_u32() };
+    let mut peer = choose::<S>(service, addr, port, number)?;
+    // SAFETY: the helper copies `peer` while it runs; the context's socket is the one that connects.
+    let stored = unsafe { S::Family::connected().get_or_insert_ptr_mut(ctx, Some(&mut peer)) };
+    if !stored.is_null() {
+        // A UDP socket that is connected again keeps its storage: the helper does not overwrite.
+        // SAFETY: not null, and the storage lives as long as the socket.
+        unsafe { *stored = peer };
+    }
+    lead::<S>(ctx, &peer);
+    Ok(())
+}
+
+/// One datagram of a UDP socket without a peer.
+#[inline(always)]
+pub fn sendmsg<S: SocketAddress>(ctx: &SockAddrContext) -> Result<(), Reason> {
+    let Some(addr) = S::read(ctx) else { return Ok(()) };
+    let port = address::port(ctx);
+    let Some(service) = find::<S>(ctx, addr, port, proto::UDP) else {
+        return Ok(());
+    };
+    // SAFETY: a helper on the hook's own context.
+    let cookie = unsafe { bpf_get_socket_cookie(ctx.as_ptr()) };
+    // The same socket gets the same backend for every datagram while the endpoints stay: what conntrack does for kube-proxy.
+    // Cookies count up: Fibonacci hashing spreads neighbours.
+    #[expect(clippy::cast_possible_truncation, reason = "the upper half is the well-mixed one")]
+    let number = (cookie.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32) as u32;
+    let peer = choose::<S>(service, addr, port, number)?;
+    remember::<S>(cookie, &peer);
+    lead::<S>(ctx, &peer);
+    Ok(())
+}
+
+/// The frontend that the destination names, if it names one.
+#[inline(always)]
+fn find<S: SocketAddress>(ctx: &SockAddrContext, addr: Addr<S>, port: Be16, proto: u8) -> Option<*const ServiceValue> {
+    if let Some(service) = balance::frontend::<S::Family>(addr, port, proto) {
+        return Some(service);
+    }
+    if !balance::may_be_node_port(port) {
+        return None;
+    }
+    if S::Family::is_loopback(addr) {
+        // Loopback is each namespace's own: only the node's leads to the node's NodePorts.
+        // SAFETY: a helper on the hook's own context.
+        if unsafe { bpf_get_netns_cookie(ctx.as_ptr()) } != config::host_netns_cookie() {
+            return None;
+        }
+    } else if !balance::is_local::<S::Family>(addr) {
+        return None;
+    }
+    balance::node_port::<S::Family>(port, proto)
+}
+
+/// The backend for a socket of this node.
+#[inline(always)]
+fn choose<S: SocketAddress>(
+    service: *const ServiceValue,
+    addr: Addr<S>,
+    port: Be16,
+    number: u32,
+) -> Result<PeerValue<Addr<S>>, Reason> {
+    // SAFETY: a map value that was just looked up.
+    let service = unsafe { &*service };
+    // `externalTrafficPolicy: Local` is for clients outside: pods and the node itself may use every endpoint.
+    let slice = if service.flags & flags::INTERNAL_LOCAL == 0 {
+        service.cluster
+    } else {
+        service.local
+    };
+    if slice.len == 0 {
+        return Err(if service.flags & flags::HAS_ENDPOINTS == 0 {
+            Reason::SocketNoEndpoint
+        } else {
+            Reason::SocketNoLocalEndpoint
+        });
+    }
+    let (backend_id, backend) = balance::draw::<S::Family>(slice, number)?;
+    Ok(PeerValue {
+        frontend: addr,
+        backend: backend.addr,
+        frontend_port: port,
+        backend_port: backend.port,
+        backend_id,
+    })
+}
+
+/// Changes the call's destination to the backend.
+#[inline(always)]
+fn lead<S: SocketAddress>(ctx: &SockAddrContext, peer: &PeerValue<Addr<S>>) {
+    S::write(ctx, peer.backend);
+    address::set_port(ctx, peer.backend_port);
+    counters::count(Reason::SocketTranslated);
+}
+
+/// Remembers which frontend answers of the backend stand for.
+#[inline(always)]
+fn remember<S: SocketAddress>(cookie: u64, peer: &PeerValue<Addr<S>>) {
+    let key = peer_key::<S::Family>(cookie, peer.backend, peer.backend_port);
+    let peers = <S::Family as Tables>::peers();
+    if let Some(known) = peers.get_ptr(key) {
+        // SAFETY: a map value that was just looked up.
+        if unsafe { *known } == *peer {
+            return;
+        }
+    }
+    // A full table evicts its oldest entry: the worst that an error costs is an answer that shows its backend.
+    let _ = peers.insert(key, peer, 0);
+}
+
+/// A UDP socket that is connected to something else is no service's client any more.
+#[inline(always)]
+fn forget<S: SocketAddress>(ctx: &SockAddrContext) {
+    // SAFETY: reads the storage of the context's socket.
+    let stored = unsafe { S::Family::connected().get_ptr_mut(ctx) };
+    if !stored.is_null() {
+        // SAFETY: not null, and the storage lives as long as the socket. Port 0 is no backend's.
+        unsafe { (*stored).backend_port = Be16(0) };
+    }
+}
+
+/// Key of a peer of an unconnected socket.
+#[inline(always)]
+pub fn peer_key<F: Family>(cookie: u64, addr: F::Addr, port: Be16) -> PeerKey<F::Addr> {
+    #[expect(clippy::cast_possible_truncation, reason = "low word, then high word")]
+    PeerKey {
+        cookie: [cookie as u32, (cookie >> 32) as u32],
+        addr,
+        port,
+        zero: 0,
+    }
+}

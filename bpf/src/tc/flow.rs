@@ -1,0 +1,162 @@
+//! Flows of the packet path: one entry for each direction, made together when a flow's first packet is load-balanced.
+
+use crate::{balance, config, maps::Tables};
+use aya_ebpf::{
+    bindings::BPF_NOEXIST,
+    helpers::{bpf_get_prandom_u32, bpf_ktime_get_coarse_ns},
+};
+use kpr_abi::{
+    FlowKey, FlowValue, Reason,
+    flow::{action, direction, state},
+    proto,
+};
+use kpr_packet::tcp;
+
+/// How often a new flow tries for a source port before it gives up.
+const ATTEMPTS: u32 = 32;
+
+/// Seconds of the clock that flows are aged by.
+#[inline(always)]
+pub fn now() -> u32 {
+    // SAFETY: a helper without arguments.
+    let nanoseconds = unsafe { bpf_ktime_get_coarse_ns() };
+    #[expect(clippy::cast_possible_truncation, reason = "136 years of uptime")]
+    {
+        (nanoseconds / 1_000_000_000) as u32
+    }
+}
+
+/// State bits that a packet of these TCP flags sets.
+#[inline(always)]
+pub fn state_of(tcp_flags: u8) -> u8 {
+    let mut bits = state::SEEN;
+    if tcp_flags & tcp::FIN != 0 {
+        bits |= state::FIN;
+    }
+    if tcp_flags & tcp::RST != 0 {
+        bits |= state::RST;
+    }
+    bits
+}
+
+/// The flow's translation for this packet, if the flow is known. Notes that a packet was seen.
+#[inline(always)]
+pub fn lookup<F: Tables>(key: &FlowKey<F::Addr>, tcp_flags: u8) -> Option<FlowValue<F::Addr>> {
+    let value = F::flows().get_ptr_mut(key)?;
+    // SAFETY: a map value that was just looked up. Its address fields never change; time and state are single words and
+    // bytes, where the last of two writers wins.
+    unsafe {
+        let now = now();
+        // A write would cost every CPU that shares the flow its cached copy: once a second is enough.
+        if (*value).last_seen != now {
+            (*value).last_seen = now;
+        }
+        let bits = state_of(tcp_flags);
+        if (*value).state | bits != (*value).state {
+            (*value).state |= bits;
+        }
+        Some(*value)
+    }
+}
+
+/// Whether the flow may go on with its backend. Established TCP may in any case; a new connection on the same ports, and every
+/// datagram, only with a backend that is still there.
+#[inline(always)]
+pub fn may_continue<F: Tables>(key: &FlowKey<F::Addr>, value: &FlowValue<F::Addr>, tcp_flags: u8) -> bool {
+    if key.proto == proto::TCP {
+        if !is_first(key.proto, tcp_flags) {
+            return true;
+        }
+        if value.state & (state::FIN | state::RST) != 0 {
+            return false;
+        }
+    }
+    balance::still_is::<F>(value.backend, value.dst, value.dport, key.proto)
+}
+
+/// Whether this packet may begin a flow. Any datagram may; of TCP only a SYN.
+#[inline(always)]
+pub fn is_first(proto: u8, tcp_flags: u8) -> bool {
+    proto != proto::TCP || tcp_flags & (tcp::SYN | tcp::ACK | tcp::RST | tcp::FIN) == tcp::SYN
+}
+
+/// Forgets both directions.
+#[inline(always)]
+pub fn remove<F: Tables>(key: &FlowKey<F::Addr>, value: &FlowValue<F::Addr>) {
+    // Either may be gone already: the table evicts and the agent sweeps.
+    let _ = F::flows().remove(key.twin(value));
+    let _ = F::flows().remove(key);
+}
+
+/// Makes both entries of a new flow. `value` is the wanted translation: its source port is only kept if it is free towards
+/// the backend, else another of the SNAT range takes its place. Returns the translation that holds.
+#[inline(always)]
+pub fn create<F: Tables>(key: &FlowKey<F::Addr>, mut value: FlowValue<F::Addr>) -> Result<FlowValue<F::Addr>, Reason> {
+    let mut reply = FlowValue {
+        src: key.dst,
+        dst: key.src,
+        sport: key.dport,
+        dport: key.sport,
+        backend: value.backend,
+        last_seen: value.last_seen,
+        state: 0,
+        action: value.action,
+        zero: 0,
+    };
+    // What the client's own entry says counts: its reply leaves by the hook that the backend's place decides.
+    reply.zero = 0;
+    // SAFETY: a helper without arguments.
+    let start = unsafe { bpf_get_prandom_u32() };
+    let mut attempt = 0;
+    while attempt < ATTEMPTS {
+        let answering = FlowKey::answering(&value, key.proto, direction::REPLY);
+        if F::flows().insert(answering, reply, u64::from(BPF_NOEXIST)).is_ok() {
+            return publish::<F>(key, value, &answering);
+        }
+        if attempt == 0 && is_ours::<F>(&answering, &reply) {
+            // The other half of this very flow was evicted: join them again.
+            return publish::<F>(key, value, &answering);
+        }
+        value.sport = config::snat_port(start.wrapping_add(attempt));
+        attempt += 1;
+    }
+    Err(Reason::DropSnatExhausted)
+}
+
+/// Whether the reply entry of this key answers the same client from the same frontend.
+#[inline(always)]
+fn is_ours<F: Tables>(answering: &FlowKey<F::Addr>, reply: &FlowValue<F::Addr>) -> bool {
+    F::flows().get_ptr(answering).is_some_and(|known| {
+        // SAFETY: a map value that was just looked up.
+        let known = unsafe { &*known };
+        known.src == reply.src && known.dst == reply.dst && known.sport == reply.sport && known.dport == reply.dport
+    })
+}
+
+/// Inserts the forward entry; another CPU may have been first with the same flow, then its translation holds.
+#[inline(always)]
+fn publish<F: Tables>(
+    key: &FlowKey<F::Addr>,
+    value: FlowValue<F::Addr>,
+    answering: &FlowKey<F::Addr>,
+) -> Result<FlowValue<F::Addr>, Reason> {
+    if F::flows().insert(key, value, u64::from(BPF_NOEXIST)).is_ok() {
+        return Ok(value);
+    }
+    if let Some(first) = F::flows().get_ptr(key) {
+        // SAFETY: a map value that was just looked up.
+        let first = unsafe { *first };
+        if FlowKey::answering(&first, key.proto, direction::REPLY) != *answering {
+            let _ = F::flows().remove(answering);
+        }
+        return Ok(first);
+    }
+    let _ = F::flows().remove(answering);
+    Err(Reason::DropFlowTableFull)
+}
+
+/// Whether packets of this translation are sent out by the program itself.
+#[inline(always)]
+pub fn is_forwarded<A>(value: &FlowValue<A>) -> bool {
+    value.action == action::FORWARD
+}

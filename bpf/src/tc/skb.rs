@@ -1,0 +1,54 @@
+//! A packet in a socket buffer.
+
+use aya_ebpf::programs::TcContext;
+use core::ptr::read_volatile;
+use kpr_packet::{Packet, Window};
+
+/// Offset of the network header behind an Ethernet header.
+pub const ETHERNET: usize = 14;
+
+/// As much as the parser may look at: Ethernet, an IPv4 header with all options, TCP's fixed header.
+const HEADERS: u32 = 14 + 60 + 20;
+
+/// The packet of a tc program.
+pub struct Skb<'a>(pub &'a TcContext);
+
+impl Packet for Skb<'_> {
+    #[inline(always)]
+    fn window<const N: usize>(&self, offset: usize) -> Option<Window<N>> {
+        let start = self.0.data() + offset;
+        if start + N > self.0.data_end() {
+            return None;
+        }
+        // SAFETY: checked against the packet's end, and used before any helper changes the packet.
+        Some(unsafe { Window::new(start as *mut u8) })
+    }
+}
+
+impl Skb<'_> {
+    /// Whether the packet is IPv4. From the buffer, not from the wire: VLAN tags are already off.
+    #[inline(always)]
+    pub fn is_ipv4(&self) -> bool {
+        const ETH_P_IP: u32 = 0x0800_u16.to_be() as u32;
+        // SAFETY: the field is part of the context.
+        unsafe { read_volatile(&raw const (*self.0.skb.skb).protocol) == ETH_P_IP }
+    }
+
+    /// The device that the packet came in by.
+    #[inline(always)]
+    pub fn ifindex(&self) -> u32 {
+        // SAFETY: the field is part of the context.
+        unsafe { read_volatile(&raw const (*self.0.skb.skb).ifindex) }
+    }
+
+    /// Makes the headers readable where the driver left them outside the buffer's linear part.
+    #[inline(always)]
+    pub fn make_headers_linear(&self) {
+        let linear = self.0.data_end() - self.0.data();
+        let wanted = self.0.len().min(HEADERS);
+        if linear < wanted as usize {
+            // A failure leaves the packet as it is: it will not parse and goes to the stack.
+            let _ = self.0.pull_data(wanted);
+        }
+    }
+}

@@ -1,0 +1,59 @@
+//! Writes a flow's translation into its packet.
+
+use super::{Handled, route::Route, skb::Skb};
+use aya_ebpf::{
+    bindings::{BPF_F_MARK_MANGLED_0, BPF_F_PSEUDO_HDR},
+    helpers::bpf_l4_csum_replace,
+    programs::TcContext,
+};
+use kpr_abi::{Addr4, FlowValue, Reason, proto};
+use kpr_packet::{checksum::Change, ipv4};
+
+/// Translates a packet that goes on through the stack (or out of the device it is already leaving by).
+#[inline(always)]
+pub fn pass4(ctx: &TcContext, parsed: &ipv4::Parsed, to: &FlowValue<Addr4>) -> Result<Handled, Reason> {
+    rewrite4(ctx, parsed, to, false)?;
+    Ok(Handled::Translated)
+}
+
+/// Translates a packet and sends it out itself: this node is one hop of its way.
+#[inline(always)]
+pub fn forward4(
+    ctx: &TcContext,
+    parsed: &ipv4::Parsed,
+    to: &FlowValue<Addr4>,
+    route: Route,
+) -> Result<Handled, Reason> {
+    if parsed.ttl <= 1 {
+        return Err(Reason::DropTtl);
+    }
+    rewrite4(ctx, parsed, to, true)?;
+    Ok(Handled::Redirected(route.redirect()))
+}
+
+#[inline(always)]
+fn rewrite4(ctx: &TcContext, parsed: &ipv4::Parsed, to: &FlowValue<Addr4>, hop: bool) -> Result<(), Reason> {
+    let change = ipv4::rewrite(&Skb(ctx), parsed, to, hop).ok_or(Reason::DropRewriteFailed)?;
+    // Bit 0x20 and up of the helper's flags (`BPF_F_*`), beside a size of 0: `to` is a difference.
+    let (at, flags) = if parsed.key.proto == proto::TCP {
+        (parsed.l4 + 16, 0)
+    } else {
+        // A UDP checksum of 0 says that there is none (RFC 768): it stays so, and none becomes 0.
+        (parsed.l4 + 6, u64::from(BPF_F_MARK_MANGLED_0))
+    };
+    replace(ctx, at, change.pseudo, flags | u64::from(BPF_F_PSEUDO_HDR))?;
+    replace(ctx, at, change.ports, flags)
+}
+
+/// Lets the kernel fix the transport checksum: only it knows whether the field is final or left to the network card.
+#[inline(always)]
+fn replace(ctx: &TcContext, at: usize, change: Change, flags: u64) -> Result<(), Reason> {
+    #[expect(clippy::cast_possible_truncation, reason = "inside the headers")]
+    // SAFETY: the helper checks the offset against the packet.
+    let result = unsafe { bpf_l4_csum_replace(ctx.skb.skb, at as u32, 0, u64::from(change.sum()), flags) };
+    if result == 0 {
+        Ok(())
+    } else {
+        Err(Reason::DropRewriteFailed)
+    }
+}
