@@ -1,6 +1,7 @@
 //! `cargo xtask build`.
 
 use std::{
+    env,
     ffi::OsString,
     fs,
     path::{Path, PathBuf},
@@ -77,10 +78,7 @@ pub(crate) fn bpf_cargo(layout: &Layout, rust: &BpfRust, subcommand: &str) -> Re
 }
 
 fn encoded_flags(root: &Path) -> OsString {
-    let mut remap = OsString::from("--remap-path-prefix=");
-    remap.push(root);
-    remap.push("=.");
-    let flags: [OsString; 6] = [
+    let flags: [OsString; 7] = [
         // aya-ebpf chooses struct pt_regs by it.
         r#"--cfg=bpf_target_arch="x86_64""#.into(),
         // By flag and not by profile: the kernel wants func_info of every function, those of `core` too.
@@ -89,10 +87,25 @@ fn encoded_flags(root: &Path) -> OsString {
         // 32-bit jumps and ALU operations, atomics that return a value: Linux 5.12 and later.
         "-Ctarget-cpu=v3".into(),
         "-Clinker=bpf-linker".into(),
-        // The line information in the BTF is the same wherever the checkout is.
-        remap,
+        // The line information in the BTF is the same wherever the checkout and cargo's registry are.
+        remap(root, "."),
+        remap(&cargo_home(), "cargo"),
     ];
     flags.join("\x1f".as_ref())
+}
+
+fn remap(from: &Path, to: &str) -> OsString {
+    let mut flag = OsString::from("--remap-path-prefix=");
+    flag.push(from);
+    flag.push("=");
+    flag.push(to);
+    flag
+}
+
+/// Where cargo keeps the sources of dependencies.
+fn cargo_home() -> PathBuf {
+    let home = || PathBuf::from(env::var_os("HOME").unwrap_or_else(|| "/root".into()));
+    env::var_os("CARGO_HOME").map_or_else(|| home().join(".cargo"), PathBuf::from)
 }
 
 /// Build the operator, the node agent, `kpr` and the test cluster.
@@ -140,7 +153,7 @@ mod tests {
         fs::write(&from, "first").unwrap();
         assert!(replace_if_different(&from, &to).unwrap());
 
-        let long_ago = SystemTime::now() - Duration::from_secs(3600);
+        let long_ago = SystemTime::now() - Duration::from_hours(1);
         fs::File::options()
             .append(true)
             .open(&to)

@@ -21,7 +21,7 @@ pub(crate) enum Command {
     Setup(SetupArgs),
     /// Build the eBPF object, then the operator, the node agent and the test cluster.
     Build(BuildArgs),
-    /// Write the files that are generated from the Rust types (the CRDs in crds/, their reference in docs/).
+    /// Write the files that are generated from the Rust types (the CRDs in crds/).
     Codegen {
         /// Write nothing; fail if a generated file is not up to date.
         #[arg(long)]
@@ -70,7 +70,7 @@ pub(crate) struct BuildArgs {
 pub(crate) enum StageName {
     /// Formatting of both workspaces.
     Fmt,
-    /// Clippy with warnings denied, and the drift of generated files.
+    /// Clippy with warnings denied.
     Lint,
     /// Tests that run anywhere.
     Unit,

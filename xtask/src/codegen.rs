@@ -9,8 +9,7 @@ pub(crate) fn run(layout: &Layout, check: bool) -> Result<()> {
     let mut command = toolchain::cargo();
     command
         .current_dir(&layout.root)
-        .args(["run", "--package", "kpr-crds", "--bin", "kpr-codegen", "--", "--root"])
-        .arg(&layout.root);
+        .args(["run", "--package", "kpr-crds", "--bin", "kpr-codegen", "--"]);
     if check {
         command.arg("--check");
     }

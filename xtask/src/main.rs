@@ -13,6 +13,7 @@ mod probe;
 mod process;
 mod setup;
 mod sweep;
+mod test;
 mod toolchain;
 mod version;
 
@@ -49,7 +50,7 @@ fn run(cli: &Cli) -> Result<ExitCode> {
         Command::Build(arguments) => build::run(&layout, arguments)?,
         Command::Codegen { check } => codegen::run(&layout, *check)?,
         Command::Demo { keep } => return demo::run(&layout, *keep),
-        Command::Test { .. } => anyhow::bail!("not yet"),
+        Command::Test { only } => return test::run(&layout, only),
         Command::Sweep => sweep::run(&layout)?,
     }
     Ok(ExitCode::SUCCESS)

@@ -20,7 +20,7 @@ use crate::interrupt;
 /// How often a waiting xtask looks at its child and at the signals.
 const POLL: Duration = Duration::from_millis(20);
 /// How long a child may clean up after a signal before it is killed.
-const GRACE: Duration = Duration::from_secs(60);
+const GRACE: Duration = Duration::from_mins(1);
 
 /// Run to the end with this process's output; an exit code other than 0 is an error.
 pub(crate) fn run(command: &mut Command) -> Result<()> {

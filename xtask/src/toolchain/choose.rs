@@ -96,15 +96,15 @@ mod tests {
         patch: 8,
     };
 
-    fn compiler(llvm: Version, has_core_source: bool) -> Option<Compiler> {
-        Some(Compiler { llvm, has_core_source })
+    fn compiler(llvm: Version, has_core_source: bool) -> Compiler {
+        Compiler { llvm, has_core_source }
     }
 
     /// A machine with rustup, a nightly without source, and apt.
     fn fresh() -> Found {
         Found {
             rustup: true,
-            nightly: compiler(LLVM, false),
+            nightly: Some(compiler(LLVM, false)),
             debian: None,
             apt: true,
             llvm_for_nightly: Some(NEWER),
@@ -122,12 +122,12 @@ mod tests {
     #[test]
     fn what_is_complete_is_used_before_anything_is_installed() {
         let found = Found {
-            debian: compiler(NEWER, true),
+            debian: Some(compiler(NEWER, true)),
             ..fresh()
         };
         assert_eq!(attempts(ToolchainChoice::Auto, &found)[0], Attempt::UseDebian);
         let found = Found {
-            nightly: compiler(LLVM, true),
+            nightly: Some(compiler(LLVM, true)),
             ..found
         };
         assert_eq!(
@@ -139,7 +139,7 @@ mod tests {
     #[test]
     fn a_nightly_whose_bitcode_no_llvm_here_can_read_is_left_alone() {
         let found = Found {
-            nightly: compiler(NEWER, true),
+            nightly: Some(compiler(NEWER, true)),
             llvm_for_nightly: Some(LLVM),
             ..fresh()
         };
@@ -165,8 +165,8 @@ mod tests {
     #[test]
     fn a_choice_excludes_the_other_toolchain() {
         let found = Found {
-            debian: compiler(NEWER, true),
-            nightly: compiler(LLVM, true),
+            debian: Some(compiler(NEWER, true)),
+            nightly: Some(compiler(LLVM, true)),
             ..fresh()
         };
         assert_eq!(attempts(ToolchainChoice::Debian, &found), [Attempt::UseDebian]);

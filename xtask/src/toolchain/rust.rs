@@ -19,8 +19,8 @@ const DEBIAN_CARGO: &str = "/usr/bin/cargo";
 const DEBIAN_RUSTC: &str = "/usr/bin/rustc";
 const DEBIAN_PACKAGES: [&str; 3] = ["rustc-web", "cargo-web", "rust-web-src"];
 /// rust-src is some 4 MB; a mirror that needs longer than this is as good as none.
-const RUST_SRC_LIMIT: Duration = Duration::from_secs(60);
-const NIGHTLY_LIMIT: Duration = Duration::from_secs(600);
+const RUST_SRC_LIMIT: Duration = Duration::from_mins(1);
+const NIGHTLY_LIMIT: Duration = Duration::from_mins(10);
 
 /// A compiler that can build `core` and the eBPF programs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,0 +1,71 @@
+//! `cargo xtask test`: stages, each a number of tests or one check; a summary; and a machine left as it was found.
+
+mod leftovers;
+mod outcome;
+mod plan;
+mod results;
+mod stages;
+
+use std::{process::ExitCode, time::Instant};
+
+use anyhow::{Result, ensure};
+
+use self::{
+    leftovers::Leftovers,
+    outcome::{Outcome, Report},
+    plan::{Stage, stages},
+};
+use crate::{
+    cli::StageName,
+    console,
+    interrupt::{self, Interrupted},
+    layout::Layout,
+    probe, setup, sweep,
+    toolchain::ToolchainChoice,
+};
+
+pub(crate) fn run(layout: &Layout, only: &[StageName]) -> Result<ExitCode> {
+    let stages = stages(only);
+    ensure!(
+        probe::is_root() || !stages.iter().any(|stage| stage.needs_root()),
+        "the bpf and e2e stages make network namespaces and load eBPF programs, which needs root: run this with sudo, \
+         or leave them out with --only fmt,lint,unit"
+    );
+    setup::run(layout, ToolchainChoice::Auto)?;
+    let before = Leftovers::find();
+    let ran = run_all(layout, &stages, &before);
+    let left = Leftovers::find().new_since(&before);
+    if !left.is_empty() {
+        console::step("Sweeping what was left behind");
+        sweep::carry_out(layout)?;
+    }
+    let report = ran?;
+    eprintln!();
+    print!("{report}");
+    Ok(if report.is_good() {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
+}
+
+/// Run every stage, also after one has failed; stop only when asked to.
+fn run_all(layout: &Layout, stages: &[Stage], before: &Leftovers) -> Result<Report> {
+    let mut report = Report::default();
+    for (index, stage) in stages.iter().enumerate() {
+        interrupt::check()?;
+        eprintln!();
+        console::step(&format!("[{}/{}] {}", index + 1, stages.len(), stage.title()));
+        let start = Instant::now();
+        let outcome = match stages::run(layout, *stage, before) {
+            Err(error) if error.is::<Interrupted>() => return Err(error),
+            Err(error) => Outcome::broken(format!("{error:#}")),
+            Ok(outcome) => outcome,
+        };
+        if let Some(trouble) = outcome.trouble() {
+            console::note(&format!("FAILED: {trouble}"));
+        }
+        report.add(stage.title(), outcome, start.elapsed());
+    }
+    Ok(report)
+}

@@ -1,0 +1,103 @@
+//! Which stages there are, in which order (pure).
+
+use crate::cli::StageName;
+
+/// One numbered line of the summary.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Stage {
+    FmtWorkspace,
+    FmtBpf,
+    /// Early, because the node agent embeds the object: what is built before it would be built again.
+    BuildBpf,
+    LintWorkspace,
+    LintBpf,
+    Unit,
+    /// The scenarios start the operator, the agent and `kpr` as a user would.
+    BuildUserSpace,
+    Bpf,
+    E2e,
+    Leftovers,
+}
+
+impl Stage {
+    pub(super) fn title(self) -> &'static str {
+        match self {
+            Stage::FmtWorkspace => "formatting, user space",
+            Stage::FmtBpf => "formatting, eBPF programs",
+            Stage::BuildBpf => "build of the eBPF object",
+            Stage::LintWorkspace => "clippy, user space",
+            Stage::LintBpf => "clippy, eBPF programs",
+            Stage::Unit => "unit and integration tests",
+            Stage::BuildUserSpace => "build of the user-space binaries",
+            Stage::Bpf => "eBPF tests in this kernel",
+            Stage::E2e => "end-to-end scenarios",
+            Stage::Leftovers => "nothing left behind",
+        }
+    }
+
+    pub(super) fn needs_root(self) -> bool {
+        matches!(self, Stage::Bpf | Stage::E2e)
+    }
+}
+
+/// The stages of some groups (none: of all), each with what it needs before it.
+pub(super) fn stages(only: &[StageName]) -> Vec<Stage> {
+    use StageName::{Bpf, E2e, Fmt, Lint, Unit};
+    let order: [(Stage, &[StageName]); 10] = [
+        (Stage::FmtWorkspace, &[Fmt]),
+        (Stage::FmtBpf, &[Fmt]),
+        (Stage::BuildBpf, &[Lint, Unit, Bpf, E2e]),
+        (Stage::LintWorkspace, &[Lint]),
+        (Stage::LintBpf, &[Lint]),
+        (Stage::Unit, &[Unit]),
+        (Stage::BuildUserSpace, &[E2e]),
+        (Stage::Bpf, &[Bpf]),
+        (Stage::E2e, &[E2e]),
+        (Stage::Leftovers, &[Unit, Bpf, E2e]),
+    ];
+    let wanted = |groups: &[StageName]| only.is_empty() || groups.iter().any(|group| only.contains(group));
+    order
+        .into_iter()
+        .filter(|(_, groups)| wanted(groups))
+        .map(|(stage, _)| stage)
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn without_a_choice_everything_runs_and_leftovers_are_looked_for_last() {
+        let all = stages(&[]);
+        assert_eq!(all.len(), 10);
+        assert_eq!(all.last(), Some(&Stage::Leftovers));
+    }
+
+    #[test]
+    fn a_chosen_group_brings_what_it_needs_and_no_more() {
+        assert_eq!(stages(&[StageName::Fmt]), [Stage::FmtWorkspace, Stage::FmtBpf]);
+        assert_eq!(
+            stages(&[StageName::Bpf]),
+            [Stage::BuildBpf, Stage::Bpf, Stage::Leftovers]
+        );
+        assert_eq!(
+            stages(&[StageName::E2e, StageName::Fmt]),
+            [
+                Stage::FmtWorkspace,
+                Stage::FmtBpf,
+                Stage::BuildBpf,
+                Stage::BuildUserSpace,
+                Stage::E2e,
+                Stage::Leftovers
+            ]
+        );
+    }
+
+    #[test]
+    fn only_the_stages_with_kernel_state_need_root() {
+        let unprivileged = stages(&[StageName::Fmt, StageName::Lint, StageName::Unit]);
+        assert!(!unprivileged.iter().any(|stage| stage.needs_root()));
+        assert!(stages(&[]).iter().any(|stage| stage.needs_root()));
+    }
+}

@@ -1,0 +1,160 @@
+//! Carrying out one stage.
+
+use std::{path::Path, process::Command};
+
+use anyhow::{Context, Result};
+use serde_json::Value;
+
+use super::{leftovers::Leftovers, outcome::Outcome, plan::Stage, results::Counts};
+use crate::{
+    build, console,
+    layout::Layout,
+    probe, process,
+    toolchain::{self, ToolchainChoice},
+};
+
+/// The feature that test targets require if they need root and eBPF.
+const PRIVILEGED: &str = "privileged";
+
+pub(super) fn run(layout: &Layout, stage: Stage, before: &Leftovers) -> Result<Outcome> {
+    match stage {
+        Stage::FmtWorkspace => check(cargo(layout).args(["fmt", "--all", "--check"])),
+        Stage::FmtBpf => check(
+            cargo(layout)
+                .current_dir(layout.bpf_workspace())
+                .args(["fmt", "--check"]),
+        ),
+        Stage::BuildBpf => build::bpf(layout, ToolchainChoice::Auto).map(|()| Outcome::good()),
+        Stage::LintWorkspace => check(cargo(layout).args([
+            "clippy",
+            "--workspace",
+            "--all-targets",
+            "--all-features",
+            "--",
+            "-D",
+            "warnings",
+        ])),
+        Stage::LintBpf => lint_bpf(layout),
+        Stage::Unit => tests(cargo(layout).args(["test", "--workspace", "--no-fail-fast"])),
+        Stage::BuildUserSpace => build::user_space(layout, false).map(|()| Outcome::good()),
+        Stage::Bpf => privileged(layout, |manifest| !is_end_to_end(layout, manifest)),
+        Stage::E2e => privileged(layout, |manifest| is_end_to_end(layout, manifest)),
+        Stage::Leftovers => Ok(nothing_left(before)),
+    }
+}
+
+fn check(command: &mut Command) -> Result<Outcome> {
+    process::run(command).map(|()| Outcome::good())
+}
+
+fn lint_bpf(layout: &Layout) -> Result<Outcome> {
+    let rust = toolchain::ready(layout, ToolchainChoice::Auto)?;
+    if !rust.has_clippy() {
+        return Ok(Outcome::skipped(&format!("{} has no clippy", rust.describe())));
+    }
+    check(build::bpf_cargo(layout, &rust, "clippy")?.args(["--", "-D", "warnings"]))
+}
+
+fn tests(command: &mut Command) -> Result<Outcome> {
+    let mut counts = Counts::default();
+    let status = process::run_watched(command, |line| counts.add_line(line))?;
+    Ok(Outcome::of_tests(counts, status.success()))
+}
+
+/// Run the privileged test targets of the packages that `belongs` chooses by their manifest. One after the other: they
+/// measure, and they share the machine's kernel.
+fn privileged(layout: &Layout, belongs: impl Fn(&Path) -> bool) -> Result<Outcome> {
+    let metadata = process::capture(cargo(layout).args(["metadata", "--format-version", "1", "--no-deps"]))?;
+    let metadata: Value = serde_json::from_str(&metadata).context("cannot read what cargo metadata prints")?;
+    let targets = privileged_targets(&metadata, belongs);
+    if targets.is_empty() {
+        return Ok(Outcome::of_tests(Counts::default(), true));
+    }
+    let mut command = cargo(layout);
+    // The whole workspace with some targets, and not some packages: so dependencies keep the features that the other
+    // stages have built them with.
+    command.args(["test", "--workspace", "--no-fail-fast"]);
+    for (package, test) in &targets {
+        command.args(["--features", &format!("{package}/{PRIVILEGED}"), "--test", test]);
+    }
+    if std::env::var_os("RUST_TEST_THREADS").is_none() {
+        command.env("RUST_TEST_THREADS", "1");
+    }
+    tests(&mut command)
+}
+
+/// `(package, test target)` of every privileged test.
+fn privileged_targets(metadata: &Value, belongs: impl Fn(&Path) -> bool) -> Vec<(String, String)> {
+    let list = |value: &Value, key: &str| value[key].as_array().cloned().unwrap_or_default();
+    let text = |value: &Value, key: &str| value[key].as_str().unwrap_or_default().to_owned();
+    let mut found = Vec::new();
+    for package in list(metadata, "packages") {
+        if !belongs(Path::new(&text(&package, "manifest_path"))) {
+            continue;
+        }
+        for target in list(&package, "targets") {
+            let is_test = list(&target, "kind").iter().any(|kind| kind == "test");
+            if is_test
+                && list(&target, "required-features")
+                    .iter()
+                    .any(|feature| feature == PRIVILEGED)
+            {
+                found.push((text(&package, "name"), text(&target, "name")));
+            }
+        }
+    }
+    found
+}
+
+fn is_end_to_end(layout: &Layout, manifest: &Path) -> bool {
+    manifest.starts_with(layout.root.join("e2e"))
+}
+
+fn nothing_left(before: &Leftovers) -> Outcome {
+    let left = Leftovers::settle(before);
+    if left.is_empty() {
+        return Outcome::good();
+    }
+    for item in left.iter() {
+        console::note(&format!("left behind: {item}"));
+    }
+    Outcome::broken(format!("{} things left behind", left.len()))
+}
+
+/// This workspace's cargo, with the built tools on PATH.
+fn cargo(layout: &Layout) -> Command {
+    let mut command = toolchain::cargo();
+    command
+        .current_dir(&layout.root)
+        .env("PATH", probe::path_with(&layout.tools_bin()));
+    command
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn privileged_targets_are_found_by_their_required_feature() {
+        let metadata = json!({"packages": [
+            {"name": "kpr-node-agent", "manifest_path": "/src/node-agent/Cargo.toml", "targets": [
+                {"kind": ["lib"], "name": "kpr_node_agent"},
+                {"kind": ["test"], "name": "model"},
+                {"kind": ["test"], "name": "datapath", "required-features": ["privileged"]},
+                {"kind": ["bench"], "name": "speed", "required-features": ["privileged"]},
+            ]},
+            {"name": "kpr-cluster", "manifest_path": "/src/e2e/cluster/Cargo.toml", "targets": [
+                {"kind": ["test"], "name": "scenarios", "required-features": ["privileged"]},
+            ]},
+        ]});
+        let in_e2e = |manifest: &Path| manifest.starts_with("/src/e2e");
+        let names = |found: Vec<(String, String)>| found.into_iter().map(|(_, test)| test).collect::<Vec<_>>();
+        assert_eq!(
+            names(privileged_targets(&metadata, |manifest| !in_e2e(manifest))),
+            ["datapath"]
+        );
+        assert_eq!(names(privileged_targets(&metadata, in_e2e)), ["scenarios"]);
+    }
+}
