@@ -7,4 +7,10 @@
 //! (kube)     (pure)     (pure)    (maps, programs, links)
 //! ```
 
+pub mod cli;
 pub mod datapath;
+pub mod devices;
+pub mod model;
+pub mod observe;
+pub mod plan;
+pub mod watch;

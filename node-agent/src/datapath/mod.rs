@@ -1,10 +1,29 @@
 //! The kernel side of the agent: loads the programs, keeps maps and links pinned, writes maps. Knows nothing of
 //! Kubernetes: it takes map operations, devices and addresses.
 
+mod cgroup;
+mod checks;
+pub mod dump;
 mod error;
+mod features;
+mod flows;
+mod kernel;
+mod links;
+mod load;
+mod object;
 mod options;
+mod packet_hooks;
+mod pins;
 mod report;
+mod reserved_ports;
+mod sys;
+mod tables;
 
+pub use checks::{cgroup2_mount, preflight};
 pub use error::Error;
+pub use flows::{Sweep, Timeouts};
+pub use kernel::Datapath;
 pub use options::{Options, PortRange, Settings, Sizes};
+pub use pins::Pins;
 pub use report::{Attachment, Counter, MapFill, Report};
+pub use tables::Contents;

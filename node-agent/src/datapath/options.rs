@@ -9,6 +9,8 @@ pub struct Options {
     pub cgroup_root: PathBuf,
     /// Directory on a bpffs in which maps and links are pinned; made when absent.
     pub bpffs_root: PathBuf,
+    /// Directory for what has to be remembered to undo it at removal, such as a sysctl's value before.
+    pub run_dir: PathBuf,
 }
 
 /// An inclusive range of ports, machine byte order.

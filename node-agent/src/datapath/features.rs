@@ -1,0 +1,63 @@
+//! What this kernel can do, found by trying, and what was chosen because of it.
+
+use super::sys;
+use aya::{
+    programs::ProgramType,
+    sys::{BpfHelper, is_helper_supported},
+    util::KernelVersion,
+};
+use kpr_abi::config::features;
+
+/// Features that programs or attachment depend on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Features {
+    /// Refused socket calls can say ECONNREFUSED.
+    pub(super) set_retval: bool,
+    /// tcx links (Linux 6.6); else clsact filters.
+    pub(super) tcx: bool,
+    /// Cookie of this network namespace, 0 if unknown.
+    pub(super) host_netns_cookie: u64,
+}
+
+impl Features {
+    /// Asks the kernel.
+    pub(super) fn probe() -> Self {
+        Self {
+            set_retval: helper(ProgramType::CgroupSockAddr, BpfHelper::BPF_FUNC_set_retval),
+            tcx: KernelVersion::current().is_ok_and(|now| now >= KernelVersion::new(6, 6, 0)),
+            host_netns_cookie: sys::netns_cookie().unwrap_or(0),
+        }
+    }
+
+    /// As the programs read it.
+    pub(super) fn mask(&self) -> u32 {
+        if self.set_retval { features::SET_RETVAL } else { 0 }
+    }
+
+    /// As users read it.
+    pub(super) fn describe(&self) -> Vec<String> {
+        let choose = |has: bool, yes: &str, no: &str| if has { yes.to_owned() } else { no.to_owned() };
+        vec![
+            choose(
+                self.tcx,
+                "tc attachment: tcx links",
+                "tc attachment: clsact filters (tcx needs Linux 6.6)",
+            ),
+            choose(
+                self.set_retval,
+                "refused connects: ECONNREFUSED (bpf_set_retval)",
+                "refused connects: EPERM (bpf_set_retval needs Linux 5.18)",
+            ),
+            choose(
+                self.host_netns_cookie != 0,
+                "NodePort on loopback: node's namespace only (netns cookie)",
+                "NodePort on loopback: off (SO_NETNS_COOKIE needs Linux 5.14)",
+            ),
+        ]
+    }
+}
+
+/// Whether programs of this type may call the helper. A kernel that can't be asked is taken not to have it.
+fn helper(program: ProgramType, id: BpfHelper) -> bool {
+    is_helper_supported(program, id).unwrap_or(false)
+}

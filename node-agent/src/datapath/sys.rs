@@ -1,0 +1,90 @@
+//! The few `bpf(2)` calls that aya does not offer for every kind of link.
+//!
+//! aya 0.14 can swap the program behind a pinned tcx link but not behind a cgroup link; both are the same call:
+//! <https://docs.kernel.org/userspace-api/ebpf/syscall.html>, `BPF_OBJ_GET` and `BPF_LINK_UPDATE`.
+
+use std::{
+    ffi::CString,
+    io,
+    mem::size_of,
+    os::{
+        fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd},
+        unix::ffi::OsStrExt,
+    },
+    path::Path,
+};
+
+const BPF_OBJ_GET: libc::c_int = 7;
+const BPF_LINK_UPDATE: libc::c_int = 29;
+
+#[repr(C)]
+#[derive(Default)]
+struct ObjGet {
+    pathname: u64,
+    bpf_fd: u32,
+    file_flags: u32,
+}
+
+#[repr(C)]
+#[derive(Default)]
+struct LinkUpdate {
+    link_fd: u32,
+    new_prog_fd: u32,
+    flags: u32,
+    old_prog_fd: u32,
+}
+
+/// Opens what is pinned at `path`.
+pub(super) fn open_pin(path: &Path) -> io::Result<OwnedFd> {
+    let path = CString::new(path.as_os_str().as_bytes())?;
+    let attr = ObjGet {
+        pathname: path.as_ptr() as u64,
+        ..ObjGet::default()
+    };
+    let fd = call(BPF_OBJ_GET, &attr)?;
+    // SAFETY: the kernel has just made this descriptor for us.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+/// Puts `program` in the place of the one that the link runs, without a gap. `ENOLINK`: the link's cgroup or device is gone.
+pub(super) fn update_link(link: BorrowedFd<'_>, program: BorrowedFd<'_>) -> io::Result<()> {
+    let attr = LinkUpdate {
+        link_fd: link.as_raw_fd().unsigned_abs(),
+        new_prog_fd: program.as_raw_fd().unsigned_abs(),
+        ..LinkUpdate::default()
+    };
+    call(BPF_LINK_UPDATE, &attr).map(drop)
+}
+
+fn call<T>(command: libc::c_int, attr: &T) -> io::Result<libc::c_int> {
+    // SAFETY: `attr` is the kernel's struct for this command, and what it points to lives until the call returns.
+    let result = unsafe { libc::syscall(libc::SYS_bpf, command, std::ptr::from_ref(attr), size_of::<T>()) };
+    if result < 0 {
+        Err(io::Error::last_os_error())
+    } else {
+        libc::c_int::try_from(result).map_err(io::Error::other)
+    }
+}
+
+/// Cookie of the network namespace that this process is in (`SO_NETNS_COOKIE`, Linux 5.14).
+pub(super) fn netns_cookie() -> io::Result<u64> {
+    const SO_NETNS_COOKIE: libc::c_int = 71;
+    let socket = std::net::UdpSocket::bind((std::net::Ipv4Addr::LOCALHOST, 0))?;
+    let mut cookie: u64 = 0;
+    let mut length = libc::socklen_t::try_from(size_of::<u64>()).map_err(io::Error::other)?;
+    // SAFETY: the option writes eight bytes to `cookie`.
+    let result = unsafe {
+        libc::getsockopt(
+            socket.as_raw_fd(),
+            libc::SOL_SOCKET,
+            SO_NETNS_COOKIE,
+            (&raw mut cookie).cast(),
+            &raw mut length,
+        )
+    };
+    if result < 0 {
+        Err(io::Error::last_os_error())
+    } else {
+        Ok(cookie)
+    }
+}

@@ -1,0 +1,182 @@
+//! Typed access to the maps of one address family.
+
+use super::Error;
+use aya::{
+    Ebpf, Pod,
+    maps::{Array, HashMap, Map, MapData, MapError},
+};
+use kpr_abi::{BackendValue, Family, FlowKey, FlowValue, ServiceKey, ServiceValue, Slice, V4, maps};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// A family whose addresses stand in maps, and the names of its maps.
+pub trait MapFamily: Family<Addr: Pod> {
+    /// Frontends.
+    const SERVICES: &'static str;
+    /// Slots.
+    const SLOTS: &'static str;
+    /// Backends.
+    const BACKENDS: &'static str;
+    /// Flows.
+    const FLOWS: &'static str;
+    /// Node addresses.
+    const LOCAL: &'static str;
+    /// SNAT sources.
+    const SNAT_SOURCE: &'static str;
+}
+
+impl MapFamily for V4 {
+    const SERVICES: &'static str = maps::SERVICES4;
+    const SLOTS: &'static str = maps::SLOTS4;
+    const BACKENDS: &'static str = maps::BACKENDS4;
+    const FLOWS: &'static str = maps::FLOWS4;
+    const LOCAL: &'static str = maps::LOCAL4;
+    const SNAT_SOURCE: &'static str = maps::SNAT_SOURCE4;
+}
+
+/// What the maps of a family hold, read back.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Contents<F: Family> {
+    /// Frontends, sorted by key.
+    pub services: Vec<(ServiceKey<F::Addr>, ServiceValue)>,
+    /// The slot table up to the last slot that a frontend uses; 0 in slots that none uses.
+    pub slots: Vec<u32>,
+    /// The backends that slots name, by id.
+    pub backends: BTreeMap<u32, BackendValue<F::Addr>>,
+}
+
+/// The maps that tell frontends and backends.
+pub(super) struct ServiceTables<F: MapFamily>
+where
+    ServiceKey<F::Addr>: Pod,
+    BackendValue<F::Addr>: Pod,
+{
+    pub(super) services: HashMap<MapData, ServiceKey<F::Addr>, ServiceValue>,
+    pub(super) slots: Array<MapData, u32>,
+    pub(super) backends: Array<MapData, BackendValue<F::Addr>>,
+}
+
+impl<F: MapFamily> ServiceTables<F>
+where
+    ServiceKey<F::Addr>: Pod,
+    BackendValue<F::Addr>: Pod,
+{
+    /// From wherever maps come: a loaded object, or pins.
+    pub(super) fn open(mut map: impl FnMut(&'static str) -> Result<Map, Error>) -> Result<Self, Error> {
+        let mut typed = |name| map(name);
+        Ok(Self {
+            services: convert(F::SERVICES, typed(F::SERVICES)?)?,
+            slots: convert(F::SLOTS, typed(F::SLOTS)?)?,
+            backends: convert(F::BACKENDS, typed(F::BACKENDS)?)?,
+        })
+    }
+
+    /// Reads everything that frontends lead to. Slots or backends that can't be read are left out: whoever compares sees that
+    /// something is missing, and writes it anew.
+    pub(super) fn contents(&self) -> Result<Contents<F>, Error> {
+        let mut services = Vec::new();
+        for entry in self.services.iter() {
+            services.push(entry.map_err(|source| Error::Map {
+                map: F::SERVICES,
+                source,
+            })?);
+        }
+        services.sort_unstable_by_key(|(key, _)| *key);
+        // Frontends of one service share slices: read each once.
+        let slices: BTreeSet<Slice> = services
+            .iter()
+            .flat_map(|(_, value)| [value.cluster, value.local])
+            .collect();
+        let mut slots = Vec::new();
+        for slice in slices {
+            let end = slice.base.saturating_add(slice.len).min(self.slots.len());
+            for index in slice.base..end {
+                if let Ok(id) = self.slots.get(&index, 0) {
+                    let index = index as usize;
+                    if slots.len() <= index {
+                        slots.resize(index + 1, 0);
+                    }
+                    slots[index] = id;
+                }
+            }
+        }
+        let mut backends = BTreeMap::new();
+        for &id in slots.iter().filter(|id| **id != 0) {
+            if !backends.contains_key(&id)
+                && let Ok(backend) = self.backends.get(&id, 0)
+                && backend.proto != 0
+            {
+                backends.insert(id, backend);
+            }
+        }
+        Ok(Contents {
+            services,
+            slots,
+            backends,
+        })
+    }
+}
+
+/// The maps of the packet path.
+pub(super) struct PacketTables<F: MapFamily>
+where
+    FlowKey<F::Addr>: Pod,
+    FlowValue<F::Addr>: Pod,
+{
+    pub(super) flows: HashMap<MapData, FlowKey<F::Addr>, FlowValue<F::Addr>>,
+    pub(super) local: HashMap<MapData, F::Addr, u32>,
+    pub(super) snat_source: HashMap<MapData, u32, F::Addr>,
+}
+
+impl<F: MapFamily> PacketTables<F>
+where
+    FlowKey<F::Addr>: Pod,
+    FlowValue<F::Addr>: Pod,
+{
+    pub(super) fn open(ebpf: &mut Ebpf) -> Result<Self, Error> {
+        Ok(Self {
+            flows: convert(F::FLOWS, take(ebpf, F::FLOWS)?)?,
+            local: convert(F::LOCAL, take(ebpf, F::LOCAL)?)?,
+            snat_source: convert(F::SNAT_SOURCE, take(ebpf, F::SNAT_SOURCE)?)?,
+        })
+    }
+}
+
+/// Takes a map out of the loaded object.
+pub(super) fn take(ebpf: &mut Ebpf, name: &'static str) -> Result<Map, Error> {
+    ebpf.take_map(name).ok_or(Error::Missing(name))
+}
+
+/// Gives a map its type.
+pub(super) fn convert<T: TryFrom<Map, Error = MapError>>(name: &'static str, map: Map) -> Result<T, Error> {
+    T::try_from(map).map_err(|source| Error::Map { map: name, source })
+}
+
+/// Makes a small map hold exactly `wanted`, writing differences only; returns the number of writes.
+pub(super) fn reconcile<K, V>(
+    name: &'static str,
+    map: &mut HashMap<MapData, K, V>,
+    wanted: &BTreeMap<K, V>,
+) -> Result<u64, Error>
+where
+    K: Pod + Ord,
+    V: Pod + PartialEq,
+{
+    let error = |source| Error::Map { map: name, source };
+    let mut present = BTreeMap::new();
+    for entry in map.iter() {
+        let (key, value) = entry.map_err(error)?;
+        present.insert(key, value);
+    }
+    let mut writes = 0;
+    for (key, value) in wanted {
+        if present.get(key) != Some(value) {
+            map.insert(key, value, 0).map_err(error)?;
+            writes += 1;
+        }
+    }
+    for key in present.keys().filter(|key| !wanted.contains_key(key)) {
+        map.remove(key).map_err(error)?;
+        writes += 1;
+    }
+    Ok(writes)
+}

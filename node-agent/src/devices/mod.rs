@@ -1,0 +1,36 @@
+//! The node's network devices: which there are, and which of them lead outside.
+
+mod select;
+mod watch;
+
+use std::net::{IpAddr, Ipv4Addr};
+
+pub use select::{Selection, UnknownDevices, select};
+pub use watch::{Watcher, list};
+
+/// A network device of the node's own namespace.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Device {
+    /// Name, such as "eth0".
+    pub name: String,
+    /// Interface index.
+    pub ifindex: u32,
+    /// Addresses on it, in the kernel's order, without link-local ones.
+    pub addresses: Vec<IpAddr>,
+    /// Whether a default route leaves by it.
+    pub has_default_route: bool,
+    /// Whether it is up.
+    pub up: bool,
+    /// What kind of virtual device it is ("veth", "bridge", "vxlan", …); empty for hardware.
+    pub kind: String,
+}
+
+impl Device {
+    /// The first IPv4 address.
+    pub fn ipv4(&self) -> Option<Ipv4Addr> {
+        self.addresses.iter().find_map(|addr| match addr {
+            IpAddr::V4(v4) => Some(*v4),
+            IpAddr::V6(_) => None,
+        })
+    }
+}
