@@ -9,6 +9,8 @@
 
 pub mod cli;
 pub mod datapath;
+pub mod model;
+pub mod plan;
 pub mod devices;
 pub mod model;
 pub mod observe;

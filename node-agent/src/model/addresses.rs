@@ -1,0 +1,107 @@
+//! What is known about an endpoint's address and port, over all Services.
+//!
+//! Services that select one pod share its backend entry, so its flags must not depend on which of them was looked at
+//! last: while controllers catch up, one slice may say "terminating" and another not yet.
+
+use std::{
+    collections::{BTreeSet, HashMap},
+    net::IpAddr,
+    sync::Arc,
+};
+
+use super::{
+    NamespacedName, Protocol,
+    input::{Endpoint, EndpointSlice},
+};
+
+/// Address, port and protocol of a backend, of either family.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Socket {
+    pub(super) addr: IpAddr,
+    pub(super) port: u16,
+    pub(super) protocol: Protocol,
+}
+
+/// What an EndpointSlice says about a [`Socket`].
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Mention {
+    slice: NamespacedName,
+    service: NamespacedName,
+    node: Option<Arc<str>>,
+    draining: bool,
+}
+
+/// Every usable endpoint that any EndpointSlice mentions.
+#[derive(Debug, Default)]
+pub(super) struct Addresses {
+    by_socket: HashMap<Socket, BTreeSet<Mention>>,
+}
+
+/// Facts about a [`Socket`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Facts {
+    pub(super) local: bool,
+    pub(super) terminating: bool,
+}
+
+impl Addresses {
+    /// Enters what a slice says; other Services that have the same endpoints are added to `sharers`.
+    pub(super) fn insert(&mut self, slice: &EndpointSlice, sharers: &mut BTreeSet<NamespacedName>) {
+        for (socket, mention) in mentions(slice) {
+            let mentions = self.by_socket.entry(socket).or_default();
+            add_sharers(mentions, &slice.service, sharers);
+            mentions.insert(mention);
+        }
+    }
+
+    /// Drops what a slice said; other Services that have the same endpoints are added to `sharers`.
+    pub(super) fn remove(&mut self, slice: &EndpointSlice, sharers: &mut BTreeSet<NamespacedName>) {
+        for (socket, mention) in mentions(slice) {
+            let Some(mentions) = self.by_socket.get_mut(&socket) else {
+                continue;
+            };
+            mentions.remove(&mention);
+            add_sharers(mentions, &slice.service, sharers);
+            if mentions.is_empty() {
+                self.by_socket.remove(&socket);
+            }
+        }
+    }
+
+    /// Facts about an endpoint, seen from a node. As within one Service, who is there to stay outweighs who goes: an
+    /// address may be given to a new pod before the old one is gone.
+    pub(super) fn facts(&self, socket: &Socket, node: &str) -> Facts {
+        let mentions = self.by_socket.get(socket);
+        let terminating = mentions.is_some_and(|m| m.iter().all(|mention| mention.draining));
+        let mut relevant = mentions.into_iter().flatten().filter(|m| m.draining == terminating);
+        Facts {
+            local: relevant.any(|mention| mention.node.as_deref() == Some(node)),
+            terminating,
+        }
+    }
+}
+
+fn mentions(slice: &EndpointSlice) -> impl Iterator<Item = (Socket, Mention)> + '_ {
+    let usable = slice.endpoints.iter().filter(|endpoint| endpoint.is_usable());
+    usable.flat_map(|endpoint: &Endpoint| {
+        slice.ports.iter().map(|port| {
+            let socket = Socket {
+                addr: endpoint.addr,
+                port: port.port,
+                protocol: port.protocol,
+            };
+            let mention = Mention {
+                slice: slice.name.clone(),
+                service: slice.service.clone(),
+                node: endpoint.node.clone(),
+                draining: endpoint.is_draining(),
+            };
+            (socket, mention)
+        })
+    })
+}
+
+fn add_sharers(mentions: &BTreeSet<Mention>, service: &NamespacedName, sharers: &mut BTreeSet<NamespacedName>) {
+    let others = mentions.iter().filter(|mention| mention.service != *service);
+    sharers.extend(others.map(|mention| mention.service.clone()));
+}

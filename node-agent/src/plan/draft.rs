@@ -1,0 +1,255 @@
+//! Room for new entries, taken tentatively: what a plan would write, on top of what the maps hold.
+
+use std::{
+    collections::{BTreeSet, HashMap},
+    sync::Arc,
+};
+
+use kpr_abi::{BackendValue, ServiceKey, ServiceValue, Slice};
+
+use super::{
+    Op, PlanError, Programmed,
+    extents::Extents,
+    op::{Identity, identity},
+    programmed::Entry,
+};
+use crate::model::{Backend, DesiredService, Frontend, IpFamily, NamespacedName};
+
+/// What a plan writes, before it is put in order.
+pub(super) struct Draft<'a, F: IpFamily> {
+    programmed: &'a Programmed<F>,
+    /// Ids that no run names at the moment, with a backend that this plan wants: not to be overwritten.
+    keep: BTreeSet<u32>,
+    backends: Vec<(u32, BackendValue<F::Addr>)>,
+    backend_ids: HashMap<Identity<F::Addr>, u32>,
+    next_backend: u32,
+    runs: Vec<(u32, Arc<[u32]>)>,
+    run_bases: HashMap<Arc<[u32]>, u32>,
+    /// Copied when the first run is allocated.
+    room: Option<Extents>,
+    services: Vec<(ServiceKey<F::Addr>, ServiceValue)>,
+    new_services: usize,
+    last_service_id: u32,
+}
+
+/// A point to go back to.
+struct Mark {
+    backends: usize,
+    next_backend: u32,
+    runs: usize,
+    services: usize,
+    new_services: usize,
+    last_service_id: u32,
+}
+
+/// What ran out.
+enum Exhausted {
+    Slots { needed: u32 },
+    Backends,
+    Services,
+}
+
+impl<'a, F: IpFamily> Draft<'a, F> {
+    /// `desired`: everything that will be placed.
+    pub(super) fn new(programmed: &'a Programmed<F>, desired: &[DesiredService<F>]) -> Self {
+        Self {
+            programmed,
+            keep: wanted_unused(programmed, desired),
+            backends: Vec::new(),
+            backend_ids: HashMap::new(),
+            next_backend: 0,
+            runs: Vec::new(),
+            run_bases: HashMap::new(),
+            room: None,
+            services: Vec::new(),
+            new_services: 0,
+            last_service_id: programmed.last_service_id,
+        }
+    }
+
+    /// Writes what is needed for all frontends of a Service, or nothing if they do not all fit.
+    pub(super) fn place(&mut self, service: &DesiredService<F>) -> Result<(), PlanError> {
+        let mark = self.mark();
+        for frontend in &service.frontends {
+            if let Err(exhausted) = self.frontend(frontend) {
+                let error = self.error(&service.name, &exhausted);
+                self.roll_back(&mark);
+                return Err(error);
+            }
+        }
+        Ok(())
+    }
+
+    /// The writes so far, in an order that is safe at every prefix.
+    pub(super) fn into_ops(self) -> Vec<Op<F>> {
+        let mut backends = self.backends;
+        backends.sort_unstable_by_key(|&(id, _)| id);
+        let backends = backends.into_iter().map(|(id, value)| Op::PutBackend { id, value });
+        let runs = self.runs.into_iter().map(|(base, ids)| Op::PutSlots {
+            base,
+            ids: ids.to_vec(),
+        });
+        let services = self
+            .services
+            .into_iter()
+            .map(|(key, value)| Op::PutService { key, value });
+        backends.chain(runs).chain(services).collect()
+    }
+
+    /// Backends that nothing leads to, that this plan neither wants nor overwrites.
+    pub(super) fn clearable(&self) -> Vec<u32> {
+        let unused = self.programmed.backends.unused();
+        let written = |id: &u32| self.backends.iter().any(|(put, _)| put == id);
+        unused.filter(|id| !self.keep.contains(id) && !written(id)).collect()
+    }
+
+    fn frontend(&mut self, frontend: &Frontend<F>) -> Result<(), Exhausted> {
+        let programmed = self.programmed;
+        let entry = programmed.services.get(&frontend.key);
+        let intact = entry.filter(|entry| entry.intact);
+        let cluster = self.slice(&frontend.cluster, intact.map(|entry| entry.value.cluster))?;
+        let local = self.slice(&frontend.local, intact.map(|entry| entry.value.local))?;
+        let id = self.service_id(entry)?;
+        let value = ServiceValue {
+            id,
+            flags: frontend.flags(),
+            cluster,
+            local,
+            affinity_seconds: frontend.affinity_seconds,
+            reserved: 0,
+        };
+        if intact.is_none_or(|entry| entry.value != value) {
+            self.services.push((frontend.key, value));
+        }
+        Ok(())
+    }
+
+    /// A run with these backends: the service's own if it has not changed, one that has the same content, or a new one.
+    fn slice(&mut self, backends: &[Backend<F>], current: Option<Slice>) -> Result<Slice, Exhausted> {
+        let ids = backends.iter().map(|backend| self.backend_id(backend.value()));
+        let ids: Vec<u32> = ids.collect::<Result<_, _>>()?;
+        let len = u32::try_from(ids.len()).unwrap_or(u32::MAX);
+        if len == 0 {
+            return Ok(Slice::default());
+        }
+        if let Some(current) = current.filter(|&current| self.programmed.slots(current) == ids) {
+            return Ok(current);
+        }
+        let known = self.programmed.runs.find(&ids);
+        if let Some(base) = known.or_else(|| self.run_bases.get(ids.as_slice()).copied()) {
+            return Ok(Slice { base, len });
+        }
+        let room = self.room.get_or_insert_with(|| self.programmed.runs.room().clone());
+        let base = room.allocate(len).ok_or(Exhausted::Slots { needed: len })?;
+        let ids: Arc<[u32]> = ids.into();
+        self.run_bases.insert(Arc::clone(&ids), base);
+        self.runs.push((base, ids));
+        Ok(Slice { base, len })
+    }
+
+    fn backend_id(&mut self, value: BackendValue<F::Addr>) -> Result<u32, Exhausted> {
+        let identity = identity(&value);
+        if let Some(&id) = self.backend_ids.get(&identity) {
+            return Ok(id);
+        }
+        let backends = &self.programmed.backends;
+        let id = match backends.find(&identity) {
+            Some(id) if backends.get(id) == Some(&value) => return Ok(id),
+            Some(id) => id,
+            None => {
+                let id = backends
+                    .writable(self.next_backend, &self.keep)
+                    .ok_or(Exhausted::Backends)?;
+                self.next_backend = id + 1;
+                id
+            }
+        };
+        self.backend_ids.insert(identity, id);
+        self.backends.push((id, value));
+        Ok(id)
+    }
+
+    /// The service's own id, or the one after the last that was given: an id that was in use a moment ago may still
+    /// stand in a table beside the service map.
+    fn service_id(&mut self, entry: Option<&Entry>) -> Result<u32, Exhausted> {
+        if entry.is_none() {
+            if self.programmed.services.len() + self.new_services >= self.programmed.limits.services as usize {
+                return Err(Exhausted::Services);
+            }
+            self.new_services += 1;
+        }
+        if let Some(id) = entry.and_then(|entry| entry.id) {
+            return Ok(id);
+        }
+        loop {
+            self.last_service_id = self.last_service_id.wrapping_add(1);
+            let id = self.last_service_id;
+            if id != 0 && !self.programmed.service_ids.contains(&id) {
+                return Ok(id);
+            }
+        }
+    }
+
+    fn mark(&self) -> Mark {
+        Mark {
+            backends: self.backends.len(),
+            next_backend: self.next_backend,
+            runs: self.runs.len(),
+            services: self.services.len(),
+            new_services: self.new_services,
+            last_service_id: self.last_service_id,
+        }
+    }
+
+    fn roll_back(&mut self, mark: &Mark) {
+        for (_, value) in self.backends.drain(mark.backends..) {
+            self.backend_ids.remove(&identity(&value));
+        }
+        for (base, ids) in self.runs.drain(mark.runs..) {
+            self.run_bases.remove(&ids);
+            if let Some(room) = &mut self.room {
+                room.free(base, u32::try_from(ids.len()).unwrap_or(u32::MAX));
+            }
+        }
+        self.services.truncate(mark.services);
+        self.next_backend = mark.next_backend;
+        self.new_services = mark.new_services;
+        self.last_service_id = mark.last_service_id;
+    }
+
+    fn error(&self, service: &NamespacedName, exhausted: &Exhausted) -> PlanError {
+        let service = service.clone();
+        let limits = self.programmed.limits;
+        match *exhausted {
+            Exhausted::Slots { needed } => {
+                let room = self.room.as_ref().unwrap_or_else(|| self.programmed.runs.room());
+                PlanError::SlotsExhausted {
+                    service,
+                    needed,
+                    longest: room.longest(),
+                    free: room.total(),
+                    limit: limits.slots,
+                }
+            }
+            Exhausted::Backends => PlanError::BackendsExhausted {
+                service,
+                limit: limits.backends,
+            },
+            Exhausted::Services => PlanError::ServicesExhausted {
+                service,
+                limit: limits.services,
+            },
+        }
+    }
+}
+
+fn wanted_unused<F: IpFamily>(programmed: &Programmed<F>, desired: &[DesiredService<F>]) -> BTreeSet<u32> {
+    let unused: BTreeSet<u32> = programmed.backends.unused().collect();
+    if unused.is_empty() {
+        return unused;
+    }
+    let frontends = desired.iter().flat_map(|service| &service.frontends);
+    let backends = frontends.flat_map(|frontend| frontend.cluster.iter().chain(frontend.local.iter()));
+    let ids = backends.filter_map(|backend| programmed.backends.find(&identity(&backend.value())));
+    ids.filter(|id| unused.contains(id)).collect()
+}

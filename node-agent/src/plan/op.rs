@@ -1,0 +1,134 @@
+//! What a plan consists of.
+
+use kpr_abi::{Address, BackendValue, Family, ServiceKey, ServiceValue};
+
+use crate::model::NamespacedName;
+
+/// One write to a map of family `F`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Op<F: Family> {
+    /// Write a backend. Either nothing refers to the id yet, or only flags change.
+    PutBackend {
+        /// Index into the backend array, never 0.
+        id: u32,
+        /// The backend.
+        value: BackendValue<F::Addr>,
+    },
+    /// Write backend ids into consecutive slots that nothing refers to.
+    PutSlots {
+        /// Index of the first slot.
+        base: u32,
+        /// Backend ids; not empty.
+        ids: Vec<u32>,
+    },
+    /// Publish a service: create it, or switch it to other slots, flags or times at once.
+    PutService {
+        /// The frontend.
+        key: ServiceKey<F::Addr>,
+        /// Its value.
+        value: ServiceValue,
+    },
+    /// Remove a service.
+    DeleteService {
+        /// The frontend.
+        key: ServiceKey<F::Addr>,
+    },
+    /// Zero a backend that nothing refers to.
+    ClearBackend {
+        /// Index into the backend array.
+        id: u32,
+    },
+}
+
+/// Map writes, in the order in which they must be carried out, and what did not fit.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Plan<F: Family> {
+    /// Every prefix leaves each service on its old or on its new backends.
+    pub ops: Vec<Op<F>>,
+    /// Services that keep their old state. Plan them again once something was deleted or released.
+    pub errors: Vec<PlanError>,
+}
+
+impl<F: Family> Plan<F> {
+    /// Nothing to do, and nothing in the way.
+    pub fn is_empty(&self) -> bool {
+        self.ops.is_empty() && self.errors.is_empty()
+    }
+}
+
+/// How many entries the maps of one family have room for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Entries of the service map.
+    pub services: u32,
+    /// Entries of the slot table.
+    pub slots: u32,
+    /// Entries of the backend array; id 0 is never used.
+    pub backends: u32,
+}
+
+/// A Service that does not fit into the maps. It keeps its old state; every other Service goes on.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum PlanError {
+    /// No run of free slots is long enough.
+    #[error(
+        "{service} needs {needed} free slots in a row, and the longest run has {longest} ({free} of {limit} are free); \
+         enlarge the slot table"
+    )]
+    SlotsExhausted {
+        /// The Service.
+        service: NamespacedName,
+        /// Length of the run that was needed.
+        needed: u32,
+        /// Longest free run.
+        longest: u32,
+        /// Free slots in all.
+        free: u32,
+        /// Size of the table.
+        limit: u32,
+    },
+    /// No backend id is free.
+    #[error("{service} needs more backends than the table's {limit}; enlarge the backend table")]
+    BackendsExhausted {
+        /// The Service.
+        service: NamespacedName,
+        /// Size of the table.
+        limit: u32,
+    },
+    /// The service map is full.
+    #[error("{service} needs more frontends than the service table's {limit}; enlarge the service table")]
+    ServicesExhausted {
+        /// The Service.
+        service: NamespacedName,
+        /// Size of the table.
+        limit: u32,
+    },
+}
+
+impl PlanError {
+    /// The Service that did not fit.
+    pub const fn service(&self) -> &NamespacedName {
+        match self {
+            Self::SlotsExhausted { service, .. }
+            | Self::BackendsExhausted { service, .. }
+            | Self::ServicesExhausted { service, .. } => service,
+        }
+    }
+
+    /// CamelCase, as `reason` of events and conditions.
+    pub const fn reason(&self) -> &'static str {
+        match self {
+            Self::SlotsExhausted { .. } => "SlotsExhausted",
+            Self::BackendsExhausted { .. } => "BackendsExhausted",
+            Self::ServicesExhausted { .. } => "ServicesExhausted",
+        }
+    }
+}
+
+/// What a backend is known by: its id stays the same for as long as address, port and protocol do.
+pub(super) type Identity<A> = (A, u16, u8);
+
+/// Identity of a backend.
+pub(super) fn identity<A: Address>(value: &BackendValue<A>) -> Identity<A> {
+    (value.addr, value.port.host(), value.proto)
+}

@@ -1,0 +1,158 @@
+//! What the maps of one family hold.
+
+use std::collections::{HashMap, HashSet};
+
+use kpr_abi::{BackendValue, Family, ServiceKey, ServiceValue, Slice};
+
+use super::{Generation, Limits, Op, backends::Backends, runs::Runs};
+
+/// A mirror of the maps of family `F`. It advances only by ops that were carried out.
+#[derive(Clone, Debug)]
+pub struct Programmed<F: Family> {
+    pub(super) limits: Limits,
+    pub(super) services: HashMap<ServiceKey<F::Addr>, Entry>,
+    pub(super) service_ids: HashSet<u32>,
+    /// The id that was given last.
+    pub(super) last_service_id: u32,
+    pub(super) runs: Runs,
+    pub(super) backends: Backends<F::Addr>,
+    pub(super) now: Generation,
+}
+
+/// A service as it stands in the map.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Entry {
+    pub(super) value: ServiceValue,
+    /// Its id, unless another service has the same one.
+    pub(super) id: Option<u32>,
+    /// Bases of the runs that it leads to.
+    pub(super) cluster: Option<u32>,
+    pub(super) local: Option<u32>,
+    /// What it leads to can be trusted; else it must be written anew.
+    pub(super) intact: bool,
+}
+
+/// How full the maps are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Usage {
+    /// Entries of the service map.
+    pub services: u32,
+    /// Slots that are in use or wait for their last readers.
+    pub slots: u32,
+    /// Backends that are in use or wait to be cleared.
+    pub backends: u32,
+}
+
+impl<F: Family> Programmed<F> {
+    /// Empty maps.
+    pub(super) fn new(limits: Limits) -> Self {
+        Self {
+            limits,
+            services: HashMap::new(),
+            service_ids: HashSet::new(),
+            last_service_id: 0,
+            runs: Runs::new(limits.slots),
+            backends: Backends::new(limits.backends),
+            now: Generation::default(),
+        }
+    }
+
+    /// Sizes of the maps.
+    pub const fn limits(&self) -> Limits {
+        self.limits
+    }
+
+    /// How full the maps are.
+    pub fn usage(&self) -> Usage {
+        let count = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
+        Usage {
+            services: count(self.services.len()),
+            slots: self.limits.slots - self.runs.room().total(),
+            backends: count(self.backends.len()),
+        }
+    }
+
+    /// Every service in the map, in no order.
+    pub fn services(&self) -> impl Iterator<Item = (&ServiceKey<F::Addr>, &ServiceValue)> {
+        self.services.iter().map(|(key, entry)| (key, &entry.value))
+    }
+
+    /// A service.
+    pub fn service(&self, key: &ServiceKey<F::Addr>) -> Option<&ServiceValue> {
+        self.services.get(key).map(|entry| &entry.value)
+    }
+
+    /// Ids of the backends that a service's slice leads to; none if the slice is not one that was written whole.
+    pub fn slots(&self, slice: Slice) -> &[u32] {
+        let run = self.runs.at(slice.base).filter(|_| slice.len > 0);
+        run.map_or(&[][..], |run| &run.ids)
+    }
+
+    /// Every backend, in no order; also those that wait to be cleared.
+    pub fn backends(&self) -> impl Iterator<Item = (u32, &BackendValue<F::Addr>)> {
+        self.backends.iter()
+    }
+
+    /// A backend.
+    pub fn backend(&self, id: u32) -> Option<&BackendValue<F::Addr>> {
+        self.backends.get(id)
+    }
+
+    /// An op was carried out.
+    pub(super) fn record(&mut self, op: &Op<F>) {
+        match op {
+            Op::PutBackend { id, value } => self.backends.put(*id, *value),
+            Op::ClearBackend { id } => self.backends.clear(*id),
+            Op::PutSlots { base, ids } => {
+                if self.runs.at(*base).is_some_and(|run| *run.ids == **ids) {
+                    return;
+                }
+                self.backends.hold(ids);
+                self.runs.insert(*base, ids.as_slice().into(), self.now);
+            }
+            Op::PutService { key, value } => {
+                let run = |slice: Slice| (slice.len > 0).then_some(slice.base);
+                let entry = Entry {
+                    value: *value,
+                    id: Some(value.id),
+                    cluster: run(value.cluster),
+                    local: run(value.local),
+                    intact: true,
+                };
+                entry.runs().for_each(|base| self.runs.hold(base));
+                let old = self.services.insert(*key, entry);
+                if old.is_none_or(|old| old.id != Some(value.id)) {
+                    self.last_service_id = value.id;
+                }
+                self.drop_entry(old);
+                self.service_ids.insert(value.id);
+            }
+            Op::DeleteService { key } => {
+                let old = self.services.remove(key);
+                self.drop_entry(old);
+            }
+        }
+    }
+
+    /// Makes free what nothing has led to since `until` or before.
+    pub(super) fn release(&mut self, until: Generation) {
+        for ids in self.runs.release(until) {
+            self.backends.unhold(&ids);
+        }
+    }
+
+    fn drop_entry(&mut self, old: Option<Entry>) {
+        if let Some(old) = old {
+            old.runs().for_each(|base| self.runs.unhold(base, self.now));
+            if let Some(id) = old.id {
+                self.service_ids.remove(&id);
+            }
+        }
+    }
+}
+
+impl Entry {
+    fn runs(&self) -> impl Iterator<Item = u32> {
+        self.cluster.into_iter().chain(self.local)
+    }
+}
