@@ -4,6 +4,7 @@
 use std::{
     io::{self, BufRead, BufReader, Write},
     os::unix::process::CommandExt,
+    path::Path,
     process::{Child, Command, ExitStatus, Stdio},
     thread,
     time::{Duration, Instant},
@@ -92,7 +93,12 @@ pub(crate) fn capture(command: &mut Command) -> Result<String> {
 
 /// The command as one would type it.
 pub(crate) fn line(command: &Command) -> String {
-    let mut text = command.get_program().to_string_lossy().into_owned();
+    let program = Path::new(command.get_program());
+    let mut text = program
+        .file_name()
+        .unwrap_or(program.as_os_str())
+        .to_string_lossy()
+        .into_owned();
     for argument in command.get_args() {
         text.push(' ');
         text.push_str(&argument.to_string_lossy());

@@ -75,7 +75,7 @@ pub(crate) fn ready(choice: ToolchainChoice) -> Result<BpfRust> {
     if let Some(rust) = usable(choice, &find()) {
         return Ok(rust);
     }
-    console::step("Installing a Rust toolchain for the eBPF programs (1 to 3 minutes)");
+    console::step("Getting a Rust toolchain for the eBPF programs (up to 3 minutes)");
     if apt::usable() {
         apt::refresh();
     }
