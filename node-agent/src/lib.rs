@@ -9,8 +9,6 @@
 
 pub mod cli;
 pub mod datapath;
-pub mod model;
-pub mod plan;
 pub mod devices;
 pub mod model;
 pub mod observe;
