@@ -33,7 +33,12 @@ pub(crate) fn install() -> Result<()> {
     let action = SigAction::new(SigHandler::Handler(remember), SaFlags::SA_RESTART, SigSet::empty());
     for signal in [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP] {
         // SAFETY: the handler only stores to atomics, which is async-signal-safe.
-        unsafe { sigaction(signal, &action) }.with_context(|| format!("cannot handle {signal}"))?;
+        let before = unsafe { sigaction(signal, &action) }.with_context(|| format!("cannot handle {signal}"))?;
+        if signal == Signal::SIGHUP && matches!(before.handler(), SigHandler::SigIgn) {
+            // Under nohup: the end of the terminal is no reason to stop.
+            // SAFETY: this restores what was there.
+            unsafe { sigaction(signal, &before) }.with_context(|| format!("cannot ignore {signal}"))?;
+        }
     }
     Ok(())
 }

@@ -1,6 +1,8 @@
 //! Running other programs: every child leads a process group of its own, and a signal that xtask gets is passed on to
 //! the whole group, which is then waited for. So `cargo test` and the test binary under it both get to clean up.
 
+mod group;
+
 use std::{
     io::{self, BufRead, BufReader, Write},
     os::unix::process::CommandExt,
@@ -11,17 +13,16 @@ use std::{
 };
 
 use anyhow::{Context, Result, bail, ensure};
-use nix::{
-    sys::signal::{Signal, killpg},
-    unistd::Pid,
-};
+use nix::sys::signal::Signal;
 
 use crate::interrupt;
 
 /// How often a waiting xtask looks at its child and at the signals.
 const POLL: Duration = Duration::from_millis(20);
-/// How long a child may clean up after a signal before it is killed.
+/// How long children may clean up after a signal before they are killed.
 const GRACE: Duration = Duration::from_mins(1);
+/// How long after its leader a process group may last when nobody has interrupted it.
+const LINGER: Duration = Duration::from_secs(2);
 
 /// Run to the end with this process's output; an exit code other than 0 is an error.
 pub(crate) fn run(command: &mut Command) -> Result<()> {
@@ -53,23 +54,15 @@ pub(crate) fn status(command: &mut Command) -> Result<ExitStatus> {
 pub(crate) fn run_watched(command: &mut Command, look: impl FnMut(&str) + Send) -> Result<ExitStatus> {
     interrupt::check()?;
     let mut child = spawn(command.stdout(Stdio::piped()))?;
-    let group = group_of(&child)?;
     let stdout = child.stdout.take().context("a piped stdout is missing")?;
     thread::scope(|scope| {
         let reader = scope.spawn(move || pass_through(BufReader::new(stdout), look));
         let status = wait(child, None).with_context(|| during(command));
-        // Whoever is left in the group would keep the pipe open, and the reader waiting, for ever.
-        let left_behind = killpg(group, Signal::SIGKILL).is_ok();
         match reader.join() {
             Ok(read) => read.with_context(|| format!("cannot read what `{}` prints", line(command)))?,
             Err(panic) => std::panic::resume_unwind(panic),
         }
         interrupt::check()?;
-        ensure!(
-            !left_behind,
-            "`{}` ended but left processes running (they are killed now)",
-            line(command)
-        );
         status
     })
 }
@@ -140,37 +133,93 @@ fn spawn(command: &mut Command) -> Result<Child> {
         .with_context(|| cannot_start(command))
 }
 
-fn group_of(child: &Child) -> Result<Pid> {
-    Ok(Pid::from_raw(i32::try_from(child.id())?))
-}
-
-/// Wait for the leader of a process group, and pass signals on to all of it.
+/// Wait for the leader of a process group, and pass signals on to all of it. When this returns the group is gone: a
+/// signal ends `cargo test` at once, but the test under it may have a cluster to take down.
 fn wait(mut child: Child, limit: Option<Duration>) -> Result<ExitStatus> {
-    let group = group_of(&child)?;
+    let group = group::of(&child)?;
     let start = Instant::now();
     let (mut passed_on, _) = interrupt::seen();
-    let mut kill_at = None;
+    let mut ended: Option<ExitStatus> = None;
+    let mut kill_at = limit.map(|limit| start + limit);
+    let mut interrupted = false;
     loop {
-        if let Some(status) = child.try_wait()? {
+        if ended.is_none()
+            && let Some(status) = child.try_wait()?
+        {
+            ended = Some(status);
+            if !interrupted {
+                kill_at = Some(Instant::now() + LINGER);
+            }
+        }
+        if let Some(status) = ended
+            && !group::is_alive(group)
+        {
             return Ok(status);
         }
         let (seen, last) = interrupt::seen();
         if seen > passed_on {
             passed_on = seen;
-            kill_at.get_or_insert(Instant::now() + GRACE);
-            // An error means that the group has just ended: the next round sees that.
-            killpg(group, last.unwrap_or(Signal::SIGTERM)).ok();
+            if !interrupted {
+                interrupted = true;
+                kill_at = Some(Instant::now() + GRACE);
+            }
+            group::signal(group, last.unwrap_or(Signal::SIGTERM));
         }
         if kill_at.is_some_and(|at| Instant::now() >= at) {
-            killpg(group, Signal::SIGKILL).ok();
-        }
-        if let Some(limit) = limit
-            && start.elapsed() >= limit
-        {
-            killpg(group, Signal::SIGKILL).ok();
-            child.wait()?;
-            bail!("gave up after {} s", limit.as_secs());
+            group::signal(group, Signal::SIGKILL);
+            let status = child.wait()?;
+            ensure!(
+                ended.is_none() || interrupted,
+                "it ended but left processes running, which were killed"
+            );
+            ensure!(interrupted, "gave up after {} s", start.elapsed().as_secs());
+            return Ok(ended.unwrap_or(status));
         }
         thread::sleep(POLL);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shell(script: &str) -> Command {
+        let mut command = Command::new("sh");
+        command.args(["-c", script]);
+        command
+    }
+
+    #[test]
+    fn lines_are_shown_to_the_caller_and_the_exit_code_is_reported() {
+        let mut lines = Vec::new();
+        let status = run_watched(&mut shell("echo one; echo two; exit 3"), |line| {
+            lines.push(line.to_owned());
+        })
+        .unwrap();
+        assert_eq!(
+            (lines, status.code()),
+            (vec!["one".to_owned(), "two".to_owned()], Some(3))
+        );
+    }
+
+    #[test]
+    fn a_child_that_takes_too_long_is_ended() {
+        let error = run_within(&mut shell("sleep 1000"), Duration::from_millis(100)).unwrap_err();
+        assert!(format!("{error:#}").contains("gave up after"), "{error:#}");
+    }
+
+    #[test]
+    fn processes_that_a_child_leaves_running_are_ended_and_told() {
+        let error = run_watched(&mut shell("sleep 1000 & exit 0"), |_| {}).unwrap_err();
+        assert!(format!("{error:#}").contains("left processes running"), "{error:#}");
+    }
+
+    #[test]
+    fn a_program_that_is_not_there_is_named() {
+        let error = run(&mut Command::new("/no/such/program")).unwrap_err();
+        assert!(
+            format!("{error:#}").contains("is it installed and on PATH"),
+            "{error:#}"
+        );
     }
 }

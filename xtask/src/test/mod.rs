@@ -37,7 +37,9 @@ pub(crate) fn run(layout: &Layout, only: &[StageName]) -> Result<ExitCode> {
     let left = Leftovers::find().new_since(&before);
     if !left.is_empty() {
         console::step("Sweeping what was left behind");
-        sweep::carry_out(layout)?;
+        if let Err(error) = sweep::carry_out(layout) {
+            console::note(&format!("{error:#}"));
+        }
     }
     let report = ran?;
     eprintln!();
