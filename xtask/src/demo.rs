@@ -5,15 +5,12 @@ use std::{
     process::{Command, ExitCode},
 };
 
-use anyhow::{Result, ensure};
+use anyhow::Result;
 
 use crate::{build, interrupt, layout::Layout, probe, process, setup, toolchain::ToolchainChoice};
 
 pub(crate) fn run(layout: &Layout, keep: bool) -> Result<ExitCode> {
-    ensure!(
-        probe::is_root(),
-        "the demo makes network namespaces and loads eBPF programs, which needs root: run it with sudo"
-    );
+    probe::require_root("making network namespaces and loading eBPF programs")?;
     setup::run(layout, ToolchainChoice::Auto)?;
     build::bpf(layout, ToolchainChoice::Auto)?;
     build::user_space(layout, false)?;

@@ -7,6 +7,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use anyhow::{Result, ensure};
+
 /// The executable that a shell would run for `name`.
 pub(crate) fn on_path(name: &str) -> Option<PathBuf> {
     let path = env::var_os("PATH")?;
@@ -24,6 +26,16 @@ pub(crate) fn is_executable(file: &Path) -> bool {
 /// Does this process run as root?
 pub(crate) fn is_root() -> bool {
     nix::unistd::geteuid().is_root()
+}
+
+/// An error unless this process runs as root; `what` says what needs it.
+pub(crate) fn require_root(what: &str) -> Result<()> {
+    // Plain sudo would not find a cargo that rustup has installed for one user.
+    ensure!(
+        is_root(),
+        "{what} needs root: run it again with `sudo -E env \"PATH=$PATH\" cargo xtask …`"
+    );
+    Ok(())
 }
 
 /// PATH with a directory put first.

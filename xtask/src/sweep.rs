@@ -7,10 +7,7 @@ use anyhow::{Context, Result, ensure};
 use crate::{layout::Layout, probe, process, toolchain};
 
 pub(crate) fn run(layout: &Layout) -> Result<()> {
-    ensure!(
-        probe::is_root(),
-        "removing namespaces, cgroups and mounts needs root: run it with sudo"
-    );
+    probe::require_root("removing namespaces, cgroups and mounts")?;
     process::run(toolchain::cargo().current_dir(&layout.root).args([
         "build",
         "--package",

@@ -8,7 +8,7 @@ mod stages;
 
 use std::{process::ExitCode, time::Instant};
 
-use anyhow::{Result, ensure};
+use anyhow::Result;
 
 use self::{
     leftovers::Leftovers,
@@ -26,11 +26,9 @@ use crate::{
 
 pub(crate) fn run(layout: &Layout, only: &[StageName]) -> Result<ExitCode> {
     let stages = stages(only);
-    ensure!(
-        probe::is_root() || !stages.iter().any(|stage| stage.needs_root()),
-        "the bpf and e2e stages make network namespaces and load eBPF programs, which needs root: run this with sudo, \
-         or leave them out with --only fmt,lint,unit"
-    );
+    if stages.iter().any(|stage| stage.needs_root()) {
+        probe::require_root("testing eBPF programs and test clusters (all but --only fmt,lint,unit)")?;
+    }
     setup::run(layout, ToolchainChoice::Auto)?;
     let before = Leftovers::find();
     let ran = run_all(layout, &stages, &before);

@@ -173,5 +173,7 @@ fn compiler(rustc: impl Fn() -> Command) -> Option<Compiler> {
 fn rustup() -> Command {
     let mut command = Command::new("rustup");
     scrub(&mut command);
+    // A failed download is explained by rustup's message, not by where in rustup it happened.
+    command.env_remove("RUST_BACKTRACE");
     command
 }
