@@ -59,12 +59,12 @@ fn run_all(layout: &Layout, stages: &[Stage], before: &Leftovers) -> Result<Repo
         let start = Instant::now();
         let outcome = match stages::run(layout, *stage, before) {
             Err(error) if error.is::<Interrupted>() => return Err(error),
-            Err(error) => Outcome::broken(format!("{error:#}")),
+            Err(error) => {
+                console::note(&format!("FAILED: {error:#}"));
+                Outcome::broken(error.to_string())
+            }
             Ok(outcome) => outcome,
         };
-        if let Some(trouble) = outcome.trouble() {
-            console::note(&format!("FAILED: {trouble}"));
-        }
         report.add(stage.title(), outcome, start.elapsed());
     }
     Ok(report)

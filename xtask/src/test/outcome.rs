@@ -64,15 +64,6 @@ impl Outcome {
             note,
         }
     }
-
-    /// What to tell at once if it failed.
-    pub(super) fn trouble(&self) -> Option<String> {
-        (self.failed > 0).then(|| {
-            self.note
-                .clone()
-                .unwrap_or_else(|| format!("{} failed: see above", self.failed))
-        })
-    }
 }
 
 /// All stages of a run.

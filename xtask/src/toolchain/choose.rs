@@ -35,6 +35,8 @@ pub(crate) struct Found {
     pub(crate) apt: bool,
     /// The newest LLVM libraries of nightly's major version that are installed or can be.
     pub(crate) llvm_for_nightly: Option<Version>,
+    /// A bpf-linker that the user has put on PATH. Which LLVM is in it, the user knows.
+    pub(crate) linker_of_user: bool,
 }
 
 /// One way to a toolchain.
@@ -58,7 +60,7 @@ pub(crate) fn attempts(choice: ToolchainChoice, found: &Found) -> Vec<Attempt> {
     // LLVM reads bitcode of its own version and of older ones, not of newer ones.
     let nightly_can_be_linked = found
         .nightly
-        .is_some_and(|nightly| found.llvm_for_nightly.is_some_and(|llvm| llvm >= nightly.llvm));
+        .is_some_and(|nightly| found.linker_of_user || found.llvm_for_nightly.is_some_and(|llvm| llvm >= nightly.llvm));
     let possible = [
         (Attempt::UseNightly, complete(found.nightly) && nightly_can_be_linked),
         (Attempt::UseDebian, complete(found.debian)),
@@ -108,6 +110,7 @@ mod tests {
             debian: None,
             apt: true,
             llvm_for_nightly: Some(NEWER),
+            linker_of_user: false,
         }
     }
 
@@ -149,6 +152,18 @@ mod tests {
             ..found
         };
         assert_eq!(attempts(ToolchainChoice::Auto, &found), [Attempt::InstallDebian]);
+    }
+
+    #[test]
+    fn a_linker_that_the_user_has_installed_is_trusted_to_fit() {
+        let found = Found {
+            nightly: Some(compiler(NEWER, true)),
+            apt: false,
+            llvm_for_nightly: None,
+            linker_of_user: true,
+            ..fresh()
+        };
+        assert_eq!(attempts(ToolchainChoice::Auto, &found), [Attempt::UseNightly]);
     }
 
     #[test]

@@ -27,7 +27,7 @@ pub(crate) fn newest_llvm(major: u32) -> Option<Version> {
 /// Find a linker that reads what this compiler writes, or build one.
 pub(crate) fn ready(layout: &Layout, rust: &BpfRust) -> Result<()> {
     let major = rust.llvm.major;
-    if ours_fits(layout, major) || on_path_fits() {
+    if ours_fits(layout, major) || is_on_path() {
         return Ok(());
     }
     ensure!(
@@ -86,7 +86,8 @@ fn ours_fits(layout: &Layout, major: u32) -> bool {
         && fs::read_to_string(stamp(layout)).is_ok_and(|built_on| built_on.trim() == major.to_string())
 }
 
-fn on_path_fits() -> bool {
+/// Has the user put this version on PATH?
+pub(crate) fn is_on_path() -> bool {
     probe::on_path("bpf-linker").is_some_and(|file| has_version(&file))
 }
 

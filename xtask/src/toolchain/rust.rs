@@ -154,6 +154,7 @@ fn find() -> Found {
         debian,
         apt: apt::usable(),
         llvm_for_nightly: nightly.and_then(|nightly| linker::newest_llvm(nightly.llvm.major)),
+        linker_of_user: linker::is_on_path(),
     }
 }
 

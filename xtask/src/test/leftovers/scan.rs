@@ -63,6 +63,15 @@ pub(super) fn all() -> Vec<Item> {
         in_directory(cluster::STATE_ROOT, "")
             .map(|name| Item::named("directory", format!("{}/{name}", cluster::STATE_ROOT))),
     );
+    // Where a node agent that was not told otherwise would put its files, and where temporary files go.
+    for directory in ["/run", "/tmp"] {
+        let files = in_directory(directory, "kpr").map(|name| format!("{directory}/{name}"));
+        items.extend(
+            files
+                .filter(|file| file != cluster::STATE_ROOT)
+                .map(|file| Item::named("file", file)),
+        );
+    }
     for root in mounts_of(&mounts, "cgroup2") {
         items.extend(in_directory(&root, PREFIX).map(|name| Item::named("cgroup", format!("{root}/{name}"))));
     }
