@@ -35,12 +35,14 @@ pub fn is_snat_port(port: Be16) -> bool {
 #[inline(always)]
 pub fn snat_port(offset: u32) -> Be16 {
     let min = u32::from(SNAT_PORT_MIN.load());
-    let count = u32::from(SNAT_PORT_MAX.load()) - min + 1;
+    let count = u32::from(SNAT_PORT_MAX.load()).wrapping_sub(min) + 1;
+    // Never 0, but the compiler can't know: a plain remainder would leave a panic in the program.
+    let offset = offset.checked_rem(count).unwrap_or(0);
     #[expect(
         clippy::cast_possible_truncation,
-        reason = "min + (anything % count) is at most the range's last port"
+        reason = "min + offset is at most the range's last port"
     )]
-    Be16::new((min + offset % count) as u16)
+    Be16::new((min + offset) as u16)
 }
 
 /// Cookie of the node's own network namespace; 0 if the kernel can't tell.

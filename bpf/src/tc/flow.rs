@@ -12,8 +12,10 @@ use kpr_abi::{
 };
 use kpr_packet::tcp;
 
-/// How often a new flow tries for a source port before it gives up.
-const ATTEMPTS: u32 = 32;
+/// How often a new flow tries for a source port before it gives up. The first half of the attempts jump about, since taken
+/// ports lie side by side; the second half go through a row of ports, which finds the last free ones of a small range.
+const ATTEMPTS: u32 = 64;
+const JUMPS: u32 = 32;
 
 /// Seconds of the clock that flows are aged by.
 #[inline(always)]
@@ -92,7 +94,7 @@ pub fn remove<F: Tables>(key: &FlowKey<F::Addr>, value: &FlowValue<F::Addr>) {
 /// the backend, else another of the SNAT range takes its place. Returns the translation that holds.
 #[inline(always)]
 pub fn create<F: Tables>(key: &FlowKey<F::Addr>, mut value: FlowValue<F::Addr>) -> Result<FlowValue<F::Addr>, Reason> {
-    let mut reply = FlowValue {
+    let reply = FlowValue {
         src: key.dst,
         dst: key.src,
         sport: key.dport,
@@ -103,8 +105,6 @@ pub fn create<F: Tables>(key: &FlowKey<F::Addr>, mut value: FlowValue<F::Addr>) 
         action: value.action,
         zero: 0,
     };
-    // What the client's own entry says counts: its reply leaves by the hook that the backend's place decides.
-    reply.zero = 0;
     // SAFETY: a helper without arguments.
     let start = unsafe { bpf_get_prandom_u32() };
     let mut attempt = 0;
@@ -117,7 +117,13 @@ pub fn create<F: Tables>(key: &FlowKey<F::Addr>, mut value: FlowValue<F::Addr>) 
             // The other half of this very flow was evicted: join them again.
             return publish::<F>(key, value, &answering);
         }
-        value.sport = config::snat_port(start.wrapping_add(attempt));
+        let offset = if attempt < JUMPS {
+            // Fibonacci hashing: consecutive attempts land far from each other.
+            start.wrapping_add(attempt).wrapping_mul(0x9e37_79b9)
+        } else {
+            start.wrapping_add(attempt)
+        };
+        value.sport = config::snat_port(offset);
         attempt += 1;
     }
     Err(Reason::DropSnatExhausted)

@@ -10,7 +10,7 @@ use super::{
 use crate::{balance, config, counters, maps::Tables};
 use aya_ebpf::{helpers::bpf_get_prandom_u32, programs::TcContext};
 use kpr_abi::{
-    Addr4, Family, FlowKey, FlowValue, Reason, ServiceValue, Slice, V4, backend,
+    Addr4, Family, FlowValue, Reason, ServiceValue, Slice, V4, backend,
     flow::{action, direction},
     service::flags,
 };

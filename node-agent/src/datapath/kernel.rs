@@ -185,6 +185,10 @@ impl Datapath {
         }
     }
 
+    pub(super) fn program(&self, name: &str) -> Option<&aya::programs::Program> {
+        self.ebpf.program(name)
+    }
+
     fn fill(&self) -> Vec<MapFill> {
         let values: Vec<_> = self.services4.services.iter().filter_map(Result::ok).collect();
         let slices: BTreeSet<_> = values

@@ -18,6 +18,7 @@ mod report;
 mod reserved_ports;
 mod sys;
 mod tables;
+mod trial;
 
 pub use checks::{cgroup2_mount, preflight};
 pub use error::Error;
@@ -27,3 +28,4 @@ pub use options::{Options, PortRange, Settings, Sizes};
 pub use pins::Pins;
 pub use report::{Attachment, Counter, MapFill, Report};
 pub use tables::Contents;
+pub use trial::{Side, Trial, Verdict};

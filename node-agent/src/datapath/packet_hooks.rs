@@ -1,6 +1,6 @@
 //! The packet programs, on the node's external devices.
 
-use super::{Attachment, Error, links, pins::Pins};
+use super::{Attachment, Error, Side, links, pins::Pins};
 use crate::devices::Device;
 use aya::{
     Ebpf,
@@ -13,6 +13,14 @@ const PROGRAMS: [(&str, TcAttachType); 2] = [
     ("kpr_ingress", TcAttachType::Ingress),
     ("kpr_egress", TcAttachType::Egress),
 ];
+
+/// Name of the program of a side.
+pub(super) fn name(side: Side) -> &'static str {
+    match side {
+        Side::Ingress => PROGRAMS[0].0,
+        Side::Egress => PROGRAMS[1].0,
+    }
+}
 
 /// Loads the packet programs.
 pub(super) fn load(ebpf: &mut Ebpf) -> Result<(), Error> {

@@ -1,0 +1,87 @@
+//! Runs the live packet programs on a packet without sending it (`BPF_PROG_TEST_RUN`): for tests, and to explain what would
+//! happen to a packet.
+
+use super::{Error, kernel::Datapath, packet_hooks};
+use aya::{
+    TestRun,
+    programs::{ProgramError, SchedClassifier, TestRunOptions},
+};
+
+/// Which way a packet passes an external device.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Side {
+    /// From the network.
+    Ingress,
+    /// To the network.
+    Egress,
+}
+
+/// What a program did with a packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// Goes on: to the next program, then to the stack or the wire.
+    Next,
+    /// Dropped.
+    Drop,
+    /// Sent out by the program.
+    Redirect,
+    /// Anything else; kpr's programs never return it.
+    Other(i32),
+}
+
+/// Outcome of one run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Trial {
+    /// What became of the packet.
+    pub verdict: Verdict,
+    /// The packet afterwards.
+    pub packet: Vec<u8>,
+}
+
+/// Longest packet that a trial takes: the kernel's own limit is a page less head- and tailroom.
+const LONGEST: usize = 3_500;
+
+impl Datapath {
+    /// Runs the program of this side on an Ethernet frame, as if it passed the device of this index. Maps are the live ones:
+    /// a packet that begins a flow leaves its entries there.
+    pub fn trial(&self, side: Side, packet: &[u8], ifindex: u32) -> Result<Trial, Error> {
+        let name = packet_hooks::name(side);
+        let failed = |source: ProgramError| Error::Program {
+            what: "run",
+            program: name,
+            source,
+        };
+        let program: &SchedClassifier = self
+            .program(name)
+            .ok_or(Error::Missing(name))?
+            .try_into()
+            .map_err(failed)?;
+        let mut out = vec![0; LONGEST];
+        let context = context(ifindex);
+        let result = program
+            .test_run(TestRunOptions {
+                data_in: Some(packet),
+                data_out: Some(&mut out),
+                ctx_in: Some(&context),
+                ..TestRunOptions::new()
+            })
+            .map_err(failed)?;
+        out.truncate(result.data_size_out as usize);
+        #[expect(clippy::cast_possible_wrap, reason = "tc verdicts are signed")]
+        let verdict = match result.return_value as i32 {
+            -1 => Verdict::Next,
+            2 => Verdict::Drop,
+            7 => Verdict::Redirect,
+            other => Verdict::Other(other),
+        };
+        Ok(Trial { verdict, packet: out })
+    }
+}
+
+/// The start of `struct __sk_buff` (`include/uapi/linux/bpf.h`): all zero but the device.
+fn context(ifindex: u32) -> [u8; 44] {
+    const IFINDEX: usize = 40;
+    let mut context = [0; 44];
+    context[IFINDEX..].copy_from_slice(&ifindex.to_ne_bytes());
+    context
+}

@@ -1,0 +1,377 @@
+//! NodePort from outside: to a local backend, to a remote one, and what is nobody's.
+
+use crate::{
+    packet::{ACK, FIN, Packet, RST, SYN, Transport, endpoints},
+    rig::{Backend, CLIENT, Frontend, LOCAL_POD, NODE, NODE_PORT, REMOTE_POD, Rig, SNAT, TCP, UDP},
+};
+use kpr_abi::Reason;
+use kpr_node_agent::datapath::Verdict;
+
+const CLIENT_PORT: u16 = 40_000;
+
+fn request() -> Packet {
+    Packet::tcp(SYN, (CLIENT, CLIENT_PORT), (NODE, NODE_PORT))
+}
+
+#[test]
+fn tcp_to_a_local_backend_keeps_the_client_and_goes_up_the_stack() {
+    let mut node = Rig::new();
+    node.serve(Frontend::node_port(TCP), 0, &[Backend::Local(LOCAL_POD)]);
+    let seen = node.ingress(&request().bytes());
+    assert_eq!(seen.verdict, Verdict::Next);
+    assert_eq!(
+        seen.packet,
+        request().to((LOCAL_POD, 80)).bytes(),
+        "only the destination changes"
+    );
+    assert_eq!(node.count(Reason::FlowToLocal), 1);
+
+    let answer = Packet::tcp(SYN | ACK, (LOCAL_POD, 80), (CLIENT, CLIENT_PORT));
+    let seen = node.egress(&answer.bytes());
+    assert_eq!(seen.verdict, Verdict::Next);
+    assert_eq!(
+        seen.packet,
+        answer.from((NODE, NODE_PORT)).bytes(),
+        "the client sees whom it asked"
+    );
+}
+
+#[test]
+fn tcp_to_a_remote_backend_gets_the_nodes_address_and_its_reply_comes_back() {
+    let mut node = Rig::new();
+    node.serve(Frontend::node_port(TCP), 0, &[Backend::Remote(REMOTE_POD)]);
+    let seen = node.ingress(&request().bytes());
+    assert_eq!(seen.verdict, Verdict::Redirect);
+    let (src, dst) = endpoints(&seen.packet);
+    assert_eq!((src.0, dst), (NODE, (REMOTE_POD, 80)));
+    assert!((SNAT.min..=SNAT.max).contains(&src.1), "{} is in the SNAT range", src.1);
+    assert_eq!(
+        seen.packet,
+        request().from(src).to(dst).ttl(63).bytes(),
+        "one hop, right checksums"
+    );
+    assert_eq!(node.count(Reason::FlowToRemote), 1);
+
+    let answer = Packet::tcp(SYN | ACK, (REMOTE_POD, 80), src).ttl(62);
+    let seen = node.ingress(&answer.bytes());
+    assert_eq!(seen.verdict, Verdict::Redirect);
+    let expected = answer.from((NODE, NODE_PORT)).to((CLIENT, CLIENT_PORT)).ttl(61);
+    assert_eq!(seen.packet, expected.bytes());
+}
+
+#[test]
+fn later_packets_of_a_flow_take_the_same_way() {
+    let mut node = Rig::new();
+    node.serve(Frontend::node_port(TCP), 0, &[Backend::Remote(REMOTE_POD)]);
+    let first = node.ingress(&request().bytes());
+    let (src, dst) = endpoints(&first.packet);
+    for _ in 0..10 {
+        let packet = Packet::tcp(ACK, (CLIENT, CLIENT_PORT), (NODE, NODE_PORT));
+        let seen = node.ingress(&packet.bytes());
+        assert_eq!(seen.packet, packet.from(src).to(dst).ttl(63).bytes());
+    }
+    assert_eq!(node.count(Reason::FlowToRemote), 1, "one flow");
+}
+
+#[test]
+fn udp_is_translated_with_and_without_a_checksum() {
+    let mut node = Rig::new();
+    node.serve(Frontend::node_port(UDP), 0, &[Backend::Local(LOCAL_POD)]);
+    for (port, checksum) in [(5_000, true), (5_001, false)] {
+        let mut packet = Packet::udp((CLIENT, port), (NODE, NODE_PORT));
+        packet.transport = Transport::Udp { checksum };
+        let seen = node.ingress(&packet.bytes());
+        assert_eq!(seen.packet, packet.to((LOCAL_POD, 80)).bytes(), "checksum: {checksum}");
+    }
+}
+
+#[test]
+fn ip_options_move_the_ports_not_the_result() {
+    let mut node = Rig::new();
+    node.serve(Frontend::node_port(TCP), 0, &[Backend::Local(LOCAL_POD)]);
+    // No operation, three times, and the end of the list.
+    for words in [1, 5, 10] {
+        let mut packet = request();
+        packet.src.1 = 41_000 + words;
+        packet.options = [1, 1, 1, 0].repeat(usize::from(words));
+        let seen = node.ingress(&packet.bytes());
+        assert_eq!(
+            seen.packet,
+            packet.to((LOCAL_POD, 80)).bytes(),
+            "{words} words of options"
+        );
+    }
+}
+
+#[test]
+fn what_is_no_services_passes_untouched() {
+    let mut node = Rig::new();
+    node.serve(Frontend::node_port(TCP), 0, &[Backend::Local(LOCAL_POD)]);
+    let elsewhere = std::net::Ipv4Addr::new(192, 168, 49, 77);
+    for (name, packet) in [
+        ("another port", request().to((NODE, 22))),
+        ("a NodePort that no service has", request().to((NODE, NODE_PORT + 1))),
+        (
+            "the same port with UDP",
+            Packet::udp((CLIENT, CLIENT_PORT), (NODE, NODE_PORT)),
+        ),
+        (
+            "the port on an address that is not this node's",
+            request().to((elsewhere, NODE_PORT)),
+        ),
+        ("an SNAT port without a flow", request().to((NODE, SNAT.min))),
+        (
+            "TCP in mid-flow that was not balanced here",
+            Packet::tcp(ACK, (CLIENT, 41_111), (NODE, NODE_PORT)),
+        ),
+        (
+            "a reset in mid-flow",
+            Packet::tcp(RST, (CLIENT, 41_112), (NODE, NODE_PORT)),
+        ),
+    ] {
+        let bytes = packet.bytes();
+        let seen = node.ingress(&bytes);
+        assert_eq!((seen.verdict, &seen.packet), (Verdict::Next, &bytes), "{name}");
+        let seen = node.egress(&bytes);
+        assert_eq!(
+            (seen.verdict, &seen.packet),
+            (Verdict::Next, &bytes),
+            "{name}, going out"
+        );
+    }
+    assert_eq!(node.count(Reason::PassMidFlow), 2);
+}
+
+#[test]
+fn malformed_and_foreign_frames_pass_untouched() {
+    let mut node = Rig::new();
+    node.serve(Frontend::node_port(TCP), 0, &[Backend::Local(LOCAL_POD)]);
+    let good = request().bytes();
+    let mut wrong_version = good.clone();
+    wrong_version[14] = 0x65;
+    let mut short_header = good.clone();
+    short_header[14] = 0x44;
+    let mut arp = good.clone();
+    arp[12..14].copy_from_slice(&[0x08, 0x06]);
+    let mut cut = good.clone();
+    cut.truncate(14 + 20 + 6);
+    let mut later_fragment = request();
+    later_fragment.fragment = 100;
+    let later_fragment = later_fragment.bytes();
+    for (name, frame) in [
+        ("IP version 6 in an IPv4 frame", wrong_version),
+        ("a header shorter than a header", short_header),
+        ("ARP", arp),
+        ("cut off in the TCP header", cut),
+        ("a later fragment", later_fragment),
+    ] {
+        let seen = node.ingress(&frame);
+        assert_eq!((seen.verdict, seen.packet), (Verdict::Next, frame), "{name}");
+    }
+}
+
+#[test]
+fn a_first_fragment_for_a_service_is_dropped_and_counted() {
+    let mut node = Rig::new();
+    node.serve(Frontend::node_port(UDP), 0, &[Backend::Local(LOCAL_POD)]);
+    let mut packet = Packet::udp((CLIENT, CLIENT_PORT), (NODE, NODE_PORT));
+    packet.fragment = 0x2000;
+    assert_eq!(node.ingress(&packet.bytes()).verdict, Verdict::Drop);
+    assert_eq!(node.count(Reason::DropFragment), 1);
+}
+
+#[test]
+fn a_service_without_endpoints_leaves_the_answer_to_the_stack() {
+    let mut node = Rig::new();
+    node.serve(Frontend::node_port(TCP), 0, &[]);
+    let bytes = request().bytes();
+    let seen = node.ingress(&bytes);
+    assert_eq!(
+        (seen.verdict, seen.packet),
+        (Verdict::Next, bytes),
+        "no socket has the port: the stack resets"
+    );
+    assert_eq!(node.count(Reason::PassNoEndpoint), 1);
+}
+
+#[test]
+fn traffic_policy_local_takes_local_backends_only_and_drops_without_one() {
+    let mut node = Rig::new();
+    node.serve(
+        Frontend::node_port(TCP).external_local(),
+        0,
+        &[Backend::Remote(REMOTE_POD), Backend::Local(LOCAL_POD)],
+    );
+    for port in 41_000..41_020 {
+        let packet = request().from((CLIENT, port));
+        assert_eq!(node.ingress(&packet.bytes()).packet, packet.to((LOCAL_POD, 80)).bytes());
+    }
+    let elsewhere_only = Frontend::node_port(UDP).external_local().has_endpoints();
+    node.serve(elsewhere_only, 100, &[Backend::Remote(REMOTE_POD)]);
+    let packet = Packet::udp((CLIENT, CLIENT_PORT), (NODE, NODE_PORT));
+    assert_eq!(node.ingress(&packet.bytes()).verdict, Verdict::Drop);
+    assert_eq!(node.count(Reason::DropNoLocalEndpoint), 1);
+}
+
+#[test]
+fn new_flows_spread_over_all_backends() {
+    let mut node = Rig::new();
+    node.serve(
+        Frontend::node_port(TCP),
+        0,
+        &[Backend::Remote(REMOTE_POD), Backend::Local(LOCAL_POD)],
+    );
+    let mut local = 0;
+    for port in 40_000..41_000 {
+        let seen = node.ingress(&request().from((CLIENT, port)).bytes());
+        local += u32::from(endpoints(&seen.packet).1.0 == LOCAL_POD);
+    }
+    // 1,000 draws of probability one half: outside 400..=600 less than once in 10^9 runs.
+    assert!(
+        (400..=600).contains(&local),
+        "{local} of 1,000 went to the local backend"
+    );
+}
+
+#[test]
+fn two_flows_never_share_a_tuple_towards_a_remote_backend() {
+    let mut node = Rig::new();
+    node.serve(Frontend::node_port(UDP), 0, &[Backend::Remote(REMOTE_POD)]);
+    let mut ports = std::collections::HashSet::new();
+    // Clients on ports of the SNAT range ask for their own port, from two addresses: half of the wishes collide.
+    for client in [CLIENT, std::net::Ipv4Addr::new(192, 168, 49, 101)] {
+        for port in 50_000..51_000 {
+            let packet = Packet::udp((client, port), (NODE, NODE_PORT));
+            let (src, dst) = endpoints(&node.ingress(&packet.bytes()).packet);
+            assert_eq!((src.0, dst), (NODE, (REMOTE_POD, 80)));
+            assert!(ports.insert(src.1), "port {} was given twice", src.1);
+            let answer = Packet::udp(dst, src);
+            let (from, to) = endpoints(&node.ingress(&answer.bytes()).packet);
+            assert_eq!(
+                (from, to),
+                ((NODE, NODE_PORT), (client, port)),
+                "the reply finds its client"
+            );
+        }
+    }
+}
+
+#[test]
+fn two_node_ports_of_one_local_backend_keep_one_clients_flows_apart() {
+    let mut node = Rig::new();
+    let other = Frontend {
+        port: NODE_PORT + 1,
+        ..Frontend::node_port(TCP)
+    };
+    node.serve(Frontend::node_port(TCP), 0, &[Backend::Local(LOCAL_POD)]);
+    node.serve(other, 10, &[Backend::Local(LOCAL_POD)]);
+    for port in [NODE_PORT, NODE_PORT + 1] {
+        let packet = request().to((NODE, port));
+        let (src, dst) = endpoints(&node.ingress(&packet.bytes()).packet);
+        assert_eq!((src.0, dst), (CLIENT, (LOCAL_POD, 80)), "the client's address stays");
+        let answer = Packet::tcp(SYN | ACK, dst, src);
+        let (from, to) = endpoints(&node.egress(&answer.bytes()).packet);
+        assert_eq!((from, to), ((NODE, port), (CLIENT, CLIENT_PORT)));
+    }
+}
+
+#[test]
+fn snat_exhaustion_drops_and_counts_and_never_reuses_a_port() {
+    use kpr_node_agent::datapath::{PortRange, Settings};
+    let few = PortRange {
+        min: 60_000,
+        max: 60_007,
+    };
+    let mut node = Rig::with(&Settings {
+        snat_ports: few,
+        ..crate::rig::settings()
+    });
+    node.serve(Frontend::node_port(UDP), 0, &[Backend::Remote(REMOTE_POD)]);
+    let mut given = std::collections::HashSet::new();
+    for port in 1_000..1_020 {
+        let seen = node.ingress(&Packet::udp((CLIENT, port), (NODE, NODE_PORT)).bytes());
+        if seen.verdict == Verdict::Redirect {
+            assert!(given.insert(endpoints(&seen.packet).0.1));
+        } else {
+            assert_eq!(seen.verdict, Verdict::Drop);
+        }
+    }
+    assert_eq!(given.len(), 8, "every port of the range was given once");
+    assert_eq!(node.count(Reason::DropSnatExhausted), 12);
+}
+
+#[test]
+fn a_packet_at_the_end_of_its_life_is_not_forwarded() {
+    let mut node = Rig::new();
+    node.serve(Frontend::node_port(TCP), 0, &[Backend::Remote(REMOTE_POD)]);
+    assert_eq!(node.ingress(&request().ttl(1).bytes()).verdict, Verdict::Drop);
+    assert_eq!(node.count(Reason::DropTtl), 1);
+}
+
+#[test]
+fn a_backend_without_a_route_is_counted() {
+    let mut node = Rig::new();
+    node.serve(
+        Frontend::node_port(TCP),
+        0,
+        &[Backend::Remote(std::net::Ipv4Addr::new(127, 1, 2, 3))],
+    );
+    assert_eq!(node.ingress(&request().bytes()).verdict, Verdict::Drop);
+    assert_eq!(node.count(Reason::DropNoRoute), 1);
+}
+
+#[test]
+fn established_tcp_outlives_its_backend_and_its_service() {
+    use kpr_node_agent::plan::Op;
+    let mut node = Rig::new();
+    node.serve(Frontend::node_port(TCP), 0, &[Backend::Local(LOCAL_POD)]);
+    node.ingress(&request().bytes());
+    node.datapath()
+        .apply4(&Op::DeleteService {
+            key: Frontend::node_port(TCP).key(),
+        })
+        .unwrap();
+    node.datapath().apply4(&Op::ClearBackend { id: 1 }).unwrap();
+    let packet = Packet::tcp(ACK, (CLIENT, CLIENT_PORT), (NODE, NODE_PORT));
+    assert_eq!(node.ingress(&packet.bytes()).packet, packet.to((LOCAL_POD, 80)).bytes());
+    let new = request().from((CLIENT, CLIENT_PORT + 1)).bytes();
+    assert_eq!(node.ingress(&new).packet, new, "a new connection finds nobody");
+}
+
+#[test]
+fn a_syn_on_a_closed_flow_or_a_gone_backend_is_balanced_anew() {
+    use kpr_node_agent::plan::Op;
+    let other = std::net::Ipv4Addr::new(10, 244, 0, 9);
+    for closed in [true, false] {
+        let mut node = Rig::new();
+        node.serve(Frontend::node_port(TCP), 0, &[Backend::Local(LOCAL_POD)]);
+        node.ingress(&request().bytes());
+        node.serve(Frontend::node_port(TCP), 10, &[Backend::Local(other)]);
+        if closed {
+            node.ingress(&Packet::tcp(FIN | ACK, (CLIENT, CLIENT_PORT), (NODE, NODE_PORT)).bytes());
+        } else {
+            node.datapath().apply4(&Op::ClearBackend { id: 1 }).unwrap();
+        }
+        assert_eq!(
+            node.ingress(&request().bytes()).packet,
+            request().to((other, 80)).bytes(),
+            "closed: {closed}"
+        );
+    }
+}
+
+#[test]
+fn a_udp_flow_moves_at_once_when_its_backend_is_gone() {
+    use kpr_node_agent::plan::Op;
+    let other = std::net::Ipv4Addr::new(10, 244, 0, 9);
+    let mut node = Rig::new();
+    node.serve(Frontend::node_port(UDP), 0, &[Backend::Local(LOCAL_POD)]);
+    let packet = Packet::udp((CLIENT, CLIENT_PORT), (NODE, NODE_PORT));
+    assert_eq!(
+        node.ingress(&packet.bytes()).packet,
+        packet.clone().to((LOCAL_POD, 80)).bytes()
+    );
+    node.serve(Frontend::node_port(UDP), 10, &[Backend::Local(other)]);
+    node.datapath().apply4(&Op::ClearBackend { id: 1 }).unwrap();
+    assert_eq!(node.ingress(&packet.bytes()).packet, packet.to((other, 80)).bytes());
+}

@@ -1,0 +1,136 @@
+//! Packets byte by byte, with right checksums: what goes in, and what is expected to come out.
+
+use std::net::Ipv4Addr;
+
+/// An IPv4 packet of TCP or UDP in an Ethernet frame.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Packet {
+    pub src: (Ipv4Addr, u16),
+    pub dst: (Ipv4Addr, u16),
+    pub ttl: u8,
+    pub transport: Transport,
+    /// IPv4 options, a multiple of four bytes.
+    pub options: Vec<u8>,
+    /// Flags and fragment offset.
+    pub fragment: u16,
+    pub payload: Vec<u8>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Transport {
+    Tcp { flags: u8 },
+    Udp { checksum: bool },
+}
+
+pub const SYN: u8 = 0x02;
+pub const ACK: u8 = 0x10;
+pub const FIN: u8 = 0x01;
+pub const RST: u8 = 0x04;
+
+impl Packet {
+    pub fn tcp(flags: u8, src: (Ipv4Addr, u16), dst: (Ipv4Addr, u16)) -> Self {
+        Self::new(Transport::Tcp { flags }, src, dst)
+    }
+
+    pub fn udp(src: (Ipv4Addr, u16), dst: (Ipv4Addr, u16)) -> Self {
+        Self::new(Transport::Udp { checksum: true }, src, dst)
+    }
+
+    fn new(transport: Transport, src: (Ipv4Addr, u16), dst: (Ipv4Addr, u16)) -> Self {
+        Self {
+            src,
+            dst,
+            ttl: 64,
+            transport,
+            options: Vec::new(),
+            fragment: 0x4000,
+            payload: b"kpr!x".to_vec(),
+        }
+    }
+
+    pub fn from(self, src: (Ipv4Addr, u16)) -> Self {
+        Self { src, ..self }
+    }
+
+    pub fn to(self, dst: (Ipv4Addr, u16)) -> Self {
+        Self { dst, ..self }
+    }
+
+    pub fn ttl(self, ttl: u8) -> Self {
+        Self { ttl, ..self }
+    }
+
+    pub fn bytes(&self) -> Vec<u8> {
+        let mut frame = vec![0x02, 0, 0, 0, 0, 1, 0x02, 0, 0, 0, 0, 2, 0x08, 0x00];
+        let transport = self.transport_bytes();
+        let header = 20 + self.options.len();
+        let mut ip = vec![0x40 | u8::try_from(header / 4).unwrap(), 0];
+        ip.extend(u16::try_from(header + transport.len()).unwrap().to_be_bytes());
+        ip.extend([0x12, 0x34]);
+        ip.extend(self.fragment.to_be_bytes());
+        ip.extend([self.ttl, self.protocol(), 0, 0]);
+        ip.extend(self.src.0.octets());
+        ip.extend(self.dst.0.octets());
+        ip.extend(&self.options);
+        let sum = checksum(&ip);
+        ip[10..12].copy_from_slice(&sum.to_be_bytes());
+        frame.extend(ip);
+        frame.extend(transport);
+        frame
+    }
+
+    fn protocol(&self) -> u8 {
+        match self.transport {
+            Transport::Tcp { .. } => 6,
+            Transport::Udp { .. } => 17,
+        }
+    }
+
+    fn transport_bytes(&self) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        bytes.extend(self.src.1.to_be_bytes());
+        bytes.extend(self.dst.1.to_be_bytes());
+        let at = match self.transport {
+            Transport::Tcp { flags } => {
+                bytes.extend([0, 0, 0, 1, 0, 0, 0, 2, 0x50, flags, 0xff, 0xff, 0, 0, 0, 0]);
+                Some(16)
+            }
+            Transport::Udp { checksum } => {
+                bytes.extend(u16::try_from(8 + self.payload.len()).unwrap().to_be_bytes());
+                bytes.extend([0, 0]);
+                checksum.then_some(6)
+            }
+        };
+        bytes.extend(&self.payload);
+        if let Some(at) = at {
+            let mut pseudo = Vec::new();
+            pseudo.extend(self.src.0.octets());
+            pseudo.extend(self.dst.0.octets());
+            pseudo.extend([0, self.protocol()]);
+            pseudo.extend(u16::try_from(bytes.len()).unwrap().to_be_bytes());
+            pseudo.extend(&bytes);
+            let sum = checksum(&pseudo);
+            bytes[at..at + 2].copy_from_slice(&sum.to_be_bytes());
+        }
+        bytes
+    }
+}
+
+/// Addresses and ports of a packet without options, for answers to ports that the program chose.
+pub fn endpoints(frame: &[u8]) -> ((Ipv4Addr, u16), (Ipv4Addr, u16)) {
+    let addr = |at: usize| Ipv4Addr::new(frame[at], frame[at + 1], frame[at + 2], frame[at + 3]);
+    let port = |at: usize| u16::from_be_bytes([frame[at], frame[at + 1]]);
+    ((addr(26), port(34)), (addr(30), port(36)))
+}
+
+/// RFC 1071.
+fn checksum(bytes: &[u8]) -> u16 {
+    let mut sum: u32 = bytes
+        .chunks(2)
+        .map(|pair| u32::from(u16::from_be_bytes([pair[0], pair.get(1).copied().unwrap_or(0)])))
+        .sum();
+    while sum > 0xffff {
+        sum = (sum & 0xffff) + (sum >> 16);
+    }
+    !u16::try_from(sum).unwrap()
+}

@@ -1,0 +1,96 @@
+//! The datapath without its agent, and with the next one.
+
+use crate::{
+    packet::{ACK, Packet, SYN, endpoints},
+    rig::{Backend, CLIENT, Frontend, LOCAL_POD, NODE, NODE_PORT, REMOTE_POD, Rig, TCP, settings},
+};
+use kpr_node_agent::datapath::{Datapath, Error, Options, dump};
+use std::{fs, path::Path};
+
+#[test]
+fn a_restarted_agent_finds_flows_and_services_and_writes_nothing() {
+    let mut node = Rig::new();
+    node.serve(Frontend::node_port(TCP), 0, &[Backend::Remote(REMOTE_POD)]);
+    let before = node.datapath().restore4().unwrap();
+    let syn = Packet::tcp(SYN, (CLIENT, 40_000), (NODE, NODE_PORT));
+    let (src, dst) = endpoints(&node.ingress(&syn.bytes()).packet);
+
+    node.datapath = None;
+    assert_eq!(
+        dump::services4(&node.options.bpffs_root).unwrap().as_ref(),
+        Some(&before),
+        "pins tell without an agent"
+    );
+
+    node.start(&settings());
+    assert_eq!(node.datapath().restore4().unwrap(), before);
+    assert_eq!(node.datapath().report().map_writes, 0);
+    let packet = Packet::tcp(ACK, (CLIENT, 40_000), (NODE, NODE_PORT));
+    assert_eq!(
+        node.ingress(&packet.bytes()).packet,
+        packet.from(src).to(dst).ttl(63).bytes()
+    );
+}
+
+#[test]
+fn links_are_swapped_not_made_anew() {
+    let mut node = Rig::new();
+    let links = node.options.bpffs_root.join("v1/links");
+    let inodes = |links: &Path| {
+        use std::os::unix::fs::MetadataExt;
+        let mut all: Vec<_> = fs::read_dir(links)
+            .unwrap()
+            .map(|entry| entry.unwrap())
+            .map(|e| (e.file_name(), e.metadata().unwrap().ino()))
+            .collect();
+        all.sort();
+        all
+    };
+    let before = inodes(&links);
+    assert_eq!(before.len(), 10, "eight socket hooks, two packet hooks: {before:?}");
+    node.datapath = None;
+    node.start(&settings());
+    assert_eq!(inodes(&links), before);
+}
+
+#[test]
+fn a_device_that_is_no_longer_wanted_is_let_go() {
+    let mut node = Rig::new();
+    node.serve(Frontend::node_port(TCP), 0, &[Backend::Local(LOCAL_POD)]);
+    node.datapath().attach(&[]).unwrap();
+    let links = fs::read_dir(node.options.bpffs_root.join("v1/links")).unwrap();
+    let names: Vec<_> = links
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    assert!(names.iter().all(|name| name.starts_with("cgroup-")), "{names:?}");
+}
+
+#[test]
+fn removal_leaves_no_pin_and_the_sysctl_as_it_was() {
+    let sysctl = "/proc/sys/net/ipv4/ip_local_reserved_ports";
+    let mut node = Rig::new();
+    assert_eq!(fs::read_to_string(sysctl).unwrap().trim(), "45000-65535");
+    node.datapath = None;
+    Datapath::remove(&node.options).unwrap();
+    assert!(!node.options.bpffs_root.exists());
+    assert_eq!(fs::read_to_string(sysctl).unwrap().trim(), "");
+    Datapath::remove(&node.options).unwrap();
+}
+
+#[test]
+fn a_place_that_is_no_cgroup2_or_no_bpffs_is_named() {
+    let node = Rig::new();
+    let elsewhere = tempfile::tempdir().unwrap();
+    let wrong = Options {
+        cgroup_root: elsewhere.path().into(),
+        ..node.options.clone()
+    };
+    assert!(
+        matches!(Datapath::start(&wrong, &settings()), Err(Error::NotCgroup2 { path }) if path == elsewhere.path())
+    );
+    let wrong = Options {
+        bpffs_root: elsewhere.path().into(),
+        ..node.options.clone()
+    };
+    assert!(matches!(Datapath::start(&wrong, &settings()), Err(Error::NotBpffs { path }) if path == elsewhere.path()));
+}

@@ -1,0 +1,296 @@
+//! A node to run programs on: a network namespace, a bpffs and a cgroup of the test's own, gone when the test ends.
+
+use kpr_abi::{BackendValue, Be16, ServiceKey, ServiceValue, Slice, V4, backend, proto, service::flags};
+use kpr_node_agent::{
+    datapath::{Datapath, Options, PortRange, Settings, Side, Sizes, Trial},
+    devices::Device,
+    plan::Op,
+};
+use nix::{
+    mount::{MntFlags, MsFlags, mount, umount2},
+    sched::{CloneFlags, unshare},
+};
+use std::{
+    fs,
+    net::Ipv4Addr,
+    path::PathBuf,
+    process::Command,
+    sync::atomic::{AtomicU32, Ordering},
+};
+
+pub const NODE: Ipv4Addr = Ipv4Addr::new(192, 168, 49, 2);
+pub const CLIENT: Ipv4Addr = Ipv4Addr::new(192, 168, 49, 100);
+pub const LOCAL_POD: Ipv4Addr = Ipv4Addr::new(10, 244, 0, 3);
+pub const REMOTE_POD: Ipv4Addr = Ipv4Addr::new(10, 244, 1, 2);
+pub const NODE_PORT: u16 = 31_683;
+pub const SNAT: PortRange = PortRange {
+    min: 45_000,
+    max: 65_535,
+};
+
+pub fn sizes() -> Sizes {
+    Sizes {
+        services: 1_024,
+        slots: 4_096,
+        backends: 1_024,
+        flows: 65_536,
+        peers: 1_024,
+    }
+}
+
+pub fn settings() -> Settings {
+    Settings {
+        node_ports: PortRange {
+            min: 30_000,
+            max: 32_767,
+        },
+        snat_ports: SNAT,
+        sizes: sizes(),
+    }
+}
+
+/// The node. Each test thread has namespaces of its own, so that tests may run at the same time.
+pub struct Rig {
+    pub datapath: Option<Datapath>,
+    pub options: Options,
+    pub ifindex: u32,
+    directory: tempfile::TempDir,
+    cgroup: PathBuf,
+}
+
+impl Rig {
+    /// A node with eth0, a route to the other node's pods, and the datapath attached.
+    pub fn new() -> Self {
+        Self::with(&settings())
+    }
+
+    pub fn with(settings: &Settings) -> Self {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        unshare(CloneFlags::CLONE_NEWNET | CloneFlags::CLONE_NEWNS).expect("these tests need root");
+        mount(
+            None::<&str>,
+            "/",
+            None::<&str>,
+            MsFlags::MS_REC | MsFlags::MS_PRIVATE,
+            None::<&str>,
+        )
+        .unwrap();
+        for command in [
+            "ip link set lo up",
+            "ip link add eth0 type veth peer name wire",
+            "ip addr add 192.168.49.2/24 dev eth0",
+            "ip link set eth0 up",
+            "ip link set wire up",
+            "ip route add default via 192.168.49.100",
+            "ip route add 10.244.1.0/24 via 192.168.49.3",
+            "ip link add pod type veth peer name pod-end",
+            "ip link set pod up",
+            "ip link set pod-end up",
+            "ip route add 10.244.0.0/24 dev pod",
+        ] {
+            run(command);
+        }
+        fs::write("/proc/sys/net/ipv4/ip_forward", "1").unwrap();
+        let directory = tempfile::Builder::new().prefix("kpr-packets-").tempdir().unwrap();
+        let bpffs = directory.path().join("bpf");
+        fs::create_dir(&bpffs).unwrap();
+        mount(Some("bpf"), &bpffs, Some("bpf"), MsFlags::empty(), None::<&str>).unwrap();
+        let cgroup = kpr_node_agent::datapath::cgroup2_mount()
+            .expect("cgroup2 is mounted")
+            .join(format!(
+                "kpr-packets-{}-{}",
+                std::process::id(),
+                COUNT.fetch_add(1, Ordering::Relaxed)
+            ));
+        fs::create_dir(&cgroup).unwrap();
+        let options = Options {
+            cgroup_root: cgroup.clone(),
+            bpffs_root: bpffs.join("kpr"),
+            run_dir: directory.path().join("run"),
+        };
+        let ifindex = nix::net::if_::if_nametoindex("eth0").unwrap();
+        let mut rig = Self {
+            datapath: None,
+            options,
+            ifindex,
+            directory,
+            cgroup,
+        };
+        rig.start(settings);
+        rig
+    }
+
+    /// Starts a datapath on what is pinned, as a restarted agent does.
+    pub fn start(&mut self, settings: &Settings) {
+        let mut datapath = Datapath::start(&self.options, settings).unwrap_or_else(|error| panic!("{}", chain(&error)));
+        let eth0 = Device {
+            name: "eth0".into(),
+            ifindex: self.ifindex,
+            addresses: vec![NODE.into()],
+            has_default_route: true,
+            up: true,
+            kind: "veth".into(),
+        };
+        datapath
+            .attach(&[eth0])
+            .unwrap_or_else(|error| panic!("{}", chain(&error)));
+        datapath.set_local4(&[(NODE, self.ifindex)]).unwrap();
+        datapath.set_snat_source4(Some(NODE), &[(self.ifindex, NODE)]).unwrap();
+        self.datapath = Some(datapath);
+    }
+
+    pub fn datapath(&mut self) -> &mut Datapath {
+        self.datapath.as_mut().expect("the datapath was started")
+    }
+
+    /// Programs one frontend that leads to these backends, at slots from `base` and with ids from `base + 1`.
+    pub fn serve(&mut self, frontend: Frontend, base: u32, backends: &[Backend]) {
+        let (mut all, mut local) = (Vec::new(), Vec::new());
+        for (id, backend) in (base + 1..).zip(backends) {
+            let value = backend.value(frontend.proto);
+            self.datapath().apply4(&Op::PutBackend { id, value }).unwrap();
+            all.push(id);
+            if value.flags & backend::flags::LOCAL != 0 {
+                local.push(id);
+            }
+        }
+        let count = |ids: &[u32]| u32::try_from(ids.len()).unwrap();
+        let cluster = Slice { base, len: count(&all) };
+        let local_slice = Slice {
+            base: base + cluster.len,
+            len: count(&local),
+        };
+        for (base, ids) in [(cluster.base, all), (local_slice.base, local)] {
+            if !ids.is_empty() {
+                self.datapath().apply4(&Op::PutSlots { base, ids }).unwrap();
+            }
+        }
+        let has_endpoints = if backends.is_empty() { 0 } else { flags::HAS_ENDPOINTS };
+        let value = ServiceValue {
+            id: base + 1,
+            flags: frontend.flags | has_endpoints,
+            cluster,
+            local: local_slice,
+            ..ServiceValue::default()
+        };
+        self.datapath()
+            .apply4(&Op::PutService {
+                key: frontend.key(),
+                value,
+            })
+            .unwrap();
+    }
+
+    pub fn ingress(&mut self, packet: &[u8]) -> Trial {
+        let ifindex = self.ifindex;
+        self.datapath().trial(Side::Ingress, packet, ifindex).unwrap()
+    }
+
+    pub fn egress(&mut self, packet: &[u8]) -> Trial {
+        let ifindex = self.ifindex;
+        self.datapath().trial(Side::Egress, packet, ifindex).unwrap()
+    }
+
+    /// How often something happened so far.
+    pub fn count(&mut self, reason: kpr_abi::Reason) -> u64 {
+        let report = self.datapath().report();
+        report
+            .counters
+            .iter()
+            .find(|counter| counter.reason == reason.name())
+            .map_or(0, |counter| counter.count)
+    }
+}
+
+impl Drop for Rig {
+    fn drop(&mut self) {
+        self.datapath = None;
+        let removed = Datapath::remove(&self.options);
+        let _ = umount2(&self.directory.path().join("bpf"), MntFlags::MNT_DETACH);
+        let _ = fs::remove_dir(&self.cgroup);
+        if !std::thread::panicking() {
+            removed.unwrap();
+        }
+    }
+}
+
+/// A frontend as tests name it.
+#[derive(Clone, Copy)]
+pub struct Frontend {
+    pub addr: Ipv4Addr,
+    pub port: u16,
+    pub proto: u8,
+    pub flags: u32,
+}
+
+impl Frontend {
+    pub fn node_port(proto: u8) -> Self {
+        Self {
+            addr: Ipv4Addr::UNSPECIFIED,
+            port: NODE_PORT,
+            proto,
+            flags: flags::NODE_PORT,
+        }
+    }
+
+    pub fn external_local(self) -> Self {
+        Self {
+            flags: self.flags | flags::EXTERNAL_LOCAL,
+            ..self
+        }
+    }
+
+    pub fn has_endpoints(self) -> Self {
+        Self {
+            flags: self.flags | flags::HAS_ENDPOINTS,
+            ..self
+        }
+    }
+
+    pub fn key(&self) -> ServiceKey<<V4 as kpr_abi::Family>::Addr> {
+        ServiceKey::new(self.addr.into(), Be16::new(self.port), self.proto)
+    }
+}
+
+/// A backend as tests name it; its port is 80.
+#[derive(Clone, Copy)]
+pub enum Backend {
+    Local(Ipv4Addr),
+    Remote(Ipv4Addr),
+}
+
+impl Backend {
+    pub fn value(self, proto: u8) -> BackendValue<kpr_abi::Addr4> {
+        let (addr, flags) = match self {
+            Self::Local(addr) => (addr, backend::flags::LOCAL),
+            Self::Remote(addr) => (addr, 0),
+        };
+        BackendValue {
+            addr: addr.into(),
+            port: Be16::new(80),
+            proto,
+            flags,
+        }
+    }
+}
+
+pub const TCP: u8 = proto::TCP;
+pub const UDP: u8 = proto::UDP;
+
+fn run(command: &str) {
+    let mut words = command.split(' ');
+    let status = Command::new(words.next().unwrap()).args(words).status().unwrap();
+    assert!(status.success(), "{command}");
+}
+
+/// An error with its causes: a verifier's log is one.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        cause = error.source();
+    }
+    text
+}
