@@ -22,8 +22,8 @@ use crate::{
 const TARGET: &str = "bpfel-unknown-none";
 const BINARY: &str = "kpr-bpf";
 
-pub(crate) fn run(layout: &Layout, arguments: &BuildArgs) -> Result<()> {
-    bpf(layout, arguments.setup.toolchain)?;
+pub(crate) fn run(layout: &Layout, arguments: &BuildArgs, choice: ToolchainChoice) -> Result<()> {
+    bpf(layout, choice)?;
     if !arguments.bpf_only {
         user_space(layout, arguments.release)?;
     }

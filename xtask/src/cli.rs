@@ -10,6 +10,9 @@ use crate::toolchain::ToolchainChoice;
 pub(crate) struct Cli {
     #[command(subcommand)]
     pub(crate) command: Command,
+    /// Which Rust toolchain builds the eBPF programs.
+    #[arg(long, value_enum, global = true, default_value_t = ToolchainChoice::Auto, env = "KPR_BPF_TOOLCHAIN")]
+    pub(crate) bpf_toolchain: ToolchainChoice,
 }
 
 #[derive(Debug, Subcommand)]
@@ -18,7 +21,7 @@ pub(crate) enum Command {
     ///
     /// Needs root for Debian packages. Takes less than a second when everything is there, and two to six minutes on a
     /// fresh machine. Tools that are built from source go into target/tools and nowhere else.
-    Setup(SetupArgs),
+    Setup,
     /// Build the eBPF object, then the operator, the node agent and the test cluster.
     Build(BuildArgs),
     /// Write the files that are generated from the Rust types (the CRDs in crds/).
@@ -47,13 +50,6 @@ pub(crate) enum Command {
 }
 
 #[derive(Debug, Args)]
-pub(crate) struct SetupArgs {
-    /// Which Rust toolchain builds the eBPF programs.
-    #[arg(long, value_enum, default_value_t = ToolchainChoice::Auto, env = "KPR_BPF_TOOLCHAIN")]
-    pub(crate) toolchain: ToolchainChoice,
-}
-
-#[derive(Debug, Args)]
 pub(crate) struct BuildArgs {
     /// Build the user-space binaries with optimizations (the eBPF object always has them).
     #[arg(long)]
@@ -61,8 +57,6 @@ pub(crate) struct BuildArgs {
     /// Build the eBPF object and nothing else.
     #[arg(long, conflicts_with = "release")]
     pub(crate) bpf_only: bool,
-    #[command(flatten)]
-    pub(crate) setup: SetupArgs,
 }
 
 /// A group of stages of `cargo xtask test`.

@@ -9,10 +9,10 @@ use anyhow::Result;
 
 use crate::{build, interrupt, layout::Layout, probe, process, setup, toolchain::ToolchainChoice};
 
-pub(crate) fn run(layout: &Layout, keep: bool) -> Result<ExitCode> {
+pub(crate) fn run(layout: &Layout, keep: bool, choice: ToolchainChoice) -> Result<ExitCode> {
     probe::require_root("making network namespaces and loading eBPF programs")?;
-    setup::run(layout, ToolchainChoice::Auto)?;
-    build::bpf(layout, ToolchainChoice::Auto)?;
+    setup::run(layout, choice)?;
+    build::bpf(layout, choice)?;
     build::user_space(layout, false)?;
     interrupt::check()?;
 

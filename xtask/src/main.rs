@@ -45,12 +45,13 @@ fn main() -> ExitCode {
 fn run(cli: &Cli) -> Result<ExitCode> {
     let layout = Layout::find()?;
     interrupt::install()?;
+    let toolchain = cli.bpf_toolchain;
     match &cli.command {
-        Command::Setup(arguments) => setup::run(&layout, arguments.toolchain)?,
-        Command::Build(arguments) => build::run(&layout, arguments)?,
+        Command::Setup => setup::run(&layout, toolchain)?,
+        Command::Build(arguments) => build::run(&layout, arguments, toolchain)?,
         Command::Codegen { check } => codegen::run(&layout, *check)?,
-        Command::Demo { keep } => return demo::run(&layout, *keep),
-        Command::Test { only } => return test::run(&layout, only),
+        Command::Demo { keep } => return demo::run(&layout, *keep, toolchain),
+        Command::Test { only } => return test::run(&layout, only, toolchain),
         Command::Sweep => sweep::run(&layout)?,
     }
     Ok(ExitCode::SUCCESS)

@@ -14,6 +14,7 @@ use self::{
     leftovers::Leftovers,
     outcome::{Outcome, Report},
     plan::{Stage, stages},
+    stages::Run,
 };
 use crate::{
     cli::StageName,
@@ -24,14 +25,21 @@ use crate::{
     toolchain::ToolchainChoice,
 };
 
-pub(crate) fn run(layout: &Layout, only: &[StageName]) -> Result<ExitCode> {
+pub(crate) fn run(layout: &Layout, only: &[StageName], choice: ToolchainChoice) -> Result<ExitCode> {
     let stages = stages(only);
     if stages.iter().any(|stage| stage.needs_root()) {
         probe::require_root("testing eBPF programs and test clusters (all but --only fmt,lint,unit)")?;
     }
-    setup::run(layout, ToolchainChoice::Auto)?;
+    setup::run(layout, choice)?;
     let before = Leftovers::find();
-    let ran = run_all(layout, &stages, &before);
+    let ran = run_all(
+        &Run {
+            layout,
+            choice,
+            before: &before,
+        },
+        &stages,
+    );
     let left = Leftovers::find().new_since(&before);
     if !left.is_empty() {
         console::step("Sweeping what was left behind");
@@ -50,14 +58,14 @@ pub(crate) fn run(layout: &Layout, only: &[StageName]) -> Result<ExitCode> {
 }
 
 /// Run every stage, also after one has failed; stop only when asked to.
-fn run_all(layout: &Layout, stages: &[Stage], before: &Leftovers) -> Result<Report> {
+fn run_all(run: &Run<'_>, stages: &[Stage]) -> Result<Report> {
     let mut report = Report::default();
     for (index, stage) in stages.iter().enumerate() {
         interrupt::check()?;
         eprintln!();
         console::step(&format!("[{}/{}] {}", index + 1, stages.len(), stage.title()));
         let start = Instant::now();
-        let outcome = match stages::run(layout, *stage, before) {
+        let outcome = match run.stage(*stage) {
             Err(error) if error.is::<Interrupted>() => return Err(error),
             Err(error) => {
                 console::note(&format!("FAILED: {error:#}"));

@@ -16,30 +16,43 @@ use crate::{
 /// The feature that test targets require if they need root and eBPF.
 const PRIVILEGED: &str = "privileged";
 
-pub(super) fn run(layout: &Layout, stage: Stage, before: &Leftovers) -> Result<Outcome> {
-    match stage {
-        Stage::FmtWorkspace => check(cargo(layout).args(["fmt", "--all", "--check"])),
-        Stage::FmtBpf => check(
-            cargo(layout)
-                .current_dir(layout.bpf_workspace())
-                .args(["fmt", "--check"]),
-        ),
-        Stage::BuildBpf => build::bpf(layout, ToolchainChoice::Auto).map(|()| Outcome::good()),
-        Stage::LintWorkspace => check(cargo(layout).args([
-            "clippy",
-            "--workspace",
-            "--all-targets",
-            "--all-features",
-            "--",
-            "-D",
-            "warnings",
-        ])),
-        Stage::LintBpf => lint_bpf(layout),
-        Stage::Unit => tests(cargo(layout).args(["test", "--workspace", "--no-fail-fast"])),
-        Stage::BuildUserSpace => build::user_space(layout, false).map(|()| Outcome::good()),
-        Stage::Bpf => privileged(layout, |manifest| !is_end_to_end(layout, manifest)),
-        Stage::E2e => privileged(layout, |manifest| is_end_to_end(layout, manifest)),
-        Stage::Leftovers => Ok(nothing_left(before)),
+/// What every stage may need to know.
+#[derive(Debug)]
+pub(super) struct Run<'a> {
+    pub(super) layout: &'a Layout,
+    pub(super) choice: ToolchainChoice,
+    /// What was on the machine before the first stage.
+    pub(super) before: &'a Leftovers,
+}
+
+impl Run<'_> {
+    /// Carry out one stage. An error is a stage that could not be carried out to its end.
+    pub(super) fn stage(&self, stage: Stage) -> Result<Outcome> {
+        let Self { layout, choice, before } = *self;
+        match stage {
+            Stage::FmtWorkspace => check(cargo(layout).args(["fmt", "--all", "--check"])),
+            Stage::FmtBpf => check(
+                cargo(layout)
+                    .current_dir(layout.bpf_workspace())
+                    .args(["fmt", "--check"]),
+            ),
+            Stage::BuildBpf => build::bpf(layout, choice).map(|()| Outcome::good()),
+            Stage::LintWorkspace => check(cargo(layout).args([
+                "clippy",
+                "--workspace",
+                "--all-targets",
+                "--all-features",
+                "--",
+                "-D",
+                "warnings",
+            ])),
+            Stage::LintBpf => lint_bpf(layout, choice),
+            Stage::Unit => tests(cargo(layout).args(["test", "--workspace", "--no-fail-fast"])),
+            Stage::BuildUserSpace => build::user_space(layout, false).map(|()| Outcome::good()),
+            Stage::Bpf => privileged(layout, |manifest| !is_end_to_end(layout, manifest)),
+            Stage::E2e => privileged(layout, |manifest| is_end_to_end(layout, manifest)),
+            Stage::Leftovers => Ok(nothing_left(before)),
+        }
     }
 }
 
@@ -47,8 +60,8 @@ fn check(command: &mut Command) -> Result<Outcome> {
     process::run(command).map(|()| Outcome::good())
 }
 
-fn lint_bpf(layout: &Layout) -> Result<Outcome> {
-    let rust = toolchain::ready(layout, ToolchainChoice::Auto)?;
+fn lint_bpf(layout: &Layout, choice: ToolchainChoice) -> Result<Outcome> {
+    let rust = toolchain::ready(layout, choice)?;
     if !rust.has_clippy() {
         return Ok(Outcome::skipped(&format!("{} has no clippy", rust.describe())));
     }

@@ -32,7 +32,7 @@ pub(crate) fn ready(layout: &Layout, rust: &BpfRust) -> Result<()> {
     }
     ensure!(
         LLVM_MAJORS.contains(&major),
-        "bpf-linker {VERSION} cannot be built on the LLVM of {}: choose another toolchain with --toolchain",
+        "bpf-linker {VERSION} cannot be built on the LLVM of {}: choose another toolchain with --bpf-toolchain",
         rust.describe()
     );
     console::step(&format!(
