@@ -1,1 +1,13 @@
-//! Tests of the rules.
+//! The rules, each as a table: what is there, what is asked for.
+//!
+//! Names of tests are the rules of kube-proxy and of the KEPs.
+
+mod affinity_and_ranges;
+mod conflicts;
+mod dual_stack;
+mod endpoints;
+pub(crate) mod fixtures;
+mod history;
+mod kinds;
+mod policy;
+mod topology;
