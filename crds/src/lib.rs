@@ -10,6 +10,10 @@
     unreachable_pub,
     reason = "the schema derive declares public helper structs inside of functions"
 )]
+#![expect(
+    clippy::duplicated_attributes,
+    reason = "every printer column has a type and a priority"
+)]
 
 pub mod codegen;
 pub mod conditions;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use kpr_crds::{KubeProxyReplacement, codegen};
+use kpr_crds::{KubeProxyReplacement, KubeProxyReplacementSpec, codegen};
 use kube::core::cel::Validator;
 use serde_json::{Value, json};
 
@@ -18,7 +18,11 @@ fn refused(change: Value, field: &'static str) -> Refused {
 }
 
 fn object(change: &Value) -> Value {
-    let mut object = serde_json::to_value(KubeProxyReplacement::new("default", Default::default())).expect("JSON");
+    let mut object = serde_json::to_value(KubeProxyReplacement::new(
+        "default",
+        KubeProxyReplacementSpec::default(),
+    ))
+    .expect("JSON");
     merge(&mut object, change);
     object
 }

@@ -1,0 +1,171 @@
+//! Watches, decides and writes: the only part with I/O.
+
+mod backoff;
+mod cache;
+mod signal;
+mod write;
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use futures::{StreamExt, stream};
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1::Node;
+use kpr_crds::{KubeProxyReplacement, NodeDatapath};
+use kube::runtime::controller::{self, Action, Controller};
+use kube::runtime::reflector::Store;
+use kube::runtime::watcher;
+use kube::{Api, Client, ResourceExt};
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+use tracing::{debug, info, warn};
+
+use crate::connect;
+use crate::decide::{World, decide};
+use crate::drain::Limits;
+use crate::node::NodeView;
+use cache::Cache;
+use write::{WriteError, Writer};
+
+/// How the controller behaves.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// How long removals are waited for.
+    pub limits: Limits,
+    /// Changes of Nodes and NodeDatapaths are collected for this long before they are looked at: an upgrade of thousands
+    /// of agents must not write a status for each of them.
+    pub collect: Duration,
+    /// Name of this operator in Events.
+    pub identity: String,
+}
+
+struct Context {
+    policies: Store<KubeProxyReplacement>,
+    nodes: Cache<NodeView>,
+    datapaths: Cache<Arc<NodeDatapath>>,
+    writer: Writer,
+    limits: Limits,
+    failures: Mutex<HashMap<String, u32>>,
+}
+
+/// Runs until `stop` is cancelled; work that has begun is finished. Dropping it stops at once.
+pub async fn run(client: Client, settings: Settings, stop: CancellationToken) {
+    let changed = Arc::new(Notify::new());
+    let nodes = Cache::new(Arc::clone(&changed), |_, _| false);
+    let datapaths = Cache::new(Arc::clone(&changed), older);
+    let policies = Api::<KubeProxyReplacement>::all(client.clone());
+    let controller = Controller::new(policies, watcher::Config::default())
+        // One at a time: each looks at all policies, and two that look at different states could disagree.
+        .with_config(controller::Config::default().concurrency(1))
+        .reconcile_all_on(signal::collected(changed, settings.collect))
+        .graceful_shutdown_on(stop.clone().cancelled_owned());
+    let context = Arc::new(Context {
+        policies: controller.store(),
+        nodes: nodes.clone(),
+        datapaths: datapaths.clone(),
+        writer: Writer::new(client.clone(), &settings.identity, datapaths.clone()),
+        limits: settings.limits,
+        failures: Mutex::default(),
+    });
+
+    let watch_nodes = nodes.fill(Api::<Node>::all(client.clone()), NodeView::from);
+    let watch_datapaths = datapaths.fill(Api::<NodeDatapath>::all(client), reduced);
+    let reconciling = async {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = async { tokio::join!(nodes.filled(), datapaths.filled()); } => {}
+        }
+        info!("Nodes and NodeDatapaths are known: reconciling");
+        controller.run(reconcile, failed, context).for_each(report).await;
+    };
+    tokio::select! {
+        () = reconciling => {}
+        () = watch_nodes => {}
+        () = watch_datapaths => {}
+    }
+}
+
+/// What decisions need of a NodeDatapath; maps, devices and counters would make each agent's report a change.
+fn reduced(mut datapath: NodeDatapath) -> Arc<NodeDatapath> {
+    datapath.metadata.managed_fields = None;
+    datapath.metadata.resource_version = None;
+    if let Some(status) = &mut datapath.status {
+        status.kernel = None;
+        status.devices = Vec::new();
+        status.maps = Vec::new();
+        status.counts = None;
+        status.programming = None;
+    }
+    Arc::new(datapath)
+}
+
+/// The generation counts the changes of the spec, and begins anew with a new object of the same name.
+fn older(first: &Arc<NodeDatapath>, second: &Arc<NodeDatapath>) -> bool {
+    first.metadata.uid == second.metadata.uid && first.metadata.generation < second.metadata.generation
+}
+
+async fn reconcile(policy: Arc<KubeProxyReplacement>, context: Arc<Context>) -> Result<Action, WriteError> {
+    let decision = {
+        let policies = context.policies.state();
+        let nodes = context.nodes.snapshot();
+        let datapaths = context.datapaths.snapshot();
+        let world = World {
+            policies: &policies,
+            nodes: &nodes,
+            datapaths: &datapaths,
+            limits: context.limits,
+            now: Timestamp::now(),
+        };
+        decide(&policy, &world)
+    };
+    let again_in = decision.again_in;
+    context.writer.carry_out(&policy, decision).await?;
+    context
+        .failures
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner)
+        .remove(&policy.name_any());
+    Ok(again_in.map_or_else(Action::await_change, Action::requeue))
+}
+
+#[expect(
+    clippy::needless_pass_by_value,
+    reason = "the signature is that of kube's error policy"
+)]
+fn failed(policy: Arc<KubeProxyReplacement>, error: &WriteError, context: Arc<Context>) -> Action {
+    let name = policy.name_any();
+    let mut failures = context.failures.lock().unwrap_or_else(PoisonError::into_inner);
+    let count = failures
+        .entry(name.clone())
+        .and_modify(|count| *count = count.saturating_add(1))
+        .or_insert(1);
+    let wait = backoff::delay(*count, error.is_conflict());
+    if error.is_conflict() {
+        debug!(policy = %name, "{error}; trying again in {wait:?}");
+    } else {
+        warn!(policy = %name, failures = *count, "{error}; trying again in {wait:?}");
+    }
+    Action::requeue(wait)
+}
+
+type Outcome<K> =
+    Result<(kube::runtime::reflector::ObjectRef<K>, Action), controller::Error<WriteError, watcher::Error>>;
+
+async fn report(outcome: Outcome<KubeProxyReplacement>) {
+    match outcome {
+        Ok((object, _)) => debug!(policy = %object.name, "reconciled"),
+        // Said where it happened.
+        Err(controller::Error::ReconcilerFailed(..) | controller::Error::ObjectNotFound(_)) => {}
+        Err(controller::Error::QueueError(error)) => {
+            warn!(
+                "KubeProxyReplacements can't be watched: {}; trying again",
+                connect::causes(&error)
+            );
+        }
+        Err(error) => warn!("the controller failed: {error}"),
+    }
+}
+
+/// A stream that never ends by itself, for `reconcile_all_on`.
+type Signals = stream::BoxStream<'static, ()>;

@@ -1,0 +1,172 @@
+//! Objects for unit tests: builders with good defaults.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use kpr_crds::conditions::{self, ConditionStatus, NodeCondition, NodeReason, Observation};
+use kpr_crds::{
+    KubeProxyReplacement, KubeProxyReplacementSpec, NodeDatapath, NodeDatapathStatus, NodeSelector, Phase, names,
+};
+use kube::ResourceExt;
+
+use crate::node::NodeView;
+use crate::render::{self, DRAINING_SINCE};
+
+/// A time, in seconds.
+pub(crate) fn at(second: i64) -> Timestamp {
+    Timestamp::from_second(second).expect("a time")
+}
+
+/// An up node without labels.
+pub(crate) fn node() -> Node {
+    Node(NodeView {
+        labels: BTreeMap::new(),
+        up: true,
+    })
+}
+
+pub(crate) struct Node(NodeView);
+
+impl Node {
+    pub(crate) fn label(mut self, key: &str, value: &str) -> Self {
+        self.0.labels.insert(key.to_owned(), value.to_owned());
+        self
+    }
+
+    pub(crate) fn down(mut self) -> Self {
+        self.0.up = false;
+        self
+    }
+
+    pub(crate) fn build(self) -> NodeView {
+        self.0
+    }
+}
+
+/// A policy of generation 1 for every node, created at second 0, with its finalizer.
+pub(crate) fn policy(name: &str) -> Policy {
+    let mut object = KubeProxyReplacement::new(name, KubeProxyReplacementSpec::default());
+    object.metadata.uid = Some(format!("uid-of-{name}"));
+    object.metadata.generation = Some(1);
+    object.metadata.creation_timestamp = Some(Time(at(0)));
+    object.metadata.finalizers = Some(vec![names::FINALIZER.to_owned()]);
+    Policy(object)
+}
+
+pub(crate) struct Policy(KubeProxyReplacement);
+
+impl Policy {
+    pub(crate) fn generation(mut self, generation: i64) -> Self {
+        self.0.metadata.generation = Some(generation);
+        self
+    }
+
+    pub(crate) fn created(mut self, second: i64) -> Self {
+        self.0.metadata.creation_timestamp = Some(Time(at(second)));
+        self
+    }
+
+    pub(crate) fn without_finalizer(mut self) -> Self {
+        self.0.metadata.finalizers = None;
+        self
+    }
+
+    pub(crate) fn deleted(mut self) -> Self {
+        self.0.metadata.deletion_timestamp = Some(Time(at(0)));
+        self
+    }
+
+    pub(crate) fn pool(mut self, pool: &str) -> Self {
+        let match_labels = BTreeMap::from([("pool".to_owned(), pool.to_owned())]);
+        self.0.spec.node_selector = Some(NodeSelector {
+            match_labels,
+            ..NodeSelector::default()
+        });
+        self
+    }
+
+    /// A change of the configuration that every node has to carry out.
+    pub(crate) fn max_sessions(mut self, seconds: u32) -> Self {
+        self.0.spec.session_affinity.default_timeout_seconds = seconds;
+        self
+    }
+
+    pub(crate) fn build(self) -> KubeProxyReplacement {
+        self.0
+    }
+}
+
+/// The datapath that this policy gives to a node, of generation 1, without status.
+pub(crate) fn datapath(node: &str, policy: &KubeProxyReplacement) -> Datapath {
+    let applied = render::active(policy, node).to_apply().expect("JSON");
+    let mut object: NodeDatapath = serde_json::from_value(applied).expect("object");
+    object.metadata.uid = Some(format!("uid-of-datapath-{node}"));
+    object.metadata.generation = Some(1);
+    Datapath(object)
+}
+
+pub(crate) struct Datapath(NodeDatapath);
+
+impl Datapath {
+    pub(crate) fn generation(mut self, generation: i64) -> Self {
+        self.0.metadata.generation = Some(generation);
+        self
+    }
+
+    pub(crate) fn draining_since(mut self, since: Timestamp) -> Self {
+        self.0.spec.phase = Phase::Draining;
+        self.0
+            .annotations_mut()
+            .insert(DRAINING_SINCE.to_owned(), since.to_string());
+        self
+    }
+
+    /// It serves, with this generation of its policy.
+    pub(crate) fn ready(self, policy_generation: i64) -> Self {
+        let mut this = self.condition(NodeCondition::Ready, true, NodeReason::Serving.as_str(), "");
+        let generation = this.0.metadata.generation;
+        let status = this.0.status.get_or_insert_default();
+        status.policy_generation = Some(policy_generation);
+        status.observed_generation = generation;
+        this
+    }
+
+    pub(crate) fn failing(self, reason: &'static str, message: &str) -> Self {
+        self.condition(NodeCondition::Ready, false, reason, message)
+    }
+
+    pub(crate) fn kube_proxy_absent(self, absent: bool) -> Self {
+        self.condition(
+            NodeCondition::KubeProxyAbsent,
+            absent,
+            NodeReason::NotFound.as_str(),
+            "",
+        )
+    }
+
+    /// The agent has removed the datapath, seeing this generation of the object.
+    pub(crate) fn removed(self, generation: i64) -> Self {
+        let mut this = self.condition(NodeCondition::Removed, true, NodeReason::Removed.as_str(), "");
+        this.0.status.get_or_insert_default().observed_generation = Some(generation);
+        this
+    }
+
+    fn condition(mut self, type_: NodeCondition, holds: bool, reason: &'static str, message: &str) -> Self {
+        let observation = Observation {
+            type_: type_.as_str(),
+            status: ConditionStatus::from(holds),
+            reason,
+            message: message.to_owned(),
+        };
+        let conditions = conditions::apply(&[], vec![observation], None, at(0));
+        let status: &mut NodeDatapathStatus = self.0.status.get_or_insert_default();
+        status.conditions.retain(|condition| condition.type_ != type_.as_str());
+        status.conditions.extend(conditions);
+        self
+    }
+
+    pub(crate) fn build(self) -> NodeDatapath {
+        self.0
+    }
+}

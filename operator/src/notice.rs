@@ -1,0 +1,157 @@
+//! What users are told with Kubernetes Events: transitions, not states.
+
+use kpr_crds::conditions::{self, ConditionStatus, PolicyCondition, PolicyReason};
+use kpr_crds::{KubeProxyReplacementStatus, Mode};
+
+use crate::drain::GaveUp;
+
+/// An Event about a `KubeProxyReplacement`, before it is published.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Notice {
+    /// Does it want attention? (`Warning` instead of `Normal`.)
+    pub warning: bool,
+    /// CamelCase name of what happened.
+    pub reason: &'static str,
+    /// What the operator was doing.
+    pub action: &'static str,
+    /// What happened, and what to do about it.
+    pub note: String,
+}
+
+/// What is worth telling when the status goes from `old` to `new`.
+pub fn of_transition(
+    mode: Mode,
+    old: Option<&KubeProxyReplacementStatus>,
+    new: &KubeProxyReplacementStatus,
+) -> Vec<Notice> {
+    let old = old.map_or(&[][..], |status| &status.conditions);
+    let mut notices = Vec::new();
+    for condition in &new.conditions {
+        let now = ConditionStatus::parse(&condition.status);
+        let before = conditions::status(old, &condition.type_);
+        if now == before {
+            continue;
+        }
+        let told = |warning, reason| {
+            Some(Notice {
+                warning,
+                reason,
+                action: "Observe",
+                note: condition.message.clone(),
+            })
+        };
+        let is = |type_: PolicyCondition| condition.type_ == type_.as_str();
+        let notice = match now {
+            ConditionStatus::True if is(PolicyCondition::Available) => told(false, "Available"),
+            ConditionStatus::False if is(PolicyCondition::Available) && before == ConditionStatus::True => {
+                told(condition.reason != PolicyReason::Draining.as_str(), "Unavailable")
+            }
+            ConditionStatus::True if is(PolicyCondition::Degraded) => told(true, "Degraded"),
+            ConditionStatus::False if is(PolicyCondition::Degraded) && before == ConditionStatus::True => {
+                told(false, "Recovered")
+            }
+            ConditionStatus::True if is(PolicyCondition::Conflicted) => told(true, "Conflicted"),
+            // With `Partial`, kube-proxy is meant to run.
+            ConditionStatus::False if is(PolicyCondition::KubeProxyAbsent) && mode == Mode::Strict => {
+                told(true, "KubeProxyFound")
+            }
+            ConditionStatus::False if is(PolicyCondition::Progressing) && before == ConditionStatus::True => {
+                told(false, "RolledOut")
+            }
+            _ => None,
+        };
+        notices.extend(notice);
+    }
+    notices
+}
+
+/// The removal from a node was not waited for any longer.
+pub fn gave_up(node: &str, why: GaveUp) -> Notice {
+    let why = match why {
+        GaveUp::NodeDown => "the Node is not ready",
+        GaveUp::AgentSilent => "its agent does not answer",
+    };
+    let text = format!(
+        "removal from {node} was not confirmed, as {why}: programs, pins and sysctls of kpr may be left there; \
+         a restart of the node removes them"
+    );
+    Notice {
+        warning: true,
+        reason: "RemovalNotConfirmed",
+        action: "Drain",
+        note: text,
+    }
+}
+
+/// Nodes begin to remove their datapath.
+pub fn draining(nodes: usize) -> Notice {
+    let note = format!("nodes that remove their datapath: {nodes}");
+    Notice {
+        warning: false,
+        reason: "Draining",
+        action: "Drain",
+        note,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::decide::fixtures::at;
+    use kpr_crds::conditions::Observation;
+
+    fn status(observed: &[(PolicyCondition, ConditionStatus)]) -> KubeProxyReplacementStatus {
+        let observations = observed
+            .iter()
+            .map(|(type_, status)| Observation {
+                type_: type_.as_str(),
+                status: *status,
+                reason: PolicyReason::AsExpected.as_str(),
+                message: String::new(),
+            })
+            .collect();
+        KubeProxyReplacementStatus {
+            conditions: conditions::apply(&[], observations, None, at(0)),
+            ..KubeProxyReplacementStatus::default()
+        }
+    }
+
+    #[test]
+    fn events_tell_transitions() {
+        use ConditionStatus::{False, True, Unknown};
+        use PolicyCondition::{Available, Conflicted, Degraded, KubeProxyAbsent, Progressing};
+        let table = [
+            (Available, Unknown, True, Some((false, "Available"))),
+            (Available, Unknown, False, None),
+            (Available, True, False, Some((true, "Unavailable"))),
+            (Available, True, True, None),
+            (Degraded, False, True, Some((true, "Degraded"))),
+            (Degraded, True, False, Some((false, "Recovered"))),
+            (Degraded, Unknown, False, None),
+            (Conflicted, False, True, Some((true, "Conflicted"))),
+            (KubeProxyAbsent, Unknown, False, Some((true, "KubeProxyFound"))),
+            (KubeProxyAbsent, Unknown, True, None),
+            (Progressing, True, False, Some((false, "RolledOut"))),
+            (Progressing, Unknown, False, None),
+        ];
+        for (type_, before, now, expected) in table {
+            let notices = of_transition(
+                Mode::Strict,
+                Some(&status(&[(type_, before)])),
+                &status(&[(type_, now)]),
+            );
+            let told: Vec<_> = notices.iter().map(|notice| (notice.warning, notice.reason)).collect();
+            assert_eq!(
+                told,
+                expected.into_iter().collect::<Vec<_>>(),
+                "{type_} from {before} to {now}"
+            );
+        }
+    }
+
+    #[test]
+    fn with_partial_a_running_kube_proxy_is_no_news() {
+        let found = status(&[(PolicyCondition::KubeProxyAbsent, ConditionStatus::False)]);
+        assert_eq!(of_transition(Mode::Partial, None, &found), []);
+    }
+}

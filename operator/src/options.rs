@@ -1,0 +1,91 @@
+//! Command line of `kpr-operator`.
+
+use std::time::Duration;
+
+use clap::{Parser, ValueEnum};
+
+use crate::drain::Limits;
+
+/// Runs kube-proxy replacement on the nodes of a cluster: reads KubeProxyReplacement objects, gives each selected node its
+/// NodeDatapath, and reports what the nodes say.
+///
+/// The API server is found by KUBECONFIG (or ~/.kube/config), or inside of a pod by its service account with
+/// KUBERNETES_SERVICE_HOST and KUBERNETES_SERVICE_PORT. Set these to the API server's own address and not to a Service:
+/// Services may be what is being replaced.
+///
+/// SIGTERM and SIGINT stop it; the datapath on the nodes goes on without it.
+#[derive(Clone, Debug, Parser)]
+#[command(name = "kpr-operator", version, about, long_about)]
+pub struct Options {
+    /// Wait to be the leader before anything is written, so that several operators can run
+    #[arg(long, default_value_t = true, action = clap::ArgAction::Set, num_args = 0..=1, default_missing_value = "true", value_name = "BOOL")]
+    pub leader_elect: bool,
+
+    /// Namespace of the Lease that says who is the leader
+    #[arg(long, default_value = "kube-system", value_name = "NAMESPACE")]
+    pub leader_election_namespace: String,
+
+    /// Name of this operator in the Lease and in Events [default: the host's name]
+    #[arg(long, value_name = "NAME")]
+    pub identity: Option<String>,
+
+    /// How long a removal waits for a node that is not ready, in seconds
+    #[arg(long, default_value_t = Limits::default().node_down.as_secs(), value_name = "SECONDS")]
+    pub drain_node_down_seconds: u64,
+
+    /// How long a removal waits for an agent that does not answer, in seconds
+    #[arg(long, default_value_t = Limits::default().agent_silent.as_secs(), value_name = "SECONDS")]
+    pub drain_agent_silent_seconds: u64,
+
+    /// Form of the log lines
+    #[arg(long, value_enum, default_value_t = LogFormat::Text)]
+    pub log_format: LogFormat,
+
+    /// What is logged: a level (error, warn, info, debug, trace), or levels by module, as in `info,kpr_operator=debug`
+    #[arg(long, env = "KPR_LOG", default_value = "info", value_name = "FILTER")]
+    pub log: String,
+}
+
+/// Form of the log lines.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+impl Options {
+    /// How long removals are waited for.
+    pub fn drain_limits(&self) -> Limits {
+        Limits {
+            node_down: Duration::from_secs(self.drain_node_down_seconds),
+            agent_silent: Duration::from_secs(self.drain_agent_silent_seconds),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Options::command().debug_assert();
+    }
+
+    #[test]
+    fn leader_election_is_on_unless_turned_off() {
+        let parse = |arguments: &[&str]| {
+            Options::try_parse_from([&["kpr-operator"], arguments].concat())
+                .expect("options")
+                .leader_elect
+        };
+        assert!(parse(&[]));
+        assert!(parse(&["--leader-elect"]));
+        assert!(!parse(&["--leader-elect=false"]));
+        assert!(!parse(&["--leader-elect", "false"]));
+    }
+}

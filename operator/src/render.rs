@@ -1,0 +1,152 @@
+//! What a node gets: the `NodeDatapath` as the operator writes it.
+
+use jiff::Timestamp;
+use kpr_crds::{KubeProxyReplacement, NodeDatapath, NodeDatapathSpec, Phase, names};
+use kube::{Resource, ResourceExt};
+use serde::Serialize;
+use serde_json::{Value, json};
+
+/// Annotation of a `NodeDatapath`: since when it is `Draining`, so that a restarted operator goes on with the same wait.
+pub const DRAINING_SINCE: &str = "kpr.dev/draining-since";
+
+/// The parts of a `NodeDatapath` that belong to the operator.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Desired {
+    /// Name of the node, and of the object.
+    pub node: String,
+    /// The policy that owns the object: name and uid.
+    pub owner: Owner,
+    /// The resolved configuration.
+    pub spec: NodeDatapathSpec,
+    /// Since when it is `Draining`.
+    pub draining_since: Option<Timestamp>,
+}
+
+/// The `KubeProxyReplacement` that a `NodeDatapath` belongs to.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Owner {
+    /// `metadata.name`.
+    pub name: String,
+    /// `metadata.uid`.
+    pub uid: String,
+}
+
+impl Owner {
+    /// The owner that this policy is.
+    pub fn new(policy: &KubeProxyReplacement) -> Self {
+        Self {
+            name: policy.name_any(),
+            uid: policy.uid().unwrap_or_default(),
+        }
+    }
+}
+
+/// The active datapath of a node of this policy.
+pub fn active(policy: &KubeProxyReplacement, node: &str) -> Desired {
+    let owner = Owner::new(policy);
+    let spec = policy.spec.resolve(
+        &owner.name,
+        policy.metadata.generation.unwrap_or_default(),
+        Phase::Active,
+    );
+    Desired {
+        node: node.to_owned(),
+        owner,
+        spec,
+        draining_since: None,
+    }
+}
+
+/// The datapath on its way out. Its configuration stays what it is: a node does not change and drain at the same time.
+pub fn draining(policy: &KubeProxyReplacement, datapath: &NodeDatapath, now: Timestamp) -> Desired {
+    let spec = NodeDatapathSpec {
+        phase: Phase::Draining,
+        ..datapath.spec.clone()
+    };
+    Desired {
+        node: datapath.name_any(),
+        owner: Owner::new(policy),
+        spec,
+        draining_since: Some(draining_since(datapath).unwrap_or(now)),
+    }
+}
+
+/// Since when the object is `Draining`, if it says so.
+pub fn draining_since(datapath: &NodeDatapath) -> Option<Timestamp> {
+    datapath.annotations().get(DRAINING_SINCE)?.parse().ok()
+}
+
+impl Desired {
+    /// Does the object already say all of this?
+    pub fn is_in(&self, datapath: &NodeDatapath) -> bool {
+        let owned = datapath
+            .owner_references()
+            .iter()
+            .any(|owner| owner.uid == self.owner.uid && owner.controller == Some(true));
+        owned
+            && datapath.spec == self.spec
+            && datapath.labels().get(names::POLICY_LABEL) == Some(&self.owner.name)
+            && draining_since(datapath) == self.draining_since
+    }
+
+    /// The body of a server-side apply: exactly the fields that the operator owns.
+    pub fn to_apply(&self) -> Result<Value, serde_json::Error> {
+        let mut metadata = json!({
+            "name": self.node,
+            "labels": { names::POLICY_LABEL: self.owner.name },
+            "ownerReferences": [{
+                "apiVersion": KubeProxyReplacement::api_version(&()),
+                "kind": KubeProxyReplacement::kind(&()),
+                "name": self.owner.name,
+                "uid": self.owner.uid,
+                "controller": true,
+            }],
+        });
+        if let Some(since) = self.draining_since {
+            metadata["annotations"] = json!({ DRAINING_SINCE: since.to_string() });
+        }
+        Ok(json!({
+            "apiVersion": NodeDatapath::api_version(&()),
+            "kind": NodeDatapath::kind(&()),
+            "metadata": metadata,
+            "spec": self.spec.serialize(serde_json::value::Serializer)?,
+        }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::decide::fixtures::{at, datapath, policy};
+
+    #[test]
+    fn a_node_gets_the_resolved_configuration_of_its_policy() {
+        let desired = active(&policy("default").generation(7).build(), "node-a");
+        assert_eq!(
+            (desired.node.as_str(), desired.spec.policy.as_str()),
+            ("node-a", "default")
+        );
+        assert_eq!((desired.spec.policy_generation, desired.spec.phase), (7, Phase::Active));
+    }
+
+    #[test]
+    fn what_was_applied_is_recognised() {
+        let policy = policy("default").build();
+        let desired = active(&policy, "node-a");
+        let applied: NodeDatapath = serde_json::from_value(desired.to_apply().expect("JSON")).expect("object");
+        assert!(desired.is_in(&applied));
+        assert!(!draining(&policy, &applied, at(5)).is_in(&applied));
+    }
+
+    #[test]
+    fn draining_keeps_the_configuration_and_its_first_time() {
+        let changed = policy("default").generation(9).build();
+        let drained = datapath("node-a", &policy("default").generation(3).build())
+            .draining_since(at(100))
+            .build();
+        let desired = draining(&changed, &drained, at(500));
+        assert_eq!(desired.spec.policy_generation, 3);
+        assert_eq!(desired.draining_since, Some(at(100)));
+        assert!(desired.is_in(&drained));
+    }
+}

@@ -1,0 +1,280 @@
+//! What the user is told: counts and conditions of a `KubeProxyReplacement`, from the status of its nodes.
+
+mod observe;
+mod phrase;
+
+use jiff::Timestamp;
+use kpr_crds::conditions;
+use kpr_crds::{KubeProxyReplacement, KubeProxyReplacementStatus, NodeDatapath, Phase};
+
+use crate::node::NodeView;
+use crate::rollout;
+
+/// A node of the pool, with its datapath if it has one.
+#[derive(Clone, Copy, Debug)]
+pub struct PoolNode<'a> {
+    /// Name of the node.
+    pub name: &'a str,
+    /// Is the Node itself up?
+    pub up: bool,
+    /// Its datapath, as far as it is this policy's.
+    pub datapath: Option<&'a NodeDatapath>,
+}
+
+impl<'a> PoolNode<'a> {
+    /// The node, with its datapath if that belongs to this policy.
+    pub fn new(name: &'a str, node: &NodeView, datapath: Option<&'a NodeDatapath>, policy: &str) -> Self {
+        Self {
+            name,
+            up: node.up,
+            datapath: datapath.filter(|datapath| datapath.spec.policy == policy),
+        }
+    }
+
+    /// Does its datapath serve?
+    pub fn ready(&self) -> bool {
+        self.up
+            && self
+                .datapath
+                .is_some_and(|datapath| datapath.spec.phase == Phase::Active && rollout::serving(datapath))
+    }
+
+    /// Has its agent carried out this generation of the policy?
+    pub fn updated(&self, generation: i64) -> bool {
+        self.datapath
+            .is_some_and(|datapath| datapath.spec.policy_generation == generation && rollout::carried_out(datapath))
+    }
+}
+
+/// Everything that the status speaks of.
+#[derive(Clone, Debug)]
+pub struct Pool<'a> {
+    /// `metadata.generation` of the policy.
+    pub generation: i64,
+    /// Nodes of the policy; while it is deleted, those whose datapath is still there.
+    pub nodes: Vec<PoolNode<'a>>,
+    /// Nodes that the policy selects, but that belong to another one (second).
+    pub lost: Vec<(&'a str, &'a str)>,
+    /// Is the policy being deleted?
+    pub deleting: bool,
+}
+
+/// The status of the policy now. Equal to the one that it has, if nothing changed.
+pub fn aggregate(policy: &KubeProxyReplacement, pool: &Pool<'_>, now: Timestamp) -> KubeProxyReplacementStatus {
+    let old = policy.status.as_ref().map_or(&[][..], |status| &status.conditions);
+    KubeProxyReplacementStatus {
+        observed_generation: Some(pool.generation),
+        desired_nodes: count(&pool.nodes, |_| true),
+        updated_nodes: count(&pool.nodes, |node| node.updated(pool.generation)),
+        ready_nodes: count(&pool.nodes, PoolNode::ready),
+        conditions: conditions::apply(old, observe::all(pool), Some(pool.generation), now),
+    }
+}
+
+fn count<'a>(nodes: &[PoolNode<'a>], holds: impl Fn(&PoolNode<'a>) -> bool) -> u32 {
+    u32::try_from(nodes.iter().filter(|node| holds(node)).count()).unwrap_or(u32::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use kpr_crds::conditions::{ConditionStatus, PolicyCondition};
+
+    use super::*;
+    use crate::decide::fixtures::{Datapath, at, datapath, policy};
+
+    fn pool<'a>(nodes: &[(&'a str, bool, Option<&'a NodeDatapath>)]) -> Pool<'a> {
+        let nodes = nodes
+            .iter()
+            .map(|&(name, up, datapath)| PoolNode { name, up, datapath })
+            .collect();
+        Pool {
+            generation: 1,
+            nodes,
+            lost: Vec::new(),
+            deleting: false,
+        }
+    }
+
+    fn built(name: &str, with: impl Fn(Datapath) -> Datapath) -> NodeDatapath {
+        with(datapath(name, &policy("default").build())).build()
+    }
+
+    fn said(pool: &Pool<'_>, condition: PolicyCondition) -> (ConditionStatus, String, String) {
+        let status = aggregate(&policy("default").build(), pool, at(0));
+        let found = conditions::find(&status.conditions, condition.as_str()).expect("every condition is always there");
+        (
+            ConditionStatus::parse(&found.status),
+            found.reason.clone(),
+            found.message.clone(),
+        )
+    }
+
+    #[test]
+    fn a_pool_whose_nodes_all_serve_is_available_and_settled() {
+        let (a, b) = (built("a", |d| d.ready(1)), built("b", |d| d.ready(1)));
+        let pool = pool(&[("a", true, Some(&a)), ("b", true, Some(&b))]);
+        let status = aggregate(&policy("default").build(), &pool, at(0));
+        assert_eq!(
+            (status.desired_nodes, status.updated_nodes, status.ready_nodes),
+            (2, 2, 2)
+        );
+        assert_eq!(status.observed_generation, Some(1));
+        let summary: Vec<_> = status
+            .conditions
+            .iter()
+            .map(|c| {
+                (
+                    c.type_.as_str(),
+                    c.status.as_str(),
+                    c.reason.as_str(),
+                    c.observed_generation,
+                )
+            })
+            .collect();
+        assert_eq!(
+            summary,
+            [
+                ("Available", "True", "AllNodesReady", Some(1)),
+                ("Progressing", "False", "RolledOut", Some(1)),
+                ("Degraded", "False", "AsExpected", Some(1)),
+                ("Conflicted", "False", "NoConflict", Some(1)),
+                ("KubeProxyAbsent", "Unknown", "NotReported", Some(1)),
+            ]
+        );
+    }
+
+    #[test]
+    fn a_node_that_does_not_serve_makes_the_pool_unavailable_and_is_named() {
+        let a = built("a", |d| d.ready(1));
+        let pool = pool(&[("a", true, Some(&a)), ("b", true, None)]);
+        let (status, reason, message) = said(&pool, PolicyCondition::Available);
+        assert_eq!((status, reason.as_str()), (ConditionStatus::False, "NodesNotReady"));
+        assert_eq!(message, "1 of 2 nodes serve; not ready: b");
+        let (status, _, message) = said(&pool, PolicyCondition::Progressing);
+        assert_eq!(status, ConditionStatus::True);
+        assert_eq!(
+            message,
+            "1/2 nodes at generation 1, waiting for b: its agent has not reported yet"
+        );
+    }
+
+    #[test]
+    fn a_node_that_the_cluster_calls_not_ready_is_not_held_against_the_pool() {
+        let (a, b) = (built("a", |d| d.ready(1)), built("b", |d| d.ready(1)));
+        let pool = pool(&[("a", true, Some(&a)), ("b", false, Some(&b))]);
+        let status = aggregate(&policy("default").build(), &pool, at(0));
+        assert_eq!((status.desired_nodes, status.ready_nodes), (2, 1));
+        let (status, _, message) = said(&pool, PolicyCondition::Available);
+        assert_eq!(status, ConditionStatus::True);
+        assert_eq!(
+            message,
+            "1 of 2 nodes serve; not counted, as the Node itself is not ready: b"
+        );
+    }
+
+    #[test]
+    fn a_pool_without_nodes_is_not_available() {
+        let (status, reason, _) = said(&pool(&[]), PolicyCondition::Available);
+        assert_eq!((status, reason.as_str()), (ConditionStatus::False, "NoNodes"));
+    }
+
+    #[test]
+    fn a_node_with_the_old_generation_serves_but_is_waited_for() {
+        let a = built("a", |d| d.ready(1));
+        let mut pool = pool(&[("a", true, Some(&a))]);
+        pool.generation = 2;
+        let status = aggregate(&policy("default").build(), &pool, at(0));
+        assert_eq!((status.ready_nodes, status.updated_nodes), (1, 0));
+        let (status, reason, _) = said(&pool, PolicyCondition::Progressing);
+        assert_eq!((status, reason.as_str()), (ConditionStatus::True, "RollingOut"));
+    }
+
+    #[test]
+    fn a_failing_node_degrades_the_pool_and_its_words_are_passed_on() {
+        let a = built("a", |d| d.failing("AttachFailed", "eth7: no such device"));
+        let (status, reason, message) = said(&pool(&[("a", true, Some(&a))]), PolicyCondition::Degraded);
+        assert_eq!((status, reason.as_str()), (ConditionStatus::True, "NodesFailing"));
+        assert_eq!(message, "a: AttachFailed: eth7: no such device");
+    }
+
+    #[test]
+    fn a_starting_node_is_no_failure() {
+        let a = built("a", |d| d.failing("Starting", "reading Services"));
+        let (status, ..) = said(&pool(&[("a", true, Some(&a))]), PolicyCondition::Degraded);
+        assert_eq!(status, ConditionStatus::False);
+    }
+
+    #[test]
+    fn lost_nodes_are_a_conflict_that_names_the_winner() {
+        let mut pool = pool(&[]);
+        pool.lost = vec![("a", "edge"), ("b", "edge"), ("c", "core")];
+        let (status, reason, message) = said(&pool, PolicyCondition::Conflicted);
+        assert_eq!((status, reason.as_str()), (ConditionStatus::True, "NodesClaimed"));
+        assert_eq!(
+            message,
+            "3 selected nodes belong to an older KubeProxyReplacement: c to \"core\"; a, b to \"edge\""
+        );
+    }
+
+    #[test]
+    fn kube_proxy_is_absent_when_every_node_says_so() {
+        let absent = built("a", |d| d.ready(1).kube_proxy_absent(true));
+        let present = built("b", |d| d.ready(1).kube_proxy_absent(false));
+        let silent = built("c", |d| d.ready(1));
+        let say = |nodes: &[(&'static str, &NodeDatapath)]| {
+            let nodes = nodes.iter().map(|&(name, datapath)| PoolNode {
+                name,
+                up: true,
+                datapath: Some(datapath),
+            });
+            let pool = Pool {
+                generation: 1,
+                nodes: nodes.collect(),
+                lost: vec![],
+                deleting: false,
+            };
+            let (status, reason, _) = said(&pool, PolicyCondition::KubeProxyAbsent);
+            (status, reason)
+        };
+        assert_eq!(say(&[("a", &absent)]), (ConditionStatus::True, "NotFound".to_owned()));
+        assert_eq!(
+            say(&[("a", &absent), ("c", &silent)]),
+            (ConditionStatus::Unknown, "NotReported".to_owned())
+        );
+        assert_eq!(
+            say(&[("a", &absent), ("b", &present)]),
+            (ConditionStatus::False, "Found".to_owned())
+        );
+    }
+
+    #[test]
+    fn messages_name_ten_nodes_and_count_the_rest() {
+        let names: Vec<String> = (10..40).map(|number| format!("node-{number}")).collect();
+        let nodes: Vec<_> = names.iter().map(|name| (name.as_str(), true, None)).collect();
+        let (_, _, message) = said(&pool(&nodes), PolicyCondition::Available);
+        assert_eq!(message.matches("node-").count(), 10);
+        assert!(message.ends_with("node-19 and 20 more"), "{message}");
+    }
+
+    #[test]
+    fn nothing_new_is_the_same_status() {
+        let a = built("a", |d| d.ready(1));
+        let pool = pool(&[("a", true, Some(&a))]);
+        let mut policy = policy("default").build();
+        let first = aggregate(&policy, &pool, at(10));
+        policy.status = Some(first.clone());
+        assert_eq!(aggregate(&policy, &pool, at(9999)), first);
+    }
+
+    #[test]
+    fn while_it_is_deleted_it_says_which_nodes_are_waited_for() {
+        let a = built("a", |d| d.draining_since(at(0)));
+        let mut pool = pool(&[("a", true, Some(&a))]);
+        pool.deleting = true;
+        let (status, reason, message) = said(&pool, PolicyCondition::Progressing);
+        assert_eq!((status, reason.as_str()), (ConditionStatus::True, "Draining"));
+        assert_eq!(message, "removing the datapath from 1 node: a");
+        let (status, reason, _) = said(&pool, PolicyCondition::Available);
+        assert_eq!((status, reason.as_str()), (ConditionStatus::False, "Draining"));
+    }
+}
