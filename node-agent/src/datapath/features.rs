@@ -1,6 +1,6 @@
 //! What this kernel can do, found by trying, and what was chosen because of it.
 
-use super::sys;
+use super::{TcChoice, sys};
 use aya::{
     programs::ProgramType,
     sys::{BpfHelper, is_helper_supported},
@@ -35,14 +35,15 @@ impl Features {
     }
 
     /// As users read it.
-    pub(super) fn describe(&self) -> Vec<String> {
+    pub(super) fn describe(&self, tc: TcChoice) -> Vec<String> {
         let choose = |has: bool, yes: &str, no: &str| if has { yes.to_owned() } else { no.to_owned() };
+        let attachment = match (tc, self.tcx) {
+            (TcChoice::Auto, true) => "tc attachment: tcx links",
+            (TcChoice::Auto, false) => "tc attachment: clsact filters (tcx needs Linux 6.6)",
+            (TcChoice::Clsact, _) => "tc attachment: clsact filters (as asked for)",
+        };
         vec![
-            choose(
-                self.tcx,
-                "tc attachment: tcx links",
-                "tc attachment: clsact filters (tcx needs Linux 6.6)",
-            ),
+            attachment.to_owned(),
             choose(
                 self.set_retval,
                 "refused connects: ECONNREFUSED (bpf_set_retval)",

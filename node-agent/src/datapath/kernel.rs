@@ -117,7 +117,7 @@ impl Datapath {
 
     /// Attaches the packet programs to exactly these devices.
     pub fn attach(&mut self, devices: &[Device]) -> Result<(), Error> {
-        self.packet_hooks = packet_hooks::attach(&mut self.ebpf, devices, &self.pins)?;
+        self.packet_hooks = packet_hooks::attach(&mut self.ebpf, devices, &self.pins, &self.options, &self.features)?;
         Ok(())
     }
 
@@ -157,13 +157,14 @@ impl Datapath {
             attachments: self.socket_hooks.iter().chain(&self.packet_hooks).cloned().collect(),
             maps: self.fill(),
             counters: self.read_counters(),
-            features: self.features.describe(),
+            features: self.features.describe(self.options.tc),
             map_writes: self.map_writes,
         }
     }
 
     /// Detaches everything, removes every pin and puts sysctls back. Works without a running datapath too.
     pub fn remove(options: &Options) -> Result<(), Error> {
+        packet_hooks::remove(options)?;
         Pins::remove_all(&options.bpffs_root).map_err(|source| Error::Io {
             what: format!("remove the pins under {}", options.bpffs_root.display()),
             source,

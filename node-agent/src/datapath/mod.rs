@@ -24,7 +24,7 @@ pub use checks::{cgroup2_mount, preflight};
 pub use error::Error;
 pub use flows::{Sweep, Timeouts};
 pub use kernel::Datapath;
-pub use options::{Options, PortRange, Settings, Sizes};
+pub use options::{Options, PortRange, Settings, Sizes, TcChoice};
 pub use pins::Pins;
 pub use report::{Attachment, Counter, MapFill, Report};
 pub use tables::Contents;

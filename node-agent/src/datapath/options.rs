@@ -11,6 +11,18 @@ pub struct Options {
     pub bpffs_root: PathBuf,
     /// Directory for what has to be remembered to undo it at removal, such as a sysctl's value before.
     pub run_dir: PathBuf,
+    /// How the packet programs are attached.
+    pub tc: TcChoice,
+}
+
+/// How the packet programs are attached to devices.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum TcChoice {
+    /// By tcx links where the kernel has them (6.6), else by clsact filters.
+    #[default]
+    Auto,
+    /// By clsact filters, whatever the kernel has.
+    Clsact,
 }
 
 /// An inclusive range of ports, machine byte order.

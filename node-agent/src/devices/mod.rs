@@ -1,10 +1,12 @@
 //! The node's network devices: which there are, and which of them lead outside.
 
+mod qdisc;
 mod select;
 mod watch;
 
 use std::net::{IpAddr, Ipv4Addr};
 
+pub use qdisc::{QdiscError, remove_clsact};
 pub use select::{Selection, UnknownDevices, select};
 pub use watch::{Watcher, list};
 

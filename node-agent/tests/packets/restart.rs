@@ -94,3 +94,43 @@ fn a_place_that_is_no_cgroup2_or_no_bpffs_is_named() {
     };
     assert!(matches!(Datapath::start(&wrong, &settings()), Err(Error::NotBpffs { path }) if path == elsewhere.path()));
 }
+
+#[test]
+fn without_tcx_filters_are_attached_once_swapped_and_removed_with_their_qdisc() {
+    fn tc(command: &str) -> String {
+        let output = std::process::Command::new("tc")
+            .args(command.split(' '))
+            .output()
+            .unwrap();
+        String::from_utf8(output.stdout).unwrap()
+    }
+    let filters = |side| {
+        tc(&format!("filter show dev eth0 {side}"))
+            .lines()
+            .filter(|line| line.contains("handle 0x6b70"))
+            .count()
+    };
+    let mut node = Rig::with_clsact();
+    let report = node.datapath().report();
+    assert!(
+        report
+            .attachments
+            .iter()
+            .any(|a| a.hook == "clsact" && a.target == "eth0"),
+        "{report:?}"
+    );
+    assert_eq!((filters("ingress"), filters("egress")), (1, 1));
+
+    node.datapath = None;
+    assert_eq!(
+        (filters("ingress"), filters("egress")),
+        (1, 1),
+        "they go on without the agent"
+    );
+    node.start(&settings());
+    assert_eq!((filters("ingress"), filters("egress")), (1, 1), "one filter, swapped");
+
+    node.datapath = None;
+    Datapath::remove(&node.options).unwrap();
+    assert!(!tc("qdisc show dev eth0").contains("clsact"), "the qdisc was kpr's own");
+}

@@ -2,7 +2,7 @@
 
 use kpr_abi::{BackendValue, Be16, ServiceKey, ServiceValue, Slice, V4, backend, proto, service::flags};
 use kpr_node_agent::{
-    datapath::{Datapath, Options, PortRange, Settings, Side, Sizes, Trial},
+    datapath::{Datapath, Options, PortRange, Settings, Side, Sizes, TcChoice, Trial},
     devices::Device,
     plan::Op,
 };
@@ -65,6 +65,14 @@ impl Rig {
     }
 
     pub fn with(settings: &Settings) -> Self {
+        Self::build(settings, TcChoice::Auto)
+    }
+
+    pub fn with_clsact() -> Self {
+        Self::build(&settings(), TcChoice::Clsact)
+    }
+
+    fn build(settings: &Settings, tc: TcChoice) -> Self {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         unshare(CloneFlags::CLONE_NEWNET | CloneFlags::CLONE_NEWNS).expect("these tests need root");
         mount(
@@ -107,6 +115,7 @@ impl Rig {
             cgroup_root: cgroup.clone(),
             bpffs_root: bpffs.join("kpr"),
             run_dir: directory.path().join("run"),
+            tc,
         };
         let ifindex = nix::net::if_::if_nametoindex("eth0").unwrap();
         let mut rig = Self {

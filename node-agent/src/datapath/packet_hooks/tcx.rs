@@ -1,0 +1,50 @@
+//! tcx (Linux 6.6): a link for each program and device, pinned, so that it outlives the agent and can be swapped.
+
+use super::{PROGRAMS, failed};
+use crate::{
+    datapath::{Error, links, pins::Pins},
+    devices::Device,
+};
+use aya::programs::{LinkOrder, SchedClassifier, TcAttachType, links::FdLink, tc::TcAttachOptions};
+use std::{io, os::fd::AsFd};
+
+/// Detaches the programs from every device but these.
+pub(super) fn detach_others(devices: &[Device], pins: &Pins) -> Result<(), Error> {
+    let pinned = pins.devices().map_err(|source| Error::Io {
+        what: "list the pinned device links".into(),
+        source,
+    })?;
+    for ifindex in pinned {
+        if devices.iter().all(|device| device.ifindex != ifindex) {
+            for (name, _) in PROGRAMS {
+                links::unpin(&pins.device_link(ifindex, name))?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Attaches a program, or swaps it in.
+pub(super) fn attach(
+    program: &mut SchedClassifier,
+    device: &Device,
+    name: &'static str,
+    side: TcAttachType,
+    pins: &Pins,
+) -> Result<(), Error> {
+    let pin = pins.device_link(device.ifindex, name);
+    let fd = program.fd().map_err(failed("load", name))?.as_fd().try_clone_to_owned();
+    let fd = fd.map_err(|source| Error::Io { what: format!("keep the program {name}"), source })?;
+    if links::swap(&pin, fd.as_fd())? == links::Outcome::Swapped {
+        return Ok(());
+    }
+    // First: the CNI's own programs on this hook then see packets with the addresses that they have on the node.
+    let order = TcAttachOptions::TcxOrder(LinkOrder::first());
+    let id = program.attach_with_options(&device.name, side, order).map_err(failed("attach", name))?;
+    let link = program.take_link(id).map_err(failed("attach", name))?;
+    let link: FdLink = link.try_into().map_err(|error| Error::Io {
+        what: format!("pin {name}"),
+        source: io::Error::other(error),
+    })?;
+    links::pin(link, &pin)
+}
