@@ -7,10 +7,13 @@
 //! (kube)     (pure)     (pure)    (maps, programs, links)
 //! ```
 
+pub mod agent;
 pub mod cli;
+pub mod daemon;
 pub mod datapath;
 pub mod devices;
 pub mod model;
 pub mod observe;
 pub mod plan;
+pub mod status;
 pub mod watch;

@@ -1,0 +1,182 @@
+//! Which configuration is in force: starting, reloading and removing the datapath.
+
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use kpr_abi::V4;
+use kpr_crds::{NodeDatapathSpec, Phase as Wanted};
+use tokio::time::Instant;
+use tracing::{error, info, warn};
+
+use super::{
+    super::{
+        Applied, Datapath as _, LoadTrouble, Loader, Tables, Troubles, services::ServiceTables, settings::settings,
+    },
+    Core, Running, SWEEP, sentence,
+};
+use crate::{
+    datapath::{Error, Report, Settings},
+    watch::DatapathObject,
+};
+
+impl<L: Loader> Core<L> {
+    pub(super) fn take_object(&mut self, object: Option<Box<DatapathObject>>) {
+        match (&self.object, &object) {
+            (None, None) if self.running.is_none() => {
+                info!(
+                    "no NodeDatapath {:?} yet: waiting for the operator to write one",
+                    self.facts.name
+                );
+            }
+            (Some(_), None) if self.running.is_some() => warn!(
+                "the NodeDatapath {:?} is gone without having been drained: its configuration stays in force",
+                self.facts.name
+            ),
+            (old, Some(new)) if old.as_ref().is_none_or(|old| old.generation != new.generation) => {
+                // A new generation is a new chance.
+                self.load_retry.reset();
+                self.place_retry.reset();
+                self.remove_retry.reset();
+            }
+            _ => {}
+        }
+        self.object = object;
+        self.troubles.orphaned = (self.object.is_none() && self.running.is_some()).then(|| {
+            "the NodeDatapath is gone without having been drained; its configuration stays in force".to_owned()
+        });
+    }
+
+    pub(super) fn configure(&mut self, now: Instant) {
+        let Some(object) = &self.object else { return };
+        let generation = object.generation;
+        match object.spec.phase {
+            Wanted::Draining if self.removed != Some(generation) => self.remove(generation, now),
+            Wanted::Draining => {}
+            Wanted::Active => {
+                let in_force =
+                    self.running.is_some() && self.applied.as_ref().is_some_and(|a| a.generation == generation);
+                if !in_force {
+                    let spec = Arc::new(object.spec.clone());
+                    self.apply(generation, spec, now);
+                }
+            }
+        }
+    }
+
+    /// Brings a configuration into force.
+    fn apply(&mut self, generation: i64, spec: Arc<NodeDatapathSpec>, now: Instant) {
+        let settings = match settings(&spec, self.memory_bytes) {
+            Ok(settings) => settings,
+            Err(refused) => {
+                let message = refused.to_string();
+                if self.troubles.rejected.as_ref() != Some(&message) {
+                    error!("NodeDatapath generation {generation} is not taken: {message}");
+                }
+                self.troubles.rejected = Some(message);
+                return;
+            }
+        };
+        self.troubles.rejected = None;
+        if self.running.as_ref().is_none_or(|running| running.settings != settings) {
+            if !self.load_retry.ready(now) {
+                return;
+            }
+            if let Err(failed) = self.load(settings, now) {
+                self.load_retry.failed(now);
+                let trouble = load_trouble(&failed);
+                if self.tasks.load.failed(Timestamp::now(), &trouble.message) {
+                    error!("the datapath cannot be loaded: {}", trouble.message);
+                }
+                self.troubles.load = Some(trouble);
+                return;
+            }
+            self.load_retry.reset();
+            self.tasks.load.succeeded(Timestamp::now());
+            self.troubles.load = None;
+        }
+        info!(
+            policy = spec.policy,
+            generation = spec.policy_generation,
+            "configuration is in force"
+        );
+        self.removed = None;
+        self.troubles.removal = None;
+        self.applied = Some(Applied { generation, spec });
+        self.update_facts();
+        self.report_stale = true;
+    }
+
+    /// Loads programs, or swaps them for ones with other settings.
+    fn load(&mut self, settings: Settings, now: Instant) -> Result<(), Error> {
+        let mut datapath = self.loader.start(&settings)?;
+        let running = match self.running.take() {
+            Some(old) => {
+                // The maps stay, so what is known of them stays true; the new datapath reads them for its own book-keeping.
+                if let Err(failed) = Tables::<V4>::contents(&mut datapath) {
+                    self.running = Some(old);
+                    return Err(failed);
+                }
+                Running {
+                    writes_before: old.writes_before + old.datapath.report().map_writes,
+                    datapath,
+                    settings,
+                    placement: None,
+                    ..old
+                }
+            }
+            None => Running {
+                services4: ServiceTables::restore(&mut datapath, now)?,
+                datapath,
+                settings,
+                complete: false,
+                placement: None,
+                sweep_due: now + SWEEP,
+                writes_before: 0,
+            },
+        };
+        self.running = Some(running);
+        Ok(())
+    }
+
+    fn remove(&mut self, generation: i64, now: Instant) {
+        if !self.remove_retry.ready(now) {
+            return;
+        }
+        info!("removing the datapath from this node");
+        // The process lets go of maps and programs first: what is unpinned then is gone.
+        self.running = None;
+        match self.loader.remove() {
+            Ok(()) => {
+                info!("the datapath is removed: no program, pin or sysctl of kpr is left on this node");
+                self.remove_retry.reset();
+                self.removed = Some(generation);
+                self.applied = self.object.as_ref().map(|object| Applied {
+                    generation,
+                    spec: Arc::new(object.spec.clone()),
+                });
+                self.troubles = Troubles::default();
+                self.report = Report::default();
+                self.behind_since = None;
+            }
+            Err(failed) => {
+                let message = sentence(&failed);
+                if self.troubles.removal.as_ref() != Some(&message) {
+                    error!("the datapath cannot be removed: {message}");
+                }
+                self.troubles.removal = Some(message);
+                self.remove_retry.failed(now);
+            }
+        }
+    }
+}
+
+/// Trying again does not help where the machine lacks something, but costs little: someone may mount what is missing.
+fn load_trouble(failed: &Error) -> LoadTrouble {
+    LoadTrouble {
+        machine: matches!(
+            failed,
+            Error::NoBtf | Error::NotCgroup2 { .. } | Error::NotBpffs { .. } | Error::Privileges | Error::NoObject
+        ),
+        message: sentence(failed),
+    }
+}

@@ -1,0 +1,265 @@
+//! What the agent knows and does, without a clock or a task of its own: changes go in, [`Core::work`] does what is due
+//! and says when it wants to be called again.
+
+mod configure;
+mod serve;
+
+use std::{sync::Arc, time::Duration};
+
+use kpr_abi::V4;
+use kpr_crds::Phase as Wanted;
+use tokio::time::Instant;
+use tracing::info;
+
+use super::{
+    Applied, CAPABILITIES, Loader, Object, Placement, Snapshot, Troubles, backoff::Backoff, services::ServiceTables,
+    settings::kinds,
+};
+use crate::{
+    datapath::{Report, Settings},
+    devices::Device,
+    model::{Index, NodeFacts},
+    observe::{
+        Task, Tasks,
+        api::{Phase, Services},
+    },
+    watch::{Change, DatapathObject, NodeInput},
+};
+
+/// Between looks at the datapath while nothing changes.
+const REPORT_IDLE: Duration = Duration::from_secs(5);
+/// Between looks while something changes.
+const REPORT_BUSY: Duration = Duration::from_secs(1);
+/// Between sweeps of the flow table.
+const SWEEP: Duration = Duration::from_secs(30);
+
+/// How many problems of Services are told one by one; the others are counted.
+const PROBLEMS_SHOWN: usize = 20;
+
+const RETRY_FIRST: Duration = Duration::from_secs(1);
+const RETRY_LONGEST: Duration = Duration::from_mins(1);
+
+/// The agent's state.
+pub struct Core<L: Loader> {
+    loader: L,
+    memory_bytes: u64,
+    index: Index,
+    facts: NodeFacts,
+    synced: bool,
+    /// The watch of the own Node has said whether there is one.
+    node_known: bool,
+    node: Option<NodeInput>,
+    devices: Option<Vec<Device>>,
+    object: Option<Box<DatapathObject>>,
+    running: Option<Running<L::Datapath>>,
+    applied: Option<Applied>,
+    /// Generation of the NodeDatapath whose `Draining` has been carried out.
+    removed: Option<i64>,
+    troubles: Troubles,
+    load_retry: Backoff,
+    place_retry: Backoff,
+    remove_retry: Backoff,
+    report: Report,
+    reported: Option<Instant>,
+    /// Something changed since the last report.
+    report_stale: bool,
+    behind_since: Option<Instant>,
+    tasks: CoreTasks,
+}
+
+/// A loaded datapath.
+struct Running<D> {
+    datapath: D,
+    settings: Settings,
+    services4: ServiceTables<V4>,
+    /// Everything was programmed at least once since the start.
+    complete: bool,
+    placement: Option<Placement>,
+    sweep_due: Instant,
+    /// Map writes of the datapaths that this one replaced.
+    writes_before: u64,
+}
+
+/// The core's entries in the list of background tasks.
+struct CoreTasks {
+    load: Task,
+    place: Task,
+    program: Task,
+    sweep: Task,
+}
+
+impl<L: Loader> Core<L> {
+    /// Knows nothing yet. `memory_bytes`: the machine's memory, which map sizes follow.
+    pub fn new(node_name: &str, memory_bytes: u64, loader: L, tasks: &Tasks) -> Self {
+        let backoff = || Backoff::new(RETRY_FIRST, RETRY_LONGEST);
+        Self {
+            loader,
+            memory_bytes,
+            index: Index::new(),
+            facts: NodeFacts {
+                capabilities: CAPABILITIES,
+                ..NodeFacts::new(node_name)
+            },
+            synced: false,
+            node_known: false,
+            node: None,
+            devices: None,
+            object: None,
+            running: None,
+            applied: None,
+            removed: None,
+            troubles: Troubles::default(),
+            load_retry: backoff(),
+            place_retry: backoff(),
+            remove_retry: backoff(),
+            report: Report::default(),
+            reported: None,
+            report_stale: false,
+            behind_since: None,
+            tasks: CoreTasks {
+                load: tasks.register("load-datapath"),
+                place: tasks.register("sync-devices"),
+                program: tasks.register("sync-lb-maps"),
+                sweep: tasks.register("sweep-flows"),
+            },
+        }
+    }
+
+    /// Takes note of a change; nothing is done yet.
+    pub fn take(&mut self, change: Change) {
+        match change {
+            Change::Services(all) => self.index.replace_services(all),
+            Change::Service(input) => self.index.apply_service(*input),
+            Change::ServiceGone(name) => self.index.delete_service(&name),
+            Change::Slices(all) => self.index.replace_slices(all),
+            Change::Slice(input) => self.index.apply_slice(*input),
+            Change::SliceGone(name) => self.index.delete_slice(&name),
+            Change::Synced => {
+                info!(
+                    services = self.index.services().count(),
+                    "Services and EndpointSlices are read in full"
+                );
+                self.synced = true;
+            }
+            Change::Node(node) => {
+                self.node = node;
+                self.node_known = true;
+                self.place_retry.reset();
+                self.update_facts();
+            }
+            Change::Datapath(object) => self.take_object(object),
+        }
+    }
+
+    /// Takes note of the node's devices; nothing is done yet.
+    pub fn take_devices(&mut self, devices: Vec<Device>) {
+        self.devices = Some(devices);
+        self.place_retry.reset();
+    }
+
+    /// Does everything that is due, and says when to call again if nothing changes until then.
+    pub fn work(&mut self, now: Instant) -> Option<Instant> {
+        self.configure(now);
+        self.place(now);
+        self.program(now);
+        self.sweep(now);
+        self.look(now);
+        self.next_due(now)
+    }
+
+    /// When the next look at the datapath is due; none: now.
+    fn report_due(&self) -> Option<Instant> {
+        let pause = if self.report_stale { REPORT_BUSY } else { REPORT_IDLE };
+        self.reported.map(|reported| reported + pause)
+    }
+
+    fn next_due(&self, now: Instant) -> Option<Instant> {
+        // A pause that is over was either used just now, or waits for something else.
+        let retries = [&self.load_retry, &self.place_retry, &self.remove_retry]
+            .map(|retry| retry.until().filter(|&until| until > now));
+        let running = self.running.as_ref();
+        let program = running
+            .filter(|_| self.synced)
+            .and_then(|running| running.services4.due());
+        let sweep = running.map(|running| running.sweep_due);
+        let report = running.and_then(|_| self.report_due());
+        retries
+            .into_iter()
+            .chain([program, sweep, report])
+            .flatten()
+            .min()
+            .map(|due| due.max(now))
+    }
+
+    /// What the model must know of the node, from its Node object and its configuration.
+    fn update_facts(&mut self) {
+        let mut facts = self.facts.clone();
+        facts.zone = self.node.as_ref().and_then(|node| node.zone.clone());
+        if let Some(Applied { spec, .. }) = &self.applied {
+            facts.kinds = kinds(spec.services);
+            let affinity = &spec.session_affinity;
+            facts.affinity_default_seconds = affinity.enabled.then_some(affinity.default_timeout_seconds);
+        }
+        if facts != self.facts {
+            self.facts = facts;
+            if let Some(running) = &mut self.running {
+                running.services4.touch_all();
+            }
+        }
+    }
+
+    fn phase(&self) -> Phase {
+        let wanted = self.object.as_ref().map(|object| object.spec.phase);
+        match (wanted, &self.running) {
+            (Some(Wanted::Draining), _) if self.removed.is_none() => Phase::Draining,
+            (Some(Wanted::Draining), _) => Phase::Removed,
+            (_, Some(running)) if running.complete => Phase::Active,
+            (Some(Wanted::Active), None) if self.troubles.first().is_some() => Phase::Failed,
+            (_, Some(_)) | (Some(Wanted::Active), None) => Phase::Syncing,
+            (None, None) if self.removed.is_some() => Phase::Removed,
+            (None, None) => Phase::Waiting,
+        }
+    }
+
+    /// The agent at this moment.
+    pub fn snapshot(&self) -> Snapshot {
+        let running = self.running.as_ref();
+        let count = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
+        let (frontends, backends) = running.map_or((0, 0), |running| running.services4.counts());
+        Snapshot {
+            phase: self.phase(),
+            object: self.object.as_ref().map(|object| Object {
+                generation: object.generation,
+                status: Arc::new(object.status.clone()),
+            }),
+            applied: self.applied.clone(),
+            troubles: self.troubles.clone(),
+            placement: running.and_then(|running| running.placement.clone()),
+            services: Services {
+                synced: self.synced,
+                services: count(self.index.services().count()),
+                frontends,
+                backends,
+                pending: running
+                    .filter(|running| running.complete)
+                    .map_or(0, |running| count(running.services4.pending())),
+                problems: running.map_or(0, |running| count(running.services4.problems().count())),
+            },
+            problems: running
+                .map(|running| &running.services4)
+                .into_iter()
+                .flat_map(ServiceTables::problems)
+                .take(PROBLEMS_SHOWN)
+                .map(|problem| format!("{}: {problem}", problem.service))
+                .collect(),
+            write_failures: running.map_or(0, |running| running.services4.failures()),
+            report: self.report.clone(),
+            behind_since: self.behind_since,
+        }
+    }
+}
+
+/// The error with its causes.
+fn sentence(error: &dyn std::error::Error) -> String {
+    crate::watch::chain(error)
+}

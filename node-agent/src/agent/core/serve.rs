@@ -1,0 +1,131 @@
+//! Serving: attached where it should be, programmed with what is wanted, swept and looked at.
+
+use std::net::IpAddr;
+
+use jiff::Timestamp;
+use kpr_abi::V4;
+use tokio::time::Instant;
+use tracing::{error, info, warn};
+
+use super::{
+    super::{Datapath as _, Loader, devices::place, services::ServiceTables},
+    Core, SWEEP, sentence,
+};
+
+impl<L: Loader> Core<L> {
+    pub(super) fn place(&mut self, now: Instant) {
+        let (Some(running), Some(applied), Some(devices)) = (&mut self.running, &self.applied, &self.devices) else {
+            return;
+        };
+        // Without the Node's addresses the choice could be another one than before a restart, and detach a device.
+        if !self.node_known || !self.place_retry.ready(now) {
+            return;
+        }
+        let node_ips: &[IpAddr] = self.node.as_ref().map_or(&[], |node| &node.internal_ips);
+        let wanted = match place(devices, &applied.spec, node_ips) {
+            Ok(wanted) => wanted,
+            Err(missing) => {
+                if self.tasks.place.failed(Timestamp::now(), &missing.to_string()) {
+                    error!("{missing}");
+                }
+                // Nothing to retry: the next look comes with the next change of devices or configuration.
+                self.place_retry.failed(now);
+                self.report_stale |= self.troubles.no_devices.is_none();
+                self.troubles.no_devices = Some(missing.to_string());
+                return;
+            }
+        };
+        self.troubles.no_devices = None;
+        if running.placement.as_ref() == Some(&wanted) {
+            self.place_retry.reset();
+            return;
+        }
+        match running.datapath.place(&wanted) {
+            Ok(()) => {
+                let names: Vec<_> = wanted.selection.devices.iter().map(|d| d.name.as_str()).collect();
+                info!(devices = names.join(","), "attached");
+                running.placement = Some(wanted);
+                self.tasks.place.succeeded(Timestamp::now());
+                self.troubles.attach = None;
+                self.place_retry.reset();
+                self.report_stale = true;
+            }
+            Err(failed) => {
+                let message = sentence(&failed);
+                if self.tasks.place.failed(Timestamp::now(), &message) {
+                    error!("the datapath cannot be attached: {message}");
+                }
+                self.troubles.attach = Some(message);
+                self.place_retry.failed(now);
+            }
+        }
+    }
+
+    /// Nothing is written before both kinds have been read in full: what the pinned maps hold goes on until then.
+    pub(super) fn program(&mut self, now: Instant) {
+        let Some(running) = self.running.as_mut().filter(|_| self.synced) else {
+            return;
+        };
+        running.services4.touch(self.index.take_dirty());
+        let due = running.services4.due();
+        if due.is_some_and(|due| due <= now) {
+            let outcome = running
+                .services4
+                .sync(&self.index, &self.facts, &mut running.datapath, now);
+            match outcome {
+                Ok(()) => self.tasks.program.succeeded(Timestamp::now()),
+                Err(failed) => {
+                    let message = sentence(&failed);
+                    if self.tasks.program.failed(Timestamp::now(), &message) {
+                        error!("programming failed and is tried again: {message}");
+                    }
+                }
+            }
+            self.report_stale = true;
+        }
+        self.troubles.write = running.services4.failure().map(str::to_owned);
+        self.troubles.full = full(&running.services4);
+        if running.services4.is_complete() {
+            running.complete = true;
+            self.behind_since = None;
+        } else {
+            self.behind_since.get_or_insert(now);
+        }
+    }
+
+    pub(super) fn sweep(&mut self, now: Instant) {
+        let Some(running) = self.running.as_mut().filter(|running| running.sweep_due <= now) else {
+            return;
+        };
+        running.sweep_due = now + SWEEP;
+        match running.datapath.sweep() {
+            Ok(_) => self.tasks.sweep.succeeded(Timestamp::now()),
+            Err(failed) => {
+                let message = sentence(&failed);
+                if self.tasks.sweep.failed(Timestamp::now(), &message) {
+                    warn!("idle flows cannot be swept: {message}");
+                }
+            }
+        }
+    }
+
+    pub(super) fn look(&mut self, now: Instant) {
+        let Some(running) = &self.running else { return };
+        if self.report_due().is_some_and(|due| due > now) {
+            return;
+        }
+        self.report = running.datapath.report();
+        self.report.map_writes += running.writes_before;
+        self.reported = Some(now);
+        self.report_stale = false;
+    }
+}
+
+fn full(tables: &ServiceTables<V4>) -> Option<String> {
+    let mut refused = tables.refused();
+    let first = refused.next()?;
+    Some(match refused.count() {
+        0 => first.to_string(),
+        others => format!("{first} (and {others} more Services do not fit)"),
+    })
+}

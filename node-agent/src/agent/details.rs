@@ -1,0 +1,104 @@
+//! How Services are served, in the words of `kpr status --verbose`: only what is true.
+
+use kpr_crds::{Acceleration, NodeDatapathSpec};
+
+use crate::observe::api::{Details, Feature, ServiceKind};
+
+const NOT_YET: &str = "not in this version";
+
+/// What the datapath does with this configuration.
+pub fn details(spec: &NodeDatapathSpec) -> Details {
+    Details {
+        protocols: vec!["TCP".into(), "UDP".into()],
+        ip_families: vec!["IPv4".into()],
+        forwarding: "SNAT".into(),
+        backend_selection: "Random".into(),
+        socket_lb: Feature::on(),
+        session_affinity: if spec.session_affinity.enabled {
+            Feature::off(NOT_YET)
+        } else {
+            Feature::off("switched off by spec.sessionAffinity.enabled")
+        },
+        xdp_acceleration: if spec.load_balancer.acceleration == Acceleration::Disabled {
+            Feature::off("not asked for")
+        } else {
+            Feature::off(NOT_YET)
+        },
+        services: services(spec),
+        map_sizing: sizing(spec),
+    }
+}
+
+fn services(spec: &NodeDatapathSpec) -> Vec<ServiceKind> {
+    let kind = |name: &str, asked: bool, active: Feature| ServiceKind {
+        name: name.to_owned(),
+        feature: if asked {
+            active
+        } else {
+            Feature::off("left to kube-proxy")
+        },
+    };
+    let asked = &spec.services;
+    vec![
+        kind("ClusterIP", asked.cluster_ip, Feature::on()),
+        kind(
+            "NodePort",
+            asked.node_port,
+            Feature::on_with(format!("Range: {}", spec.node_port.range)),
+        ),
+        kind(
+            "LoadBalancer",
+            asked.load_balancer,
+            Feature::on_with("addresses with source ranges are withheld: these are not in this version"),
+        ),
+        kind("externalIPs", asked.external_ips, Feature::on()),
+        kind("HostPort", asked.host_port, Feature::off(NOT_YET)),
+    ]
+}
+
+fn sizing(spec: &NodeDatapathSpec) -> String {
+    let maps = &spec.maps;
+    if maps.flows.is_some() && maps.peers.is_some() {
+        "off".to_owned()
+    } else {
+        format!("on (ratio: {:.6})", maps.dynamic_size_ratio)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use kpr_crds::Services;
+
+    use super::*;
+
+    fn strict() -> NodeDatapathSpec {
+        NodeDatapathSpec {
+            services: Services::ALL,
+            ..NodeDatapathSpec::default()
+        }
+    }
+
+    #[test]
+    fn what_is_not_served_says_why() {
+        let details = details(&strict());
+        let shown: Vec<_> = details
+            .services
+            .iter()
+            .map(|k| format!("{}: {}", k.name, k.feature))
+            .collect();
+        assert_eq!(shown[0], "ClusterIP: Enabled");
+        assert_eq!(shown[1], "NodePort: Enabled (Range: 30000-32767)");
+        assert_eq!(shown[4], "HostPort: Disabled (not in this version)");
+        assert_eq!(details.session_affinity.to_string(), "Disabled (not in this version)");
+        assert_eq!(details.xdp_acceleration.to_string(), "Disabled (not asked for)");
+        assert_eq!(details.map_sizing, "on (ratio: 0.002500)");
+    }
+
+    #[test]
+    fn in_partial_mode_kube_proxy_keeps_the_rest() {
+        let mut spec = strict();
+        spec.services.node_port = false;
+        let kind = &details(&spec).services[1];
+        assert_eq!(kind.feature.to_string(), "Disabled (left to kube-proxy)");
+    }
+}

@@ -1,0 +1,26 @@
+//! The loop that joins the parts: changes from the API server and from the kernel in, map operations out.
+//!
+//! * [`Core`] holds the state and makes the decisions; it has no clock and no task.
+//! * [`run`] feeds it and publishes a [`Snapshot`] after every step.
+//! * [`Loader`], [`Datapath`] and [`Tables`] are what it needs of the kernel side.
+
+mod backoff;
+mod core;
+mod details;
+mod devices;
+mod programmer;
+mod run;
+mod services;
+mod settings;
+mod snapshot;
+mod view;
+
+pub use self::core::Core;
+pub use details::details;
+pub use devices::{Placement, PlacementError};
+pub use programmer::{Datapath, KernelLoader, Loader, Tables};
+pub use run::{GATHER, Inputs, run};
+pub use services::GRACE;
+pub use settings::{CAPABILITIES, ConfigError};
+pub use snapshot::{Applied, LoadTrouble, Object, Snapshot, Troubles};
+pub use view::View;

@@ -1,0 +1,72 @@
+//! The task that owns the core: waits for changes, lets them gather for a moment, and works.
+
+use std::{sync::Arc, time::Duration};
+
+use tokio::{
+    sync::{mpsc, watch},
+    time::{Instant, sleep_until, timeout_at},
+};
+use tokio_util::sync::CancellationToken;
+
+use super::{Core, Loader, Snapshot};
+use crate::{devices::Device, watch::Change};
+
+/// How long changes gather after the first: a rollout changes an EndpointSlice several times within milliseconds, and one
+/// plan for all of them is cheaper than many.
+pub const GATHER: Duration = Duration::from_millis(20);
+
+/// What the core is told.
+pub struct Inputs {
+    /// From the API server.
+    pub changes: mpsc::Receiver<Change>,
+    /// From the kernel; none before the first look.
+    pub devices: watch::Receiver<Option<Vec<Device>>>,
+}
+
+/// Runs until `stop` is cancelled. The datapath is left as it is: it goes on without the agent.
+pub async fn run<L: Loader>(
+    mut core: Core<L>,
+    mut inputs: Inputs,
+    snapshots: watch::Sender<Arc<Snapshot>>,
+    stop: CancellationToken,
+) {
+    loop {
+        let due = core.work(Instant::now());
+        publish(&snapshots, core.snapshot());
+        tokio::select! {
+            () = stop.cancelled() => return,
+            Some(change) = inputs.changes.recv() => {
+                core.take(change);
+                gather(&mut core, &mut inputs.changes).await;
+            }
+            Ok(()) = inputs.devices.changed() => {
+                let devices = inputs.devices.borrow_and_update().clone();
+                if let Some(devices) = devices {
+                    core.take_devices(devices);
+                }
+            }
+            () = async { sleep_until(due.unwrap_or_else(Instant::now)).await }, if due.is_some() => {}
+            // Every source is gone, and nothing is due.
+            else => stop.cancelled().await,
+        }
+    }
+}
+
+/// Takes what follows within [`GATHER`]; not longer, however much follows.
+async fn gather<L: Loader>(core: &mut Core<L>, changes: &mut mpsc::Receiver<Change>) {
+    let until = Instant::now() + GATHER;
+    while let Ok(Some(change)) = timeout_at(until, changes.recv()).await {
+        core.take(change);
+    }
+}
+
+/// Wakes listeners only if something is different.
+fn publish(snapshots: &watch::Sender<Arc<Snapshot>>, snapshot: Snapshot) {
+    snapshots.send_if_modified(|current| {
+        let changed = **current != snapshot;
+        if changed {
+            *current = Arc::new(snapshot);
+        }
+        changed
+    });
+}

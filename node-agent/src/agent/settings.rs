@@ -1,0 +1,182 @@
+//! From the configuration that the operator wrote to what the datapath is started with.
+
+use kpr_crds::{Acceleration, Algorithm, ForwardingMode, NodeDatapathSpec, PortRangeError, Services};
+
+use crate::{
+    datapath::{PortRange, Settings, Sizes},
+    model::{Capabilities, Kinds},
+};
+
+/// What this version's datapath enforces. The model leaves out, and reports, what needs more.
+pub const CAPABILITIES: Capabilities = Capabilities {
+    sctp: false,
+    source_ranges: false,
+    session_affinity: false,
+};
+
+/// Why a configuration is not taken; the one before stays in force.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ConfigError {
+    /// A port range cannot be read.
+    #[error("spec.{field}: {source}")]
+    Ports {
+        /// Path of the field.
+        field: &'static str,
+        /// What is wrong with it.
+        source: PortRangeError,
+    },
+    /// The field asks for what this version does not do, and doing something else in silence would be worse.
+    #[error("spec.{field} {value} is not in this version of kpr: set it to {instead}")]
+    Unsupported {
+        /// Path of the field.
+        field: &'static str,
+        /// What it asks for.
+        value: &'static str,
+        /// What works.
+        instead: &'static str,
+    },
+}
+
+/// What the datapath is started with. `memory_bytes`: the machine's memory, which map sizes follow.
+pub(super) fn settings(spec: &NodeDatapathSpec, memory_bytes: u64) -> Result<Settings, ConfigError> {
+    if let Some(refused) = unsupported(spec) {
+        return Err(refused);
+    }
+    let ports = |field, range: Result<kpr_crds::PortRange, PortRangeError>| match range {
+        Ok(range) => Ok(PortRange {
+            min: range.first(),
+            max: range.last(),
+        }),
+        Err(source) => Err(ConfigError::Ports { field, source }),
+    };
+    Ok(Settings {
+        node_ports: ports("nodePort.range", spec.node_port.port_range())?,
+        snat_ports: ports("loadBalancer.snatPorts", spec.load_balancer.snat_port_range())?,
+        sizes: sizes(spec, memory_bytes),
+    })
+}
+
+/// The kinds of frontends that are served.
+pub(super) fn kinds(services: Services) -> Kinds {
+    Kinds {
+        cluster_ip: services.cluster_ip,
+        node_port: services.node_port,
+        load_balancer: services.load_balancer,
+        external_ips: services.external_ips,
+    }
+}
+
+fn unsupported(spec: &NodeDatapathSpec) -> Option<ConfigError> {
+    let (lb, socket) = (&spec.load_balancer, &spec.socket_lb);
+    let checks = [
+        (
+            lb.algorithm == Algorithm::Maglev,
+            "loadBalancer.algorithm",
+            "Maglev",
+            "Random",
+        ),
+        (lb.mode == ForwardingMode::Dsr, "loadBalancer.mode", "DSR", "SNAT"),
+        (lb.mode == ForwardingMode::Hybrid, "loadBalancer.mode", "Hybrid", "SNAT"),
+        // BestEffort is served without: that is what it asks for.
+        (
+            lb.acceleration == Acceleration::Native,
+            "loadBalancer.acceleration",
+            "Native",
+            "Disabled or BestEffort",
+        ),
+        (!socket.enabled, "socketLB.enabled", "false", "true"),
+        (
+            socket.host_namespace_only,
+            "socketLB.hostNamespaceOnly",
+            "true",
+            "false",
+        ),
+        (socket.packet_fallback, "socketLB.packetFallback", "true", "false"),
+    ];
+    checks
+        .into_iter()
+        .find(|check| check.0)
+        .map(|(_, field, value, instead)| ConfigError::Unsupported { field, value, instead })
+}
+
+fn sizes(spec: &NodeDatapathSpec, memory_bytes: u64) -> Sizes {
+    let maps = &spec.maps;
+    let dynamic = Sizes::dynamic(memory_bytes, maps.dynamic_size_ratio);
+    Sizes {
+        services: maps.services.unwrap_or(dynamic.services),
+        slots: maps.slots.unwrap_or(dynamic.slots),
+        backends: maps.backends.unwrap_or(dynamic.backends),
+        flows: maps.flows.unwrap_or(dynamic.flows),
+        peers: maps.peers.unwrap_or(dynamic.peers),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const GIB: u64 = 1 << 30;
+
+    #[test]
+    fn the_defaults_are_served() {
+        let settings = settings(&NodeDatapathSpec::default(), 16 * GIB).unwrap();
+        assert_eq!((settings.node_ports.min, settings.node_ports.max), (30_000, 32_767));
+        assert_eq!((settings.snat_ports.min, settings.snat_ports.max), (45_000, 65_535));
+        assert_eq!(settings.sizes, Sizes::dynamic(16 * GIB, 0.0025));
+    }
+
+    #[test]
+    fn explicit_sizes_win_over_the_ratio() {
+        let mut spec = NodeDatapathSpec::default();
+        spec.maps.flows = Some(2048);
+        let sizes = settings(&spec, GIB).unwrap().sizes;
+        assert_eq!(sizes.flows, 2048);
+        assert_eq!(sizes.peers, Sizes::dynamic(GIB, 0.0025).peers);
+    }
+
+    #[test]
+    fn what_this_version_cannot_do_is_refused_by_name() {
+        let refuse = |change: fn(&mut NodeDatapathSpec)| {
+            let mut spec = NodeDatapathSpec::default();
+            change(&mut spec);
+            settings(&spec, GIB).unwrap_err().to_string()
+        };
+        let table: [(fn(&mut NodeDatapathSpec), &str); 6] = [
+            (
+                |s| s.load_balancer.algorithm = Algorithm::Maglev,
+                "spec.loadBalancer.algorithm Maglev is not in this version of kpr: set it to Random",
+            ),
+            (
+                |s| s.load_balancer.mode = ForwardingMode::Hybrid,
+                "spec.loadBalancer.mode Hybrid is not in this version of kpr: set it to SNAT",
+            ),
+            (
+                |s| s.load_balancer.acceleration = Acceleration::Native,
+                "spec.loadBalancer.acceleration Native is not in this version of kpr: set it to Disabled or BestEffort",
+            ),
+            (
+                |s| s.socket_lb.enabled = false,
+                "spec.socketLB.enabled false is not in this version of kpr: set it to true",
+            ),
+            (
+                |s| s.socket_lb.host_namespace_only = true,
+                "spec.socketLB.hostNamespaceOnly true is not in this version of kpr: set it to false",
+            ),
+            (
+                |s| s.node_port.range = "32767-30000".into(),
+                "spec.nodePort.range: port range 32767-30000 is reversed: the first port is above the last",
+            ),
+        ];
+        for (change, message) in table {
+            assert_eq!(refuse(change), message);
+        }
+    }
+
+    #[test]
+    fn best_effort_acceleration_is_served_without() {
+        let mut spec = NodeDatapathSpec::default();
+        spec.load_balancer.acceleration = Acceleration::BestEffort;
+        settings(&spec, GIB).unwrap();
+    }
+}

@@ -1,0 +1,118 @@
+//! What the agent tells the rest of the process about itself.
+
+use std::sync::Arc;
+
+use kpr_crds::{NodeDatapathSpec, NodeDatapathStatus};
+use tokio::time::Instant;
+
+use super::devices::Placement;
+use crate::{
+    datapath::Report,
+    observe::api::{Phase, Services},
+};
+
+/// The agent at one moment.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Snapshot {
+    /// What it is doing.
+    pub phase: Phase,
+    /// The own NodeDatapath as it was last seen; none while there is none.
+    pub object: Option<Object>,
+    /// The configuration that is in force; none before the first.
+    pub applied: Option<Applied>,
+    /// What is wrong.
+    pub troubles: Troubles,
+    /// Where the datapath is attached; none before it is.
+    pub placement: Option<Placement>,
+    /// What is programmed.
+    pub services: Services,
+    /// What cannot be served as its owner wrote it: the first few, each in a sentence.
+    pub problems: Vec<String>,
+    /// Writes that the kernel refused since the start.
+    pub write_failures: u64,
+    /// What the datapath says.
+    pub report: Report,
+    /// Since when something that is wanted is not in the tables.
+    pub behind_since: Option<Instant>,
+}
+
+/// The own NodeDatapath.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Object {
+    /// `metadata.generation`.
+    pub generation: i64,
+    /// Its status, as this agent or the one before it wrote it.
+    pub status: Arc<NodeDatapathStatus>,
+}
+
+/// A configuration in force.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Applied {
+    /// `metadata.generation` of the NodeDatapath that it came with.
+    pub generation: i64,
+    /// The configuration.
+    pub spec: Arc<NodeDatapathSpec>,
+}
+
+/// What is wrong, each in a sentence. Several things can be.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Troubles {
+    /// The configuration is not taken.
+    pub rejected: Option<String>,
+    /// The datapath cannot be loaded.
+    pub load: Option<LoadTrouble>,
+    /// There are no devices to attach to.
+    pub no_devices: Option<String>,
+    /// The datapath cannot be attached.
+    pub attach: Option<String>,
+    /// The kernel refuses writes.
+    pub write: Option<String>,
+    /// Services do not fit: the first one's sentence, with how many others there are.
+    pub full: Option<String>,
+    /// The datapath cannot be removed.
+    pub removal: Option<String>,
+    /// The NodeDatapath is gone while its configuration is in force.
+    pub orphaned: Option<String>,
+}
+
+/// Why the datapath cannot be loaded.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LoadTrouble {
+    /// The machine lacks something, and trying again does not help.
+    pub machine: bool,
+    /// What to do.
+    pub message: String,
+}
+
+impl Troubles {
+    /// The most important one.
+    pub fn first(&self) -> Option<&str> {
+        let Self {
+            rejected,
+            load,
+            no_devices,
+            attach,
+            write,
+            full,
+            removal,
+            orphaned,
+        } = self;
+        let load = load.as_ref().map(|trouble| trouble.message.as_str());
+        removal
+            .as_deref()
+            .or(load)
+            .or(rejected.as_deref())
+            .or(no_devices.as_deref())
+            .or(attach.as_deref())
+            .or(write.as_deref())
+            .or(full.as_deref())
+            .or(orphaned.as_deref())
+    }
+}
+
+impl Snapshot {
+    /// Whether this is more than a step on the way: worth telling the API server.
+    pub fn is_settled(&self) -> bool {
+        self.phase != Phase::Syncing || self.troubles.first().is_some()
+    }
+}

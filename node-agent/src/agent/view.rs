@@ -1,0 +1,126 @@
+//! The agent's answers to the local API, put together from what each part last said.
+
+use std::{sync::Arc, time::Duration};
+
+use jiff::Timestamp;
+use tokio::sync::watch;
+
+use super::{Snapshot, details};
+use crate::{
+    observe::{
+        Health, Source, Tasks,
+        api::{self, Phase, STATUS_VERSION, Status},
+    },
+    watch::ApiServer,
+};
+
+/// How long a change may wait to be programmed before the agent calls itself unhealthy: twice the pause between attempts
+/// that kube-proxy allows itself (`2 * syncPeriod`).
+const TOO_LATE: Duration = Duration::from_mins(1);
+
+/// Where the local API takes its answers from.
+#[derive(Clone, Debug)]
+pub struct View {
+    /// Name of the Node.
+    pub node: String,
+    /// `uname -r`.
+    pub kernel: String,
+    /// When this process started.
+    pub started: Timestamp,
+    /// The agent itself.
+    pub snapshots: watch::Receiver<Arc<Snapshot>>,
+    /// The background tasks.
+    pub tasks: Tasks,
+    /// The API server.
+    pub api_server: ApiServer,
+}
+
+impl Source for View {
+    fn status(&self, now: Timestamp) -> Status {
+        let snapshot = self.snapshots.borrow().clone();
+        let applied = snapshot.applied.as_ref();
+        let report = &snapshot.report;
+        let loaded = snapshot.phase == Phase::Active || snapshot.phase == Phase::Syncing;
+        Status {
+            api_version: STATUS_VERSION.to_owned(),
+            node: self.node.clone(),
+            agent_version: env!("CARGO_PKG_VERSION").to_owned(),
+            started: self.started,
+            now,
+            kubernetes: self.api_server.state(),
+            policy: applied.map(|applied| api::Policy {
+                name: applied.spec.policy.clone(),
+                generation: applied.spec.policy_generation,
+                mode: applied.spec.mode.as_str().to_owned(),
+            }),
+            phase: snapshot.phase,
+            message: snapshot.troubles.first().map(str::to_owned),
+            services: snapshot.services,
+            problems: snapshot.problems.clone(),
+            devices: devices(&snapshot),
+            details: applied.filter(|_| loaded).map(|applied| details(&applied.spec)),
+            attachments: report
+                .attachments
+                .iter()
+                .map(|attachment| api::Attachment {
+                    program: attachment.program.clone(),
+                    hook: attachment.hook.to_owned(),
+                    target: attachment.target.clone(),
+                })
+                .collect(),
+            kernel: api::Kernel {
+                release: self.kernel.clone(),
+                features: report.features.clone(),
+            },
+            maps: report
+                .maps
+                .iter()
+                .map(|map| api::Map {
+                    name: map.name.to_owned(),
+                    size: map.capacity,
+                    used: map.entries,
+                })
+                .collect(),
+            counters: report
+                .counters
+                .iter()
+                .map(|counter| api::Counter {
+                    reason: counter.reason.to_owned(),
+                    count: counter.count,
+                })
+                .collect(),
+            map_writes: report.map_writes,
+            tasks: self.tasks.list(),
+        }
+    }
+
+    fn health(&self, _: Timestamp) -> Health {
+        let snapshot = self.snapshots.borrow().clone();
+        let late = snapshot.behind_since.is_some_and(|since| since.elapsed() > TOO_LATE);
+        let unhealthy = late || snapshot.phase == Phase::Failed;
+        Health {
+            healthy: !unhealthy,
+            message: unhealthy.then(|| {
+                let trouble = snapshot.troubles.first().unwrap_or("changes wait to be programmed");
+                trouble.to_owned()
+            }),
+        }
+    }
+}
+
+fn devices(snapshot: &Snapshot) -> Vec<api::Device> {
+    let Some(placement) = &snapshot.placement else {
+        return Vec::new();
+    };
+    let direct = placement.selection.direct_routing.as_deref();
+    placement
+        .selection
+        .devices
+        .iter()
+        .map(|device| api::Device {
+            name: device.name.clone(),
+            addresses: device.addresses.clone(),
+            direct_routing: direct == Some(device.name.as_str()),
+        })
+        .collect()
+}

@@ -1,0 +1,126 @@
+//! The table of `kpr service list`, in the columns of `cilium service list`.
+
+use super::entry::{Backend, Entry};
+use crate::cli::table::Table;
+
+/// One line for each backend; a frontend's own columns stand on its first line only.
+pub(super) fn render(entries: &[Entry]) -> String {
+    let mut table = Table::new(["ID", "Frontend", "Service Type", "Backend"]);
+    for entry in entries {
+        let mut own = [
+            entry.id.to_string(),
+            format!("{}/{}", entry.frontend, entry.protocol),
+            entry.service_type.to_owned(),
+        ];
+        let backends = entry.backends.iter().zip(1..).map(|(backend, n)| line(n, backend));
+        let none = entry.backends.is_empty().then(|| "none".to_owned());
+        for backend in backends.chain(none) {
+            let [id, frontend, kind] = std::mem::take(&mut own);
+            table.row([id, frontend, kind, backend]);
+        }
+    }
+    table.to_string()
+}
+
+fn line(number: usize, backend: &Backend) -> String {
+    format!(
+        "{number} => {}/{} ({})",
+        backend.address, backend.protocol, backend.state
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{collections::BTreeMap, net::Ipv4Addr};
+
+    use kpr_abi::{
+        Addr4, BackendValue, Be16, ServiceKey, ServiceValue, Slice, V4, backend,
+        proto::{TCP, UDP},
+        service::flags::{CLUSTER_IP, EXTERNAL_LOCAL, NODE_PORT},
+    };
+
+    use super::{super::entry::entries, *};
+    use crate::datapath::Contents;
+
+    fn backend(ip: [u8; 4], port: u16, proto: u8, flags: u8) -> BackendValue<Addr4> {
+        BackendValue {
+            addr: Ipv4Addr::from(ip).into(),
+            port: Be16::new(port),
+            proto,
+            flags,
+        }
+    }
+
+    fn frontend(ip: [u8; 4], port: u16, proto: u8) -> ServiceKey<Addr4> {
+        ServiceKey::new(Ipv4Addr::from(ip).into(), Be16::new(port), proto)
+    }
+
+    fn service(id: u32, flags: u32, cluster: (u32, u32), local: (u32, u32)) -> ServiceValue {
+        let slice = |(base, len)| Slice { base, len };
+        ServiceValue {
+            id,
+            flags,
+            cluster: slice(cluster),
+            local: slice(local),
+            ..ServiceValue::default()
+        }
+    }
+
+    /// A DNS service with one backend, a NodePort with a backend here and one elsewhere, and a service with none.
+    fn node() -> Contents<V4> {
+        Contents {
+            services: vec![
+                (
+                    frontend([0, 0, 0, 0], 31683, TCP),
+                    service(6, NODE_PORT | EXTERNAL_LOCAL, (1, 2), (2, 1)),
+                ),
+                (
+                    frontend([10, 96, 0, 10], 53, UDP),
+                    service(2, CLUSTER_IP, (0, 1), (0, 0)),
+                ),
+                (
+                    frontend([10, 96, 7, 7], 80, TCP),
+                    service(7, CLUSTER_IP, (0, 0), (0, 0)),
+                ),
+            ],
+            slots: vec![3, 8, 7],
+            backends: BTreeMap::from([
+                (3, backend([10, 244, 0, 2], 53, UDP, backend::flags::TERMINATING)),
+                (7, backend([10, 244, 0, 3], 80, TCP, backend::flags::LOCAL)),
+                (8, backend([10, 244, 1, 2], 80, TCP, 0)),
+            ]),
+        }
+    }
+
+    #[test]
+    fn the_table_has_the_shape_of_the_reference() {
+        let expected = "\
+ID   Frontend            Service Type   Backend
+2    10.96.0.10:53/UDP   ClusterIP      1 => 10.244.0.2:53/UDP (terminating)
+6    0.0.0.0:31683/TCP   NodePort       1 => 10.244.0.3:80/TCP (active)
+                                        2 => 10.244.1.2:80/TCP (active)
+7    10.96.7.7:80/TCP    ClusterIP      none
+";
+        assert_eq!(render(&entries(&node())), expected);
+    }
+
+    #[test]
+    fn json_tells_what_the_table_has_no_room_for() {
+        let json = serde_json::to_value(entries(&node())).unwrap();
+        assert_eq!(json[1]["externalTrafficPolicyLocal"], true);
+        assert_eq!(json[1]["frontend"], "0.0.0.0:31683");
+        assert_eq!(json[1]["backends"][0]["local"], true);
+        assert_eq!(json[1]["backends"][1]["local"], false);
+        assert_eq!(json[2]["backends"], serde_json::json!([]));
+    }
+
+    #[test]
+    fn a_maglev_table_shows_each_backend_once() {
+        let mut contents = node();
+        contents.slots = vec![7, 8, 8, 7];
+        contents.services.truncate(1);
+        contents.services[0].1 = service(1, CLUSTER_IP, (0, 4), (0, 0));
+        let ids: Vec<_> = entries(&contents)[0].backends.iter().map(|b| b.id).collect();
+        assert_eq!(ids, [7, 8]);
+    }
+}

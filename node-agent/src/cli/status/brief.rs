@@ -1,0 +1,114 @@
+//! The page of `kpr status`: the lines that `cilium status` begins with.
+
+use std::fmt::Write;
+
+use crate::{
+    cli::age::ago,
+    observe::api::{Device, Kubernetes, Phase, Status},
+};
+
+/// Width of the first column, that of the reference.
+const LABEL: usize = 24;
+
+/// One line for each part of the system.
+pub(super) fn render(status: &Status) -> String {
+    let mut page = String::new();
+    let mut line = |label: &str, text: String| {
+        // Writing to a string can't fail.
+        let _ = writeln!(page, "{:<LABEL$}{}", format!("{label}:"), text.trim_end());
+    };
+    line("Kubernetes", kubernetes(status));
+    line("Kubernetes APIs", format!("{:?}", status.kubernetes.apis));
+    line("KubeProxyReplacement", replacement(status));
+    line("kpr", agent(status));
+    line("Services", services(status));
+    line("Controller Status", controllers(status));
+    page
+}
+
+fn kubernetes(status: &Status) -> String {
+    let Kubernetes {
+        server,
+        reachable,
+        version,
+        platform,
+        since,
+        message,
+        apis: _,
+    } = &status.kubernetes;
+    if *reachable {
+        let version = version.as_deref().unwrap_or("unknown version");
+        // "1.36 (v1.36.2)", as the reference has it.
+        let short = version
+            .trim_start_matches('v')
+            .splitn(3, '.')
+            .take(2)
+            .collect::<Vec<_>>()
+            .join(".");
+        let platform = platform.as_deref().unwrap_or("unknown platform");
+        format!("Ok   {short} ({version}) [{platform}]")
+    } else {
+        let why = message.as_deref().unwrap_or("no answer yet");
+        format!("Away   {server}, since {}: {why}", ago(*since, status.now))
+    }
+}
+
+fn replacement(status: &Status) -> String {
+    let mode = status.policy.as_ref().map_or("Disabled", |policy| &policy.mode);
+    match status.phase {
+        Phase::Waiting => format!("Waiting   no NodeDatapath {:?} yet", status.node),
+        Phase::Failed => format!("{mode}   not loaded"),
+        Phase::Draining => format!("{mode}   being removed"),
+        Phase::Removed => "Disabled   removed from this node".to_owned(),
+        Phase::Syncing | Phase::Active => format!("{mode}   [{}]", devices(&status.devices)),
+    }
+}
+
+/// `eth0 192.168.49.2 (Direct Routing), eth1 172.16.0.29`
+pub(super) fn devices(devices: &[Device]) -> String {
+    let one = |device: &Device| {
+        let mut text = device.name.clone();
+        for address in &device.addresses {
+            let _ = write!(text, " {address}");
+        }
+        if device.direct_routing {
+            text.push_str(" (Direct Routing)");
+        }
+        text
+    };
+    devices.iter().map(one).collect::<Vec<_>>().join(", ")
+}
+
+fn agent(status: &Status) -> String {
+    let up = ago(Some(status.started), status.now);
+    let state = match (&status.message, status.phase) {
+        (Some(message), _) => format!("Degraded   {}: {message}", status.agent_version),
+        (None, phase) => {
+            let word = if phase == Phase::Active { "Ok" } else { "Starting" };
+            format!("{word}   {}", status.agent_version)
+        }
+    };
+    format!("{state} (started {up})")
+}
+
+fn services(status: &Status) -> String {
+    let s = &status.services;
+    let word = match (s.synced, s.pending) {
+        (false, _) => "Syncing",
+        (true, 0) => "Ok",
+        (true, _) => "Failing",
+    };
+    let pending = match s.pending {
+        0 => String::new(),
+        n => format!(", {n} failed and will be tried again"),
+    };
+    format!(
+        "{word}   {} services, {} frontends, {} backends programmed{pending}",
+        s.services, s.frontends, s.backends
+    )
+}
+
+fn controllers(status: &Status) -> String {
+    let healthy = status.tasks.iter().filter(|task| task.healthy()).count();
+    format!("{healthy}/{} healthy", status.tasks.len())
+}

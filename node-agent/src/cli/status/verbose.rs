@@ -1,0 +1,148 @@
+//! The page of `kpr status --verbose`, section by section as `cilium status --verbose` has them.
+
+use std::fmt::{self, Write};
+
+use super::brief;
+use crate::{
+    cli::{age::ago, table::Table},
+    observe::api::{Details, Status},
+};
+
+/// The brief page and all details.
+pub(super) fn render(status: &Status) -> String {
+    let mut page = brief::render(status);
+    // Writing to a string can't fail.
+    let _ = details(&mut page, status);
+    page
+}
+
+fn details(page: &mut String, status: &Status) -> fmt::Result {
+    controllers(page, status)?;
+    if let Some(details) = &status.details {
+        replacement(page, status, details)?;
+    }
+    problems(page, status)?;
+    kernel(page, status)?;
+    maps(page, status)?;
+    counters(page, status)
+}
+
+fn controllers(page: &mut String, status: &Status) -> fmt::Result {
+    let mut table = Table::new(["Name", "Last success", "Last error", "Count", "Message"]).indent(2);
+    for task in &status.tasks {
+        table.row([
+            task.name.clone(),
+            ago(task.last_success, status.now),
+            ago(task.last_error, status.now),
+            task.consecutive_failures.to_string(),
+            task.message.clone(),
+        ]);
+    }
+    write!(page, "{table}")
+}
+
+fn replacement(page: &mut String, status: &Status, details: &Details) -> fmt::Result {
+    let Details {
+        protocols,
+        ip_families,
+        forwarding,
+        backend_selection,
+        socket_lb,
+        session_affinity,
+        xdp_acceleration,
+        services,
+        map_sizing: _,
+    } = details;
+    let mode = status.policy.as_ref().map_or("Unknown", |policy| &policy.mode);
+    writeln!(page, "KubeProxyReplacement Details:")?;
+    let lines = [
+        ("Status", mode.to_owned()),
+        ("Socket LB", socket_lb.to_string()),
+        ("Protocols", protocols.join(", ")),
+        ("IP Families", ip_families.join(", ")),
+        ("Devices", brief::devices(&status.devices)),
+        ("Mode", forwarding.clone()),
+        ("Backend Selection", backend_selection.clone()),
+        ("Session Affinity", session_affinity.to_string()),
+        ("XDP Acceleration", xdp_acceleration.to_string()),
+    ];
+    for (label, text) in lines {
+        writeln!(page, "  {:<21}{text}", format!("{label}:"))?;
+    }
+    writeln!(page, "  Services:")?;
+    for kind in services {
+        writeln!(page, "  - {:<16}{}", format!("{}:", kind.name), kind.feature)?;
+    }
+    Ok(())
+}
+
+fn problems(page: &mut String, status: &Status) -> fmt::Result {
+    if status.problems.is_empty() {
+        return Ok(());
+    }
+    writeln!(page, "Services not served as written:   {}", status.services.problems)?;
+    for problem in &status.problems {
+        writeln!(page, "  - {problem}")?;
+    }
+    let shown = u32::try_from(status.problems.len()).unwrap_or(u32::MAX);
+    match status.services.problems.saturating_sub(shown) {
+        0 => Ok(()),
+        others => writeln!(page, "  - and {others} more"),
+    }
+}
+
+fn kernel(page: &mut String, status: &Status) -> fmt::Result {
+    writeln!(page, "Kernel:   {}", status.kernel.release)?;
+    if !status.kernel.features.is_empty() {
+        writeln!(page, "  Features:   {}", status.kernel.features.join(", "))?;
+    }
+    if status.attachments.is_empty() {
+        return Ok(());
+    }
+    let mut table = Table::new(["Program", "Hook", "Target"]).indent(2);
+    for attachment in &status.attachments {
+        table.row([
+            attachment.program.clone(),
+            attachment.hook.clone(),
+            attachment.target.clone(),
+        ]);
+    }
+    write!(page, "{table}")
+}
+
+fn maps(page: &mut String, status: &Status) -> fmt::Result {
+    if status.maps.is_empty() {
+        return Ok(());
+    }
+    let sizing = status.details.as_ref().map_or("unknown", |details| &details.map_sizing);
+    writeln!(page, "BPF Maps:   dynamic sizing: {sizing}")?;
+    let mut table = Table::new(["Name", "Size", "Used"]).indent(2);
+    for map in &status.maps {
+        let used = map.used.map_or_else(|| "unknown".to_owned(), |used| used.to_string());
+        table.row([map.name.clone(), map.size.to_string(), used]);
+    }
+    write!(page, "{table}")
+}
+
+/// Only what happened: a healthy node has few lines here.
+fn counters(page: &mut String, status: &Status) -> fmt::Result {
+    writeln!(page, "Map writes since start:   {}", status.map_writes)?;
+    let (drops, others): (Vec<_>, Vec<_>) = status
+        .counters
+        .iter()
+        .filter(|counter| counter.count > 0)
+        .partition(|counter| counter.reason.starts_with("drop_"));
+    for (title, counters) in [("Drops", drops), ("Traffic", others)] {
+        if counters.is_empty() {
+            writeln!(page, "{title}:   none")?;
+            continue;
+        }
+        writeln!(page, "{title}:")?;
+        let mut table = Table::new(["Reason", "Count"]).indent(2);
+        for counter in counters {
+            table.row([counter.reason.clone(), counter.count.to_string()]);
+        }
+        write!(page, "{table}")?;
+    }
+    Ok(())
+}

@@ -1,0 +1,18 @@
+//! The agent as a process: its command line, its checks, its tasks, its end.
+
+mod args;
+mod logging;
+mod machine;
+mod start;
+
+pub use args::{Args, Command, LogFormat, Tc};
+pub use start::{run, uninstall};
+
+/// Sets up logging, then does what the command line says.
+pub async fn main(args: &Args) -> anyhow::Result<()> {
+    logging::init(args.log_format, &args.log)?;
+    match &args.command {
+        None => run(args).await,
+        Some(Command::Uninstall) => uninstall(args),
+    }
+}

@@ -1,0 +1,146 @@
+//! Checks the machine, starts every task, and waits for the end.
+
+use std::sync::Arc;
+
+use anyhow::Context;
+use jiff::Timestamp;
+use tokio::{
+    signal::unix::{SignalKind, signal},
+    sync::{mpsc, watch},
+    task::JoinSet,
+};
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+
+use super::{Args, machine};
+use crate::{
+    agent::{self, Core, Inputs, KernelLoader, Snapshot, View},
+    datapath::{self, Datapath},
+    devices::{Device, Watcher},
+    observe::{self, RunDir, Source, Tasks},
+    status::{self, KubeProxy, kube_proxy::PROXY_MODE},
+    watch::{self as api, ApiServer},
+};
+
+/// Changes that may wait for the core; beyond that the watches wait.
+const BACKLOG: usize = 1024;
+
+/// Serves until SIGTERM or SIGINT. What is attached stays attached.
+pub async fn run(args: &Args) -> anyhow::Result<()> {
+    let node = args.node_name()?;
+    // What the user got wrong first, then what the machine lacks.
+    let (client, server) = api::connect().await?;
+    let options = args.options()?;
+    datapath::preflight(&options)?;
+    let run_dir = RunDir::claim(&options.run_dir)?;
+    let socket = run_dir.listen()?;
+    info!(
+        version = env!("CARGO_PKG_VERSION"),
+        node, server, "kpr-node-agent starts"
+    );
+
+    let stop = CancellationToken::new();
+    let tasks = Tasks::default();
+    let api_server = ApiServer::new(server);
+    let (changes, backlog) = mpsc::channel(BACKLOG);
+    let (devices, devices_seen) = watch::channel(None);
+    let (kube_proxy, kube_proxy_seen) = watch::channel(KubeProxy::default());
+    let (snapshots, snapshot) = watch::channel(Arc::new(Snapshot::default()));
+    let about = status::Agent {
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        kernel: machine::kernel_release(),
+        started: Timestamp::now(),
+    };
+    let view: Arc<dyn Source> = Arc::new(View {
+        node: node.clone(),
+        kernel: about.kernel.clone(),
+        started: about.started,
+        snapshots: snapshot.clone(),
+        tasks: tasks.clone(),
+        api_server: api_server.clone(),
+    });
+
+    let mut background = JoinSet::new();
+    background.spawn(api_server.clone().heartbeat(client.clone(), tasks.clone()));
+    background.spawn(watch_devices(devices, tasks.clone()));
+    background.spawn(status::kube_proxy::probe(PROXY_MODE, kube_proxy, tasks.clone()));
+    let sink = status::ApiSink::new(client.clone(), node.clone());
+    background.spawn(status::write(about, sink, snapshot, kube_proxy_seen, tasks.clone()));
+    background.spawn(serve_local_api(socket, view, stop.clone()));
+    let mut watches = api::spawn(&client, &node, &tasks, &api_server, &changes);
+
+    let core = Core::new(&node, machine::memory_bytes(), KernelLoader { options }, &tasks);
+    let inputs = Inputs {
+        changes: backlog,
+        devices: devices_seen,
+    };
+    let core = tokio::spawn(agent::run(core, inputs, snapshots, stop.clone()));
+
+    let ended = tokio::select! {
+        signal = terminated() => {
+            info!("{}: stopping; the datapath goes on", signal?);
+            Ok(())
+        }
+        // None of them ends by itself: one that does has panicked.
+        Some(ended) = background.join_next() => Err(anyhow::anyhow!("a background task ended: {ended:?}")),
+        Some(ended) = watches.join_next() => Err(anyhow::anyhow!("a watch ended: {ended:?}")),
+    };
+    stop.cancel();
+    core.await.context("the core task failed")?;
+    background.shutdown().await;
+    watches.shutdown().await;
+    drop(run_dir);
+    ended
+}
+
+/// Removes the datapath of this node.
+pub fn uninstall(args: &Args) -> anyhow::Result<()> {
+    // Links are detached by removing their pins: the cgroup itself is not needed.
+    let options = args.options_with(args.cgroup_root.clone().unwrap_or_default());
+    let run_dir = RunDir::claim(&options.run_dir)?;
+    Datapath::remove(&options).context("the datapath could not be removed; is this root?")?;
+    drop(run_dir);
+    info!("the datapath is removed: no program, pin or sysctl of kpr is left on this node");
+    Ok(())
+}
+
+async fn serve_local_api(socket: tokio::net::UnixListener, view: Arc<dyn Source>, stop: CancellationToken) {
+    if let Err(error) = observe::serve(socket, view, stop).await {
+        warn!("the local API ended: {error}");
+    }
+}
+
+/// Tells the core about devices. A netlink socket that fails is opened again.
+async fn watch_devices(devices: watch::Sender<Option<Vec<Device>>>, tasks: Tasks) {
+    const PAUSE: std::time::Duration = std::time::Duration::from_secs(1);
+    let task = tasks.register("watch-devices");
+    loop {
+        let failed = match Watcher::new() {
+            Err(error) => error,
+            Ok(mut watcher) => loop {
+                match watcher.next().await {
+                    Ok(seen) => {
+                        task.succeeded(Timestamp::now());
+                        devices.send_replace(Some(seen));
+                    }
+                    Err(error) => break error,
+                }
+            },
+        };
+        let message = api::chain(&failed);
+        if task.failed(Timestamp::now(), &message) {
+            warn!("network devices cannot be watched, trying again: {message}");
+        }
+        tokio::time::sleep(PAUSE).await;
+    }
+}
+
+/// The name of the signal that came.
+async fn terminated() -> anyhow::Result<&'static str> {
+    let mut term = signal(SignalKind::terminate()).context("cannot listen for SIGTERM")?;
+    let mut interrupt = signal(SignalKind::interrupt()).context("cannot listen for SIGINT")?;
+    Ok(tokio::select! {
+        _ = term.recv() => "SIGTERM",
+        _ = interrupt.recv() => "SIGINT",
+    })
+}

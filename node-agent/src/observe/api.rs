@@ -1,0 +1,275 @@
+//! What the local API answers: shared by the agent, which fills it in, and the command line, which prints it.
+
+use std::net::IpAddr;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::tasks::TaskStatus;
+
+/// Version of [`Status`]: fields may be added under the same version, never removed or changed.
+pub const STATUS_VERSION: &str = "agent.kpr.dev/v1";
+
+/// Answer of `GET /status`: everything that the agent knows about itself and its node.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Status {
+    /// [`STATUS_VERSION`].
+    pub api_version: String,
+    /// Name of the Node.
+    pub node: String,
+    /// The agent's version.
+    pub agent_version: String,
+    /// When this process started.
+    pub started: Timestamp,
+    /// The agent's clock when it answered; ages are counted from here.
+    pub now: Timestamp,
+    /// The API server, as seen from here.
+    pub kubernetes: Kubernetes,
+    /// The configuration that the node runs with; none before the operator has written one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub policy: Option<Policy>,
+    /// What the agent is doing.
+    pub phase: Phase,
+    /// What is wrong, or what the agent waits for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub message: Option<String>,
+    /// What is programmed.
+    pub services: Services,
+    /// What cannot be served as its owner wrote it: the first few, each in a sentence.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub problems: Vec<String>,
+    /// Devices that serve external traffic.
+    #[serde(default)]
+    pub devices: Vec<Device>,
+    /// How Services are served; none while the datapath is not loaded.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub details: Option<Details>,
+    /// Where each program is attached.
+    #[serde(default)]
+    pub attachments: Vec<Attachment>,
+    /// Kernel features that were found and chosen.
+    #[serde(default)]
+    pub kernel: Kernel,
+    /// The maps and how full they are.
+    #[serde(default)]
+    pub maps: Vec<Map>,
+    /// What happened to packets and socket calls, by reason, since the maps were made.
+    #[serde(default)]
+    pub counters: Vec<Counter>,
+    /// Map writes since this process started.
+    pub map_writes: u64,
+    /// The background tasks.
+    #[serde(default)]
+    pub tasks: Vec<TaskStatus>,
+}
+
+/// The API server, as seen from this node.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Kubernetes {
+    /// Where it is.
+    pub server: String,
+    /// Whether it answered last time.
+    pub reachable: bool,
+    /// Its version, such as "v1.36.2", once it answered.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<String>,
+    /// Its platform, such as "linux/amd64".
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub platform: Option<String>,
+    /// Since when it has been reachable, or away.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub since: Option<Timestamp>,
+    /// Why it is away.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub message: Option<String>,
+    /// The kinds that the agent watches.
+    #[serde(default)]
+    pub apis: Vec<String>,
+}
+
+/// Which KubeProxyReplacement this node runs.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Policy {
+    /// Name of the KubeProxyReplacement.
+    pub name: String,
+    /// Its generation that is applied here.
+    pub generation: i64,
+    /// "Strict" or "Partial".
+    pub mode: String,
+}
+
+/// What the agent is doing.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Phase {
+    /// No NodeDatapath names this node yet.
+    #[default]
+    Waiting,
+    /// The datapath could not be loaded; the agent tries again.
+    Failed,
+    /// The datapath is loaded; Services are not yet known in full.
+    Syncing,
+    /// Services are programmed.
+    Active,
+    /// The node is being cleaned, because its NodeDatapath says so.
+    Draining,
+    /// Nothing of kpr is left on this node.
+    Removed,
+}
+
+/// What is programmed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Services {
+    /// Whether Services and EndpointSlices have been read in full since this process started.
+    pub synced: bool,
+    /// Services known.
+    pub services: u32,
+    /// Frontends programmed.
+    pub frontends: u32,
+    /// Backends programmed.
+    pub backends: u32,
+    /// Services whose programming failed and is tried again.
+    pub pending: u32,
+    /// Things that cannot be served as their owners wrote them.
+    pub problems: u32,
+}
+
+/// A device that serves external traffic.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Device {
+    /// Its name.
+    pub name: String,
+    /// Its addresses.
+    pub addresses: Vec<IpAddr>,
+    /// Whether traffic to other nodes leaves by it.
+    pub direct_routing: bool,
+}
+
+/// How Services are served on this node: what is really active, not what was asked for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Details {
+    /// Transports, such as "TCP".
+    pub protocols: Vec<String>,
+    /// Address families, such as "IPv4".
+    pub ip_families: Vec<String>,
+    /// How packets for remote backends are forwarded: "SNAT".
+    pub forwarding: String,
+    /// How a backend is chosen: "Random".
+    pub backend_selection: String,
+    /// Translation at connect() and sendmsg().
+    pub socket_lb: Feature,
+    /// Clients stick to a backend.
+    pub session_affinity: Feature,
+    /// Load balancing in the device driver.
+    pub xdp_acceleration: Feature,
+    /// The kinds of frontends, in the order of the reference's list.
+    pub services: Vec<ServiceKind>,
+    /// How the maps got their sizes: "on (ratio: 0.002500)" or "off".
+    pub map_sizing: String,
+}
+
+/// A kind of frontend.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ServiceKind {
+    /// "ClusterIP", "NodePort", "LoadBalancer", "externalIPs" or "HostPort".
+    pub name: String,
+    /// Whether it is served.
+    #[serde(flatten)]
+    pub feature: Feature,
+}
+
+/// Something that is either on or off, and how or why.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Feature {
+    /// Whether it is active.
+    pub enabled: bool,
+    /// How it is active, or why it is not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub detail: Option<String>,
+}
+
+impl Feature {
+    /// Active.
+    pub fn on() -> Self {
+        Self {
+            enabled: true,
+            detail: None,
+        }
+    }
+
+    /// Active, with what is worth knowing about it.
+    pub fn on_with(detail: impl Into<String>) -> Self {
+        Self {
+            enabled: true,
+            detail: Some(detail.into()),
+        }
+    }
+
+    /// Not active, with the reason.
+    pub fn off(why: impl Into<String>) -> Self {
+        Self {
+            enabled: false,
+            detail: Some(why.into()),
+        }
+    }
+}
+
+impl std::fmt::Display for Feature {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(if self.enabled { "Enabled" } else { "Disabled" })?;
+        self.detail.as_ref().map_or(Ok(()), |detail| write!(f, " ({detail})"))
+    }
+}
+
+/// A program on its hook.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Attachment {
+    /// Name of the program.
+    pub program: String,
+    /// "cgroup", "tcx" or "clsact".
+    pub hook: String,
+    /// The cgroup's path, or the device's name.
+    pub target: String,
+}
+
+/// The kernel and what of it is used.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Kernel {
+    /// As `uname -r` prints it.
+    pub release: String,
+    /// Features that were probed and chosen, such as "tcx".
+    #[serde(default)]
+    pub features: Vec<String>,
+}
+
+/// A map and how full it is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Map {
+    /// Such as "IPv4 service".
+    pub name: String,
+    /// Most entries it can hold.
+    pub size: u32,
+    /// Entries in use; none where the kernel cannot say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub used: Option<u32>,
+}
+
+/// How often something happened.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Counter {
+    /// Such as `drop_no_endpoint`.
+    pub reason: String,
+    /// Number of packets or socket calls.
+    pub count: u64,
+}

@@ -1,0 +1,112 @@
+//! The other end of the local API: how `kpr` asks the agent.
+
+use std::{
+    io,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use http_body_util::{BodyExt, Empty};
+use hyper::{Request, StatusCode, body::Bytes};
+use hyper_util::rt::TokioIo;
+use tokio::net::UnixStream;
+
+use super::{
+    SOCKET,
+    api::{STATUS_VERSION, Status},
+};
+
+/// The agent answers from memory: one that takes longer than this is stuck.
+const TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Why the agent's answer was not got.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ClientError {
+    /// Nobody listens.
+    #[error("the agent is not running on this node: nothing answers at {socket} ({source})")]
+    NotRunning {
+        /// The local API's socket.
+        socket: PathBuf,
+        /// What the connect said.
+        source: io::Error,
+    },
+    /// The socket belongs to somebody else.
+    #[error("{socket} may only be used by the agent's user: run this as root")]
+    Forbidden {
+        /// The local API's socket.
+        socket: PathBuf,
+    },
+    /// It took the connection and did not answer.
+    #[error("the agent took the connection at {socket} but did not answer within {} s", TIMEOUT.as_secs())]
+    Stuck {
+        /// The local API's socket.
+        socket: PathBuf,
+    },
+    /// It answered, but not with a status.
+    #[error("the agent's answer was not understood: {0}")]
+    Answer(String),
+}
+
+impl ClientError {
+    /// Whether there is no agent to ask, as opposed to one that answers badly.
+    pub fn is_unreachable(&self) -> bool {
+        matches!(self, Self::NotRunning { .. } | Self::Stuck { .. })
+    }
+}
+
+/// Asks the agent of the given run directory how it is.
+pub async fn get_status(run_dir: &Path) -> Result<Status, ClientError> {
+    let body = get(&run_dir.join(SOCKET), "/status").await?;
+    let status: Status = serde_json::from_slice(&body).map_err(|error| ClientError::Answer(error.to_string()))?;
+    if status.api_version == STATUS_VERSION {
+        Ok(status)
+    } else {
+        Err(ClientError::Answer(format!(
+            "it speaks {}, this command {STATUS_VERSION}: use the kpr that came with the agent",
+            status.api_version
+        )))
+    }
+}
+
+async fn get(socket: &Path, path: &str) -> Result<Bytes, ClientError> {
+    tokio::time::timeout(TIMEOUT, exchange(socket, path))
+        .await
+        .unwrap_or_else(|_| {
+            Err(ClientError::Stuck {
+                socket: socket.to_owned(),
+            })
+        })
+}
+
+async fn exchange(socket: &Path, path: &str) -> Result<Bytes, ClientError> {
+    let answer = |error: &dyn std::fmt::Display| ClientError::Answer(error.to_string());
+    let stream = UnixStream::connect(socket)
+        .await
+        .map_err(|source| match source.kind() {
+            io::ErrorKind::PermissionDenied => ClientError::Forbidden {
+                socket: socket.to_owned(),
+            },
+            _ => ClientError::NotRunning {
+                socket: socket.to_owned(),
+                source,
+            },
+        })?;
+    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
+        .await
+        .map_err(|e| answer(&e))?;
+    // Ends by itself when the sender is dropped.
+    tokio::spawn(connection);
+    let request = Request::get(path)
+        .header(hyper::header::HOST, "agent")
+        .body(Empty::<Bytes>::new())
+        .map_err(|e| answer(&e))?;
+    let response = sender.send_request(request).await.map_err(|e| answer(&e))?;
+    let code = response.status();
+    let body = response.into_body().collect().await.map_err(|e| answer(&e))?.to_bytes();
+    if code == StatusCode::OK {
+        Ok(body)
+    } else {
+        Err(ClientError::Answer(format!("{path} answered {code}")))
+    }
+}

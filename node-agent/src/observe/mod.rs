@@ -1,0 +1,12 @@
+//! What the agent shows of itself: the list of background tasks, and the local HTTP API on a unix socket.
+
+pub mod api;
+mod client;
+mod run_dir;
+mod server;
+mod tasks;
+
+pub use client::{ClientError, get_status};
+pub use run_dir::{RunDir, RunDirError, SOCKET};
+pub use server::{Health, Source, serve};
+pub use tasks::{Task, TaskStatus, Tasks};

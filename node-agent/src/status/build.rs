@@ -1,0 +1,125 @@
+//! The whole status of the own NodeDatapath.
+
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+use kpr_crds::{
+    Counts, DeviceStatus, KernelFeature, KernelStatus, MapStatus, NodeDatapathStatus, Programming, conditions,
+};
+
+use super::{KubeProxy, observations};
+use crate::agent::Snapshot;
+
+/// What stays the same while the agent runs.
+#[derive(Clone, Debug)]
+pub struct Agent {
+    /// Its version.
+    pub version: String,
+    /// `uname -r`.
+    pub kernel: String,
+    /// When it started.
+    pub started: Timestamp,
+}
+
+/// What the API server shall know. `before`: the conditions as they were written last, whose transition times live on.
+pub fn build(
+    agent: &Agent,
+    snapshot: &Snapshot,
+    kube_proxy: &KubeProxy,
+    before: &[Condition],
+    now: Timestamp,
+) -> NodeDatapathStatus {
+    let seen = snapshot.object.as_ref().map(|object| object.generation);
+    let applied = snapshot.applied.as_ref();
+    NodeDatapathStatus {
+        observed_generation: applied.map(|applied| applied.generation),
+        policy_generation: applied.map(|applied| applied.spec.policy_generation),
+        agent_version: Some(agent.version.clone()),
+        conditions: conditions::apply(before, observations(snapshot, kube_proxy), seen, now),
+        kernel: Some(KernelStatus {
+            release: agent.kernel.clone(),
+            features: snapshot.report.features.iter().map(|text| feature(text)).collect(),
+        }),
+        devices: devices(snapshot),
+        maps: maps(snapshot),
+        counts: Some(Counts {
+            services: snapshot.services.services,
+            frontends: snapshot.services.frontends,
+            backends: snapshot.services.backends,
+        }),
+        programming: Some(Programming {
+            started_at: Some(Time(whole_seconds(agent.started))),
+            map_writes: snapshot.report.map_writes,
+            failures: snapshot.write_failures,
+        }),
+    }
+}
+
+/// The status without what changes all the time: a difference here is worth a write soon.
+pub(super) fn significant(status: &NodeDatapathStatus) -> NodeDatapathStatus {
+    NodeDatapathStatus {
+        maps: Vec::new(),
+        counts: None,
+        programming: None,
+        ..status.clone()
+    }
+}
+
+fn devices(snapshot: &Snapshot) -> Vec<DeviceStatus> {
+    let Some(placement) = &snapshot.placement else {
+        return Vec::new();
+    };
+    let direct = placement.selection.direct_routing.as_deref();
+    let served = |ip: &std::net::IpAddr| {
+        placement
+            .local
+            .iter()
+            .any(|(addr, _)| *ip == std::net::IpAddr::from(*addr))
+    };
+    placement
+        .selection
+        .devices
+        .iter()
+        .map(|device| DeviceStatus {
+            name: device.name.clone(),
+            addresses: device
+                .addresses
+                .iter()
+                .filter(|ip| served(ip))
+                .map(ToString::to_string)
+                .collect(),
+            hooks: snapshot
+                .report
+                .attachments
+                .iter()
+                .filter(|attachment| attachment.target == device.name)
+                .map(|attachment| format!("{}/{}", attachment.hook, attachment.program))
+                .collect(),
+            direct_routing: direct == Some(device.name.as_str()),
+        })
+        .collect()
+}
+
+/// Maps whose fill is not known are left out: the API has no way to say so.
+fn maps(snapshot: &Snapshot) -> Vec<MapStatus> {
+    let filled = |map: &crate::datapath::MapFill| {
+        Some(MapStatus {
+            name: map.name.to_owned(),
+            capacity: map.capacity,
+            entries: map.entries?,
+        })
+    };
+    snapshot.report.maps.iter().filter_map(filled).collect()
+}
+
+/// The datapath says what it chose and, where it fell back, what newer kernel has the better way.
+fn feature(text: &str) -> KernelFeature {
+    const LONGEST: usize = 64;
+    KernelFeature {
+        name: text.chars().take(LONGEST).collect(),
+        found: !text.contains(" needs Linux"),
+    }
+}
+
+fn whole_seconds(time: Timestamp) -> Timestamp {
+    Timestamp::from_second(time.as_second()).unwrap_or(time)
+}

@@ -1,0 +1,179 @@
+//! Conditions of the own NodeDatapath.
+
+use kpr_crds::conditions::{ConditionStatus, NodeCondition, NodeReason, Observation};
+
+use super::KubeProxy;
+use crate::{agent::Snapshot, observe::api::Phase};
+
+/// Why, in both forms.
+type Because = (ConditionStatus, NodeReason, String);
+
+/// What the agent sees, before each condition gets its `lastTransitionTime`.
+pub fn observations(snapshot: &Snapshot, kube_proxy: &KubeProxy) -> Vec<Observation> {
+    let all = [
+        (NodeCondition::Ready, Some(ready(snapshot))),
+        (NodeCondition::DevicesAttached, Some(devices_attached(snapshot))),
+        (NodeCondition::ServicesSynced, Some(services_synced(snapshot))),
+        (NodeCondition::KubeProxyAbsent, Some(kube_proxy_absent(kube_proxy))),
+        (NodeCondition::Removed, removed(snapshot)),
+    ];
+    all.into_iter()
+        .filter_map(|(condition, because)| {
+            let (status, reason, message) = because?;
+            Some(Observation {
+                type_: condition.as_str(),
+                status,
+                reason: reason.as_str(),
+                message: cut(message),
+            })
+        })
+        .collect()
+}
+
+fn ready(snapshot: &Snapshot) -> Because {
+    let troubles = &snapshot.troubles;
+    if let Some(gone) = going(snapshot) {
+        return gone;
+    }
+    if let Some(load) = &troubles.load {
+        let reason = if load.machine {
+            NodeReason::KernelUnsupported
+        } else {
+            NodeReason::LoadFailed
+        };
+        return (ConditionStatus::False, reason, load.message.clone());
+    }
+    let trouble = [
+        (&troubles.rejected, NodeReason::ConfigRejected),
+        (&troubles.no_devices, NodeReason::NoDevices),
+        (&troubles.attach, NodeReason::AttachFailed),
+    ]
+    .into_iter()
+    .find_map(|(message, reason)| Some((ConditionStatus::False, reason, message.clone()?)));
+    if let Some(trouble) = trouble {
+        return trouble;
+    }
+    match (&snapshot.applied, &snapshot.placement) {
+        (Some(applied), Some(_)) if snapshot.phase == Phase::Active => (
+            ConditionStatus::True,
+            NodeReason::Serving,
+            format!("Services are served as {:?} says", applied.spec.policy),
+        ),
+        _ => (
+            ConditionStatus::False,
+            NodeReason::Starting,
+            "the agent has not read all Services and devices yet".to_owned(),
+        ),
+    }
+}
+
+fn devices_attached(snapshot: &Snapshot) -> Because {
+    let troubles = &snapshot.troubles;
+    if let Some(gone) = going(snapshot) {
+        return gone;
+    }
+    let load = troubles.load.as_ref().map(|load| load.message.clone());
+    // With a datapath in force, one that could not replace it changes nothing about devices.
+    let load = load.filter(|_| snapshot.placement.is_none());
+    let trouble = [
+        (load, NodeReason::LoadFailed),
+        (troubles.no_devices.clone(), NodeReason::NoDevices),
+        (troubles.attach.clone(), NodeReason::AttachFailed),
+    ]
+    .into_iter()
+    .find_map(|(message, reason)| Some((ConditionStatus::False, reason, message?)));
+    trouble.unwrap_or_else(|| match &snapshot.placement {
+        Some(placement) => {
+            let names: Vec<_> = placement.selection.devices.iter().map(|d| d.name.as_str()).collect();
+            (
+                ConditionStatus::True,
+                NodeReason::Attached,
+                format!("attached to {}", names.join(", ")),
+            )
+        }
+        None => (
+            ConditionStatus::False,
+            NodeReason::Starting,
+            "not attached to any device yet".to_owned(),
+        ),
+    })
+}
+
+fn services_synced(snapshot: &Snapshot) -> Because {
+    let troubles = &snapshot.troubles;
+    if let Some(gone) = going(snapshot) {
+        return gone;
+    }
+    let trouble = [
+        (&troubles.full, NodeReason::MapFull),
+        (&troubles.write, NodeReason::WriteFailed),
+    ]
+    .into_iter()
+    .find_map(|(message, reason)| Some((ConditionStatus::False, reason, message.clone()?)));
+    trouble.unwrap_or_else(|| {
+        let complete = snapshot.phase == Phase::Active && snapshot.behind_since.is_none();
+        if complete {
+            let message = "every known Service is programmed".to_owned();
+            (ConditionStatus::True, NodeReason::Synced, message)
+        } else {
+            let message = "Services and EndpointSlices are being read or programmed".to_owned();
+            (ConditionStatus::False, NodeReason::Syncing, message)
+        }
+    })
+}
+
+fn kube_proxy_absent(kube_proxy: &KubeProxy) -> Because {
+    match kube_proxy {
+        KubeProxy::Unknown => (
+            ConditionStatus::Unknown,
+            NodeReason::NotChecked,
+            "the agent has not looked for kube-proxy yet".to_owned(),
+        ),
+        KubeProxy::Absent => (
+            ConditionStatus::True,
+            NodeReason::NotFound,
+            format!("nothing answers as kube-proxy at {}", super::kube_proxy::PROXY_MODE),
+        ),
+        KubeProxy::Running { mode } => (
+            ConditionStatus::False,
+            NodeReason::Running,
+            format!("kube-proxy runs in mode {mode}"),
+        ),
+    }
+}
+
+/// Only there once `phase: Draining` was carried out, or could not be.
+fn removed(snapshot: &Snapshot) -> Option<Because> {
+    match (&snapshot.troubles.removal, snapshot.phase) {
+        (Some(message), _) => Some((ConditionStatus::False, NodeReason::RemovalFailed, message.clone())),
+        (None, Phase::Removed) => Some((
+            ConditionStatus::True,
+            NodeReason::Removed,
+            "no program, pin or sysctl of kpr is left on this node".to_owned(),
+        )),
+        (None, _) => None,
+    }
+}
+
+fn going(snapshot: &Snapshot) -> Option<Because> {
+    let message = match snapshot.phase {
+        Phase::Draining => "the datapath is being removed",
+        Phase::Removed => "the datapath was removed",
+        _ => return None,
+    };
+    Some((ConditionStatus::False, NodeReason::Draining, message.to_owned()))
+}
+
+/// The API allows 32768 characters; nobody reads that many.
+fn cut(mut message: String) -> String {
+    const LONGEST: usize = 1024;
+    if message.len() > LONGEST {
+        let end = (0..=LONGEST)
+            .rev()
+            .find(|&end| message.is_char_boundary(end))
+            .unwrap_or(0);
+        message.truncate(end);
+        message.push('…');
+    }
+    message
+}

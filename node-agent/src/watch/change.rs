@@ -1,0 +1,145 @@
+//! What the watches tell, cut down to what is needed.
+
+use std::{net::IpAddr, sync::Arc};
+
+use k8s_openapi::api::{
+    core::v1::{Node, Service},
+    discovery::v1::EndpointSlice,
+};
+use kpr_crds::{NodeDatapath, NodeDatapathSpec, NodeDatapathStatus};
+use kube::ResourceExt;
+
+use super::{
+    gate::Kind,
+    list::{Listed, Named},
+};
+use crate::model::{
+    NamespacedName,
+    input::{InputError, ServiceInput, SliceInput, name_of},
+};
+
+/// Label of a Node: the zone that it is in.
+const ZONE: &str = "topology.kubernetes.io/zone";
+
+/// One change of what the API server says.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Change {
+    /// These are all Services; others are gone.
+    Services(Vec<ServiceInput>),
+    /// A Service is new or changed.
+    Service(Box<ServiceInput>),
+    /// A Service is gone, or no longer ours.
+    ServiceGone(NamespacedName),
+    /// These are all EndpointSlices; others are gone.
+    Slices(Vec<SliceInput>),
+    /// An EndpointSlice is new or changed.
+    Slice(Box<SliceInput>),
+    /// An EndpointSlice is gone, or no longer ours.
+    SliceGone(NamespacedName),
+    /// Services and EndpointSlices have both been read in full since the start. Sent once, after both.
+    Synced,
+    /// The own Node object; none while there is none.
+    Node(Option<NodeInput>),
+    /// The own NodeDatapath; none while there is none.
+    Datapath(Option<Box<DatapathObject>>),
+}
+
+/// What is needed of the own Node.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct NodeInput {
+    /// Addresses of type `InternalIP`, in their order.
+    pub internal_ips: Vec<IpAddr>,
+    /// Label `topology.kubernetes.io/zone`.
+    pub zone: Option<Arc<str>>,
+}
+
+/// What is needed of the own NodeDatapath.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct DatapathObject {
+    /// `metadata.generation`.
+    pub generation: i64,
+    /// What to do.
+    pub spec: NodeDatapathSpec,
+    /// What this node's agent last wrote, perhaps before it was restarted.
+    pub status: NodeDatapathStatus,
+}
+
+impl Listed for Service {
+    type Input = ServiceInput;
+    const KIND: Kind = Kind::Services;
+
+    fn input(&self) -> Result<ServiceInput, InputError> {
+        ServiceInput::parse(self)
+    }
+
+    fn name(&self) -> Result<NamespacedName, InputError> {
+        name_of(&self.metadata)
+    }
+
+    fn all(inputs: Vec<ServiceInput>) -> Change {
+        Change::Services(inputs)
+    }
+
+    fn one(input: ServiceInput) -> Change {
+        Change::Service(Box::new(input))
+    }
+
+    fn gone(name: NamespacedName) -> Change {
+        Change::ServiceGone(name)
+    }
+}
+
+impl Listed for EndpointSlice {
+    type Input = SliceInput;
+    const KIND: Kind = Kind::Slices;
+
+    fn input(&self) -> Result<SliceInput, InputError> {
+        SliceInput::parse(self)
+    }
+
+    fn name(&self) -> Result<NamespacedName, InputError> {
+        name_of(&self.metadata)
+    }
+
+    fn all(inputs: Vec<SliceInput>) -> Change {
+        Change::Slices(inputs)
+    }
+
+    fn one(input: SliceInput) -> Change {
+        Change::Slice(Box::new(input))
+    }
+
+    fn gone(name: NamespacedName) -> Change {
+        Change::SliceGone(name)
+    }
+}
+
+impl Named for Node {
+    fn change(found: Option<Self>) -> Change {
+        Change::Node(found.map(|node| {
+            NodeInput {
+                zone: node.labels().get(ZONE).map(|zone| zone.as_str().into()),
+                internal_ips: node
+                    .status
+                    .and_then(|status| status.addresses)
+                    .unwrap_or_default()
+                    .into_iter()
+                    .filter(|address| address.type_ == "InternalIP")
+                    .filter_map(|address| address.address.parse().ok())
+                    .collect(),
+            }
+        }))
+    }
+}
+
+impl Named for NodeDatapath {
+    fn change(found: Option<Self>) -> Change {
+        Change::Datapath(found.map(|object| {
+            Box::new(DatapathObject {
+                generation: object.metadata.generation.unwrap_or_default(),
+                spec: object.spec,
+                status: object.status.unwrap_or_default(),
+            })
+        }))
+    }
+}
