@@ -1,6 +1,6 @@
 //! IPv4 packets of TCP and UDP.
 
-use crate::{Packet, Unparsed, Window, checksum::Change};
+use crate::{Packet, Parsed, TransportChange, Unparsed, Window, checksum::Change};
 use kpr_abi::{Addr4, Be16, FlowKey, FlowValue, proto};
 
 /// Length of an IPv4 header without options.
@@ -13,28 +13,9 @@ const TCP_HEAD: usize = 14;
 const FRAGMENT: u16 = 0x3fff;
 const FRAGMENT_OFFSET: u16 = 0x1fff;
 
-/// What of a packet decides its way.
-#[derive(Clone, Copy, Debug)]
-pub struct Parsed {
-    /// The packet's tuple, direction 0.
-    pub key: FlowKey<Addr4>,
-    /// Offset of the IPv4 header.
-    pub l3: usize,
-    /// Offset of the transport header.
-    pub l4: usize,
-    /// TCP flags, 0 for UDP.
-    pub tcp_flags: u8,
-    /// Time to live.
-    pub ttl: u8,
-    /// Type of service.
-    pub tos: u8,
-    /// It is the first of several fragments: the others have no ports.
-    pub fragment: bool,
-}
-
 /// Reads the headers of the packet whose IPv4 header is at `l3`.
 #[inline(always)]
-pub fn parse<P: Packet>(packet: &P, l3: usize) -> Result<Parsed, Unparsed> {
+pub fn parse<P: Packet>(packet: &P, l3: usize) -> Result<Parsed<Addr4>, Unparsed> {
     let ip: Window<HEADER> = packet.window(l3).ok_or(Unparsed::Malformed)?;
     let version_and_length = ip.u8::<0>();
     let length = usize::from(version_and_length & 0x0f) * 4;
@@ -69,26 +50,22 @@ pub fn parse<P: Packet>(packet: &P, l3: usize) -> Result<Parsed, Unparsed> {
         l3,
         l4,
         tcp_flags,
-        ttl: ip.u8::<8>(),
-        tos: ip.u8::<1>(),
+        hops: ip.u8::<8>(),
+        class: ip.u8::<1>(),
         fragment: fragment & FRAGMENT != 0,
     })
-}
-
-/// How the transport checksum has to change after [`rewrite`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct TransportChange {
-    /// Change of the pseudo header: the addresses.
-    pub pseudo: Change,
-    /// Change of the transport header itself: the ports.
-    pub ports: Change,
 }
 
 /// Writes a flow's new addresses and ports into the packet, with `hop` also one less time to live, and fixes the IPv4 header's
 /// checksum. The transport checksum is the caller's, because who computes it (this code, the kernel or the network card)
 /// depends on where the packet is. `None`: the packet is shorter than when it was parsed, and was not changed.
 #[inline(always)]
-pub fn rewrite<P: Packet>(packet: &P, parsed: &Parsed, to: &FlowValue<Addr4>, hop: bool) -> Option<TransportChange> {
+pub fn rewrite<P: Packet>(
+    packet: &P,
+    parsed: &Parsed<Addr4>,
+    to: &FlowValue<Addr4>,
+    hop: bool,
+) -> Option<TransportChange> {
     let ip: Window<HEADER> = packet.window(parsed.l3)?;
     let ports: Window<PORTS> = packet.window(parsed.l4)?;
     ports.set_u16::<0>(to.sport.0);
@@ -99,7 +76,7 @@ pub fn rewrite<P: Packet>(packet: &P, parsed: &Parsed, to: &FlowValue<Addr4>, ho
     let mut header = pseudo;
     if hop {
         let old = ip.u16::<8>();
-        ip.set_u8::<8>(parsed.ttl.wrapping_sub(1));
+        ip.set_u8::<8>(parsed.hops.wrapping_sub(1));
         header = header.half(old, ip.u16::<8>());
     }
     ip.set_u32::<12>(to.src.0);
@@ -111,4 +88,162 @@ pub fn rewrite<P: Packet>(packet: &P, parsed: &Parsed, to: &FlowValue<Addr4>, ho
             .half(parsed.key.sport.0, to.sport.0)
             .half(parsed.key.dport.0, to.dport.0),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    extern crate std;
+    use super::*;
+    use proptest::prelude::*;
+    use std::{vec, vec::Vec};
+
+    /// A packet in a buffer of exactly its length: reading behind its end is refused as in the kernel.
+    struct Buffer(std::cell::UnsafeCell<Vec<u8>>);
+
+    impl Buffer {
+        fn new(bytes: Vec<u8>) -> Self {
+            Self(std::cell::UnsafeCell::new(bytes))
+        }
+
+        fn bytes(&mut self) -> &[u8] {
+            self.0.get_mut()
+        }
+    }
+
+    impl Packet for Buffer {
+        fn window<const N: usize>(&self, offset: usize) -> Option<Window<N>> {
+            // SAFETY: one thread, and no other reference while a window is in use.
+            let bytes = unsafe { &mut *self.0.get() };
+            let window = bytes.get_mut(offset..offset.checked_add(N)?)?;
+            // SAFETY: `N` bytes inside the buffer, which outlives the test's windows.
+            Some(unsafe { Window::new(window.as_mut_ptr()) })
+        }
+    }
+
+    /// The one's complement sum of 16-bit words, in memory order.
+    fn sum(bytes: &[u8]) -> u16 {
+        let mut sum: u32 = bytes
+            .chunks(2)
+            .map(|pair| u32::from(u16::from_ne_bytes([pair[0], pair.get(1).copied().unwrap_or(0)])))
+            .sum();
+        while sum > 0xffff {
+            sum = (sum & 0xffff) + (sum >> 16);
+        }
+        u16::try_from(sum).unwrap()
+    }
+
+    /// A packet with a header of `words` 32-bit words and a right header checksum.
+    fn packet(words: u8, protocol: u8, fragment: u16, rest: &[u8]) -> Vec<u8> {
+        let mut bytes = vec![0_u8; usize::from(words) * 4];
+        bytes[0] = 0x40 | words;
+        bytes[6..8].copy_from_slice(&fragment.to_be_bytes());
+        bytes[8] = 64;
+        bytes[9] = protocol;
+        bytes[12..20].copy_from_slice(&[192, 168, 49, 100, 192, 168, 49, 2]);
+        let check = !sum(&bytes);
+        bytes[10..12].copy_from_slice(&check.to_ne_bytes());
+        bytes.extend(rest);
+        bytes
+    }
+
+    fn tcp_head(flags: u8) -> Vec<u8> {
+        let mut head = vec![0_u8; 20];
+        head[0..4].copy_from_slice(&[0x9c, 0x40, 0x7b, 0xc3]);
+        head[13] = flags;
+        head
+    }
+
+    #[test]
+    fn what_has_no_ports_says_why() {
+        let udp = [0_u8; 8];
+        for (name, bytes, why) in [
+            ("empty", vec![], Unparsed::Malformed),
+            (
+                "cut in the IPv4 header",
+                packet(5, 6, 0, &[])[..19].to_vec(),
+                Unparsed::Malformed,
+            ),
+            ("cut in the ports", packet(5, 17, 0, &udp[..7]), Unparsed::Malformed),
+            (
+                "cut before the TCP flags",
+                packet(5, 6, 0, &tcp_head(2)[..13]),
+                Unparsed::Malformed,
+            ),
+            (
+                "a header length of 16",
+                {
+                    let mut p = packet(5, 6, 0, &tcp_head(2));
+                    p[0] = 0x44;
+                    p
+                },
+                Unparsed::Malformed,
+            ),
+            (
+                "version 6",
+                {
+                    let mut p = packet(5, 6, 0, &tcp_head(2));
+                    p[0] = 0x65;
+                    p
+                },
+                Unparsed::Malformed,
+            ),
+            ("ICMP", packet(5, 1, 0, &udp), Unparsed::OtherProtocol),
+            ("SCTP", packet(5, 132, 0, &udp), Unparsed::OtherProtocol),
+            ("a later fragment", packet(5, 17, 0x00b9, &udp), Unparsed::LaterFragment),
+            (
+                "the last fragment",
+                packet(5, 17, 0x2001, &udp),
+                Unparsed::LaterFragment,
+            ),
+        ] {
+            assert_eq!(parse(&Buffer::new(bytes), 0).map(|p| p.key), Err(why), "{name}");
+        }
+    }
+
+    #[test]
+    fn ports_and_flags_are_found_behind_options() {
+        for words in 5..=15 {
+            let parsed = parse(&Buffer::new(packet(words, 6, 0x4000, &tcp_head(0x12))), 0).unwrap();
+            assert_eq!((parsed.key.sport.host(), parsed.key.dport.host()), (40_000, 31_683));
+            assert_eq!(
+                (parsed.tcp_flags, parsed.fragment, parsed.l4),
+                (0x12, false, usize::from(words) * 4)
+            );
+        }
+    }
+
+    #[test]
+    fn the_first_of_several_fragments_is_told_from_a_whole_packet() {
+        for (fragment, is_fragment) in [(0x0000, false), (0x4000, false), (0x2000, true)] {
+            let parsed = parse(&Buffer::new(packet(5, 17, fragment, &[0; 8])), 0).unwrap();
+            assert_eq!(parsed.fragment, is_fragment, "{fragment:#06x}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_at_any_offset_are_parsed_or_refused(
+            bytes in proptest::collection::vec(any::<u8>(), 0..128), l3 in 0_usize..140,
+        ) {
+            let length = bytes.len();
+            if let Ok(parsed) = parse(&Buffer::new(bytes), l3) {
+                prop_assert!(parsed.l4 >= l3 + HEADER && parsed.l4 + PORTS <= length);
+            }
+        }
+
+        #[test]
+        fn a_rewritten_header_verifies_and_holds_the_translation(
+            src in any::<u32>(), dst in any::<u32>(), sport in any::<u16>(), dport in any::<u16>(),
+            words in 5_u8..=15, hop in any::<bool>(),
+        ) {
+            let mut buffer = Buffer::new(packet(words, 6, 0x4000, &tcp_head(0x10)));
+            let before = parse(&buffer, 0).unwrap();
+            let to = FlowValue { src: Addr4(src), dst: Addr4(dst), sport: Be16(sport), dport: Be16(dport), ..FlowValue::default() };
+            rewrite(&buffer, &before, &to, hop).unwrap();
+            let after = parse(&buffer, 0).unwrap();
+            prop_assert_eq!((after.key.src, after.key.dst, after.key.sport, after.key.dport), (to.src, to.dst, to.sport, to.dport));
+            prop_assert_eq!(after.hops, if hop { 63 } else { 64 });
+            prop_assert_eq!(sum(&buffer.bytes()[..usize::from(words) * 4]), 0xffff, "header checksum");
+        }
+    }
 }

@@ -14,10 +14,41 @@ mod window;
 
 pub use window::Window;
 
+use checksum::Change;
+use kpr_abi::FlowKey;
+
 /// Where a packet's headers are read from.
 pub trait Packet {
     /// A view of `N` bytes at `offset` from the packet's first byte, or `None` where the packet ends before.
     fn window<const N: usize>(&self, offset: usize) -> Option<Window<N>>;
+}
+
+/// What of a packet decides its way.
+#[derive(Clone, Copy, Debug)]
+pub struct Parsed<A> {
+    /// The packet's tuple, direction 0.
+    pub key: FlowKey<A>,
+    /// Offset of the network header.
+    pub l3: usize,
+    /// Offset of the transport header.
+    pub l4: usize,
+    /// TCP flags, 0 for UDP.
+    pub tcp_flags: u8,
+    /// How many more hops the packet may take (time to live, hop limit).
+    pub hops: u8,
+    /// Type of service, traffic class.
+    pub class: u8,
+    /// It is the first of several fragments: the others have no ports.
+    pub fragment: bool,
+}
+
+/// How a transport checksum has to change after addresses and ports were rewritten.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TransportChange {
+    /// Change of the pseudo header: the addresses.
+    pub pseudo: Change,
+    /// Change of the transport header itself: the ports.
+    pub ports: Change,
 }
 
 /// Why a packet has no tuple that a service could be looked up by.

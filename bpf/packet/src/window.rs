@@ -87,9 +87,9 @@ unsafe fn store<T: Copy>(to: *mut T, value: T) {
     // SAFETY: as for `load`.
     unsafe {
         if cfg!(target_arch = "bpf") {
-            *to = value
+            *to = value;
         } else {
-            to.write_unaligned(value)
+            to.write_unaligned(value);
         }
     }
 }

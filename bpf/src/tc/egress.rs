@@ -4,26 +4,32 @@ use super::{
     Handled, flow,
     skb::{ETHERNET, Skb},
     translate,
+    wire::Wire,
 };
 use aya_ebpf::programs::TcContext;
 use kpr_abi::{Reason, V4, flow::direction};
-use kpr_packet::ipv4;
 
 /// Handles a packet that goes out by an external device.
 #[inline(always)]
 pub fn try_egress(ctx: &TcContext) -> Result<Handled, Reason> {
-    let skb = Skb(ctx);
-    if !skb.is_ipv4() {
-        return Ok(Handled::NotOurs);
+    if Skb(ctx).is::<V4>() {
+        handle::<V4>(ctx)
+    } else {
+        Ok(Handled::NotOurs)
     }
+}
+
+#[inline(always)]
+fn handle<F: Wire>(ctx: &TcContext) -> Result<Handled, Reason> {
+    let skb = Skb(ctx);
     skb.make_headers_linear();
-    let Ok(mut parsed) = ipv4::parse(&skb, ETHERNET) else {
+    let Ok(mut parsed) = F::parse(&skb, ETHERNET) else {
         return Ok(Handled::NotOurs);
     };
     parsed.key.direction = direction::REPLY;
-    match flow::lookup::<V4>(&parsed.key, parsed.tcp_flags) {
+    match flow::lookup::<F>(&parsed.key, parsed.tcp_flags) {
         // It already leaves by the device that leads to the client.
-        Some(value) if !flow::is_forwarded(&value) => translate::pass4(ctx, &parsed, &value),
+        Some(value) if !flow::is_forwarded(&value) => translate::pass::<F>(ctx, &parsed, &value),
         _ => Ok(Handled::NotOurs),
     }
 }

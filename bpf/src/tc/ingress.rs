@@ -6,50 +6,57 @@ use super::{
     Handled, flow, route,
     skb::{ETHERNET, Skb},
     translate,
+    wire::Wire,
 };
-use crate::{balance, config, counters, maps::Tables};
+use crate::{balance, config, counters};
 use aya_ebpf::{helpers::bpf_get_prandom_u32, programs::TcContext};
 use kpr_abi::{
-    Addr4, Family, FlowValue, Reason, ServiceValue, Slice, V4, backend,
+    FlowValue, Reason, ServiceValue, Slice, V4, backend,
     flow::{action, direction},
     service::flags,
 };
-use kpr_packet::ipv4;
+use kpr_packet::Parsed;
 
 /// Handles a packet that came in by an external device.
 #[inline(always)]
 pub fn try_ingress(ctx: &TcContext) -> Result<Handled, Reason> {
-    let skb = Skb(ctx);
-    if !skb.is_ipv4() {
-        return Ok(Handled::NotOurs);
+    if Skb(ctx).is::<V4>() {
+        handle::<V4>(ctx)
+    } else {
+        Ok(Handled::NotOurs)
     }
+}
+
+#[inline(always)]
+fn handle<F: Wire>(ctx: &TcContext) -> Result<Handled, Reason> {
+    let skb = Skb(ctx);
     skb.make_headers_linear();
     // What does not parse has no ports: it is the stack's.
-    let Ok(mut parsed) = ipv4::parse(&skb, ETHERNET) else {
+    let Ok(mut parsed) = F::parse(&skb, ETHERNET) else {
         return Ok(Handled::NotOurs);
     };
 
     // Replies of remote backends come to a port of the SNAT range.
     if config::is_snat_port(parsed.key.dport) {
         parsed.key.direction = direction::REPLY;
-        if let Some(value) = flow::lookup::<V4>(&parsed.key, parsed.tcp_flags) {
-            return translate(ctx, &parsed, &value);
+        if let Some(value) = flow::lookup::<F>(&parsed.key, parsed.tcp_flags) {
+            return translate::<F>(ctx, &parsed, &value);
         }
         parsed.key.direction = direction::FORWARD;
     }
 
     // Flows to NodePorts are found before their service: they go on when it is gone.
     let may_be_node_port = balance::may_be_node_port(parsed.key.dport);
-    if may_be_node_port && let Some(handled) = established(ctx, &parsed)? {
+    if may_be_node_port && let Some(handled) = established::<F>(ctx, &parsed)? {
         return Ok(handled);
     }
-    let service = match balance::frontend::<V4>(parsed.key.dst, parsed.key.dport, parsed.key.proto) {
+    let service = match balance::frontend::<F>(parsed.key.dst, parsed.key.dport, parsed.key.proto) {
         Some(service) => service,
         None => {
-            if !may_be_node_port || !balance::is_local::<V4>(parsed.key.dst) {
+            if !may_be_node_port || !balance::is_local::<F>(parsed.key.dst) {
                 return Ok(Handled::NotOurs);
             }
-            match balance::node_port::<V4>(parsed.key.dport, parsed.key.proto) {
+            match balance::node_port::<F>(parsed.key.dport, parsed.key.proto) {
                 Some(service) => service,
                 None => return Ok(Handled::NotOurs),
             }
@@ -58,36 +65,40 @@ pub fn try_ingress(ctx: &TcContext) -> Result<Handled, Reason> {
     if parsed.fragment {
         return Err(Reason::DropFragment);
     }
-    if !may_be_node_port && let Some(handled) = established(ctx, &parsed)? {
+    if !may_be_node_port && let Some(handled) = established::<F>(ctx, &parsed)? {
         return Ok(handled);
     }
     if !flow::is_first(parsed.key.proto, parsed.tcp_flags) {
         return Err(Reason::PassMidFlow);
     }
     // SAFETY: a map value that was looked up above.
-    let value = begin(ctx, &parsed, unsafe { &*service })?;
-    translate(ctx, &parsed, &value)
+    let value = begin::<F>(ctx, &parsed, unsafe { &*service })?;
+    translate::<F>(ctx, &parsed, &value)
 }
 
 /// Handles the packet of a known flow.
 #[inline(always)]
-fn established(ctx: &TcContext, parsed: &ipv4::Parsed) -> Result<Option<Handled>, Reason> {
-    let Some(value) = flow::lookup::<V4>(&parsed.key, parsed.tcp_flags) else {
+fn established<F: Wire>(ctx: &TcContext, parsed: &Parsed<F::Addr>) -> Result<Option<Handled>, Reason> {
+    let Some(value) = flow::lookup::<F>(&parsed.key, parsed.tcp_flags) else {
         return Ok(None);
     };
-    if !flow::may_continue::<V4>(&parsed.key, &value, parsed.tcp_flags) {
-        flow::remove::<V4>(&parsed.key, &value);
+    if !flow::may_continue::<F>(&parsed.key, &value, parsed.tcp_flags) {
+        flow::remove::<F>(&parsed.key, &value);
         return Ok(None);
     }
-    translate(ctx, parsed, &value).map(Some)
+    translate::<F>(ctx, parsed, &value).map(Some)
 }
 
 /// Begins a flow: chooses its backend and its translation.
 #[inline(always)]
-fn begin(ctx: &TcContext, parsed: &ipv4::Parsed, service: &ServiceValue) -> Result<FlowValue<Addr4>, Reason> {
+fn begin<F: Wire>(
+    ctx: &TcContext,
+    parsed: &Parsed<F::Addr>,
+    service: &ServiceValue,
+) -> Result<FlowValue<F::Addr>, Reason> {
     let slice = candidates(service)?;
     // SAFETY: a helper without arguments.
-    let (id, chosen) = balance::draw::<V4>(slice, unsafe { bpf_get_prandom_u32() })?;
+    let (id, chosen) = balance::draw::<F>(slice, unsafe { bpf_get_prandom_u32() })?;
     let local = chosen.flags & backend::flags::LOCAL != 0;
     let mut value = FlowValue {
         // A local backend sees the client's own address.
@@ -103,14 +114,14 @@ fn begin(ctx: &TcContext, parsed: &ipv4::Parsed, service: &ServiceValue) -> Resu
     };
     if !local {
         value.action = action::FORWARD;
-        value.src = snat_source(ctx, parsed, &value)?;
+        value.src = snat_source::<F>(ctx, parsed, &value)?;
         if !config::is_snat_port(value.sport) {
             // Not the client's own port: it could be one of this node's connections.
             // SAFETY: a helper without arguments.
             value.sport = config::snat_port(unsafe { bpf_get_prandom_u32() });
         }
     }
-    let value = flow::create::<V4>(&parsed.key, value)?;
+    let value = flow::create::<F>(&parsed.key, value)?;
     counters::count(if local {
         Reason::FlowToLocal
     } else {
@@ -141,8 +152,8 @@ fn candidates(service: &ServiceValue) -> Result<Slice, Reason> {
 
 /// The node's own address on the way to the backend.
 #[inline(always)]
-fn snat_source(ctx: &TcContext, parsed: &ipv4::Parsed, to: &FlowValue<Addr4>) -> Result<Addr4, Reason> {
-    let sources = <V4 as Tables>::snat_source();
+fn snat_source<F: Wire>(ctx: &TcContext, parsed: &Parsed<F::Addr>, to: &FlowValue<F::Addr>) -> Result<F::Addr, Reason> {
+    let sources = F::snat_source();
     // The route may depend on the source: ask with the one that most packets will have.
     let any = sources.get_ptr(0).ok_or(Reason::DropNoRoute)?;
     // SAFETY: a map value that was just looked up.
@@ -152,7 +163,7 @@ fn snat_source(ctx: &TcContext, parsed: &ipv4::Parsed, to: &FlowValue<Addr4>) ->
         sport: route::NO_PORT,
         ..*to
     };
-    let way = route::lookup4(ctx, Skb(ctx).ifindex(), parsed.key.proto, parsed.tos, &asked)?;
+    let way = F::route(ctx, parsed, &asked)?;
     Ok(match sources.get_ptr(way.ifindex) {
         // SAFETY: a map value that was just looked up.
         Some(own) => unsafe { *own },
@@ -162,15 +173,15 @@ fn snat_source(ctx: &TcContext, parsed: &ipv4::Parsed, to: &FlowValue<Addr4>) ->
 
 /// Translates the packet and sends it on its way.
 #[inline(always)]
-fn translate(
+fn translate<F: Wire>(
     ctx: &TcContext,
-    parsed: &ipv4::Parsed,
-    value: &FlowValue<<V4 as Family>::Addr>,
+    parsed: &Parsed<F::Addr>,
+    value: &FlowValue<F::Addr>,
 ) -> Result<Handled, Reason> {
     if flow::is_forwarded(value) {
-        let route = route::lookup4(ctx, Skb(ctx).ifindex(), parsed.key.proto, parsed.tos, value)?;
-        translate::forward4(ctx, parsed, value, route)
+        let route = F::route(ctx, parsed, value)?;
+        translate::forward::<F>(ctx, parsed, value, route)
     } else {
-        translate::pass4(ctx, parsed, value)
+        translate::pass::<F>(ctx, parsed, value)
     }
 }

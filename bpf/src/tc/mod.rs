@@ -7,6 +7,7 @@ mod flow;
 mod route;
 mod skb;
 mod translate;
+mod wire;
 
 /// What became of a packet that is not dropped.
 pub enum Handled {

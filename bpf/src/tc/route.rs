@@ -1,6 +1,7 @@
 //! The way out for a packet that the stack must not see: its source is an address of this node, which a stack takes for a
 //! martian.
 
+use super::skb::Skb;
 use aya_ebpf::{
     EbpfContext,
     bindings::{bpf_fib_lookup as FibParams, bpf_redir_neigh},
@@ -9,6 +10,7 @@ use aya_ebpf::{
 };
 use core::mem::{size_of, zeroed};
 use kpr_abi::{Addr4, Be16, FlowValue, Reason};
+use kpr_packet::Parsed;
 
 const AF_INET: u8 = 2;
 /// `BPF_FIB_LKUP_RET_SUCCESS`: route and neighbour are known.
@@ -23,18 +25,18 @@ pub struct Route {
     next_hop: bpf_redir_neigh,
 }
 
-/// Looks up how a packet of these addresses leaves this node when it came in by `ifindex`.
+/// Looks up how an IPv4 packet leaves this node once it is translated.
 #[inline(always)]
-pub fn lookup4(ctx: &TcContext, ifindex: u32, proto: u8, tos: u8, to: &FlowValue<Addr4>) -> Result<Route, Reason> {
+pub fn lookup4(ctx: &TcContext, parsed: &Parsed<Addr4>, to: &FlowValue<Addr4>) -> Result<Route, Reason> {
     // SAFETY: integers and unions of integers: all zero is a value.
     let mut params: FibParams = unsafe { zeroed() };
     params.family = AF_INET;
-    params.l4_protocol = proto;
+    params.l4_protocol = parsed.key.proto;
     // Both in network byte order, as the kernel's multipath hash takes them.
     params.sport = to.sport.0;
     params.dport = to.dport.0;
-    params.ifindex = ifindex;
-    params.__bindgen_anon_2.tos = tos & 0x1c;
+    params.ifindex = Skb(ctx).ifindex();
+    params.__bindgen_anon_2.tos = parsed.class & 0x1c;
     params.__bindgen_anon_3.ipv4_src = to.src.0;
     params.__bindgen_anon_4.ipv4_dst = to.dst.0;
     // SAFETY: the helper reads and writes `params` within the size given.

@@ -1,5 +1,6 @@
 //! A packet in a socket buffer.
 
+use super::wire::Wire;
 use aya_ebpf::programs::TcContext;
 use core::ptr::read_volatile;
 use kpr_packet::{Packet, Window};
@@ -26,12 +27,11 @@ impl Packet for Skb<'_> {
 }
 
 impl Skb<'_> {
-    /// Whether the packet is IPv4. From the buffer, not from the wire: VLAN tags are already off.
+    /// Whether the packet is of the family. From the buffer, not from the wire: VLAN tags are already off.
     #[inline(always)]
-    pub fn is_ipv4(&self) -> bool {
-        const ETH_P_IP: u32 = 0x0800_u16.to_be() as u32;
+    pub fn is<F: Wire>(&self) -> bool {
         // SAFETY: the field is part of the context.
-        unsafe { read_volatile(&raw const (*self.0.skb.skb).protocol) == ETH_P_IP }
+        unsafe { read_volatile(&raw const (*self.0.skb.skb).protocol) == u32::from(F::ETHERTYPE.0) }
     }
 
     /// The device that the packet came in by.

@@ -1,39 +1,44 @@
 //! Writes a flow's translation into its packet.
 
-use super::{Handled, route::Route, skb::Skb};
+use super::{Handled, route::Route, skb::Skb, wire::Wire};
 use aya_ebpf::{
     bindings::{BPF_F_MARK_MANGLED_0, BPF_F_PSEUDO_HDR},
     helpers::bpf_l4_csum_replace,
     programs::TcContext,
 };
-use kpr_abi::{Addr4, FlowValue, Reason, proto};
-use kpr_packet::{checksum::Change, ipv4};
+use kpr_abi::{FlowValue, Reason, proto};
+use kpr_packet::{Parsed, checksum::Change};
 
 /// Translates a packet that goes on through the stack (or out of the device it is already leaving by).
 #[inline(always)]
-pub fn pass4(ctx: &TcContext, parsed: &ipv4::Parsed, to: &FlowValue<Addr4>) -> Result<Handled, Reason> {
-    rewrite4(ctx, parsed, to, false)?;
+pub fn pass<F: Wire>(ctx: &TcContext, parsed: &Parsed<F::Addr>, to: &FlowValue<F::Addr>) -> Result<Handled, Reason> {
+    rewrite::<F>(ctx, parsed, to, false)?;
     Ok(Handled::Translated)
 }
 
 /// Translates a packet and sends it out itself: this node is one hop of its way.
 #[inline(always)]
-pub fn forward4(
+pub fn forward<F: Wire>(
     ctx: &TcContext,
-    parsed: &ipv4::Parsed,
-    to: &FlowValue<Addr4>,
+    parsed: &Parsed<F::Addr>,
+    to: &FlowValue<F::Addr>,
     route: Route,
 ) -> Result<Handled, Reason> {
-    if parsed.ttl <= 1 {
+    if parsed.hops <= 1 {
         return Err(Reason::DropTtl);
     }
-    rewrite4(ctx, parsed, to, true)?;
+    rewrite::<F>(ctx, parsed, to, true)?;
     Ok(Handled::Redirected(route.redirect()))
 }
 
 #[inline(always)]
-fn rewrite4(ctx: &TcContext, parsed: &ipv4::Parsed, to: &FlowValue<Addr4>, hop: bool) -> Result<(), Reason> {
-    let change = ipv4::rewrite(&Skb(ctx), parsed, to, hop).ok_or(Reason::DropRewriteFailed)?;
+fn rewrite<F: Wire>(
+    ctx: &TcContext,
+    parsed: &Parsed<F::Addr>,
+    to: &FlowValue<F::Addr>,
+    hop: bool,
+) -> Result<(), Reason> {
+    let change = F::rewrite(&Skb(ctx), parsed, to, hop).ok_or(Reason::DropRewriteFailed)?;
     // Bit 0x20 and up of the helper's flags (`BPF_F_*`), beside a size of 0: `to` is a difference.
     let (at, flags) = if parsed.key.proto == proto::TCP {
         (parsed.l4 + 16, 0)

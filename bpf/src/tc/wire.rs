@@ -1,0 +1,50 @@
+//! What differs between the address families on the wire; everything else is shared.
+
+use super::{
+    route::{self, Route},
+    skb::Skb,
+};
+use crate::maps::Tables;
+use aya_ebpf::programs::TcContext;
+use kpr_abi::{Addr4, Be16, FlowValue, Reason, V4};
+use kpr_packet::{Parsed, TransportChange, Unparsed, ipv4};
+
+/// A family's packets.
+pub trait Wire: Tables {
+    /// `skb->protocol` of the family's packets, in network byte order.
+    const ETHERTYPE: Be16;
+
+    /// Reads the headers of a packet whose network header is at `l3`.
+    fn parse(skb: &Skb, l3: usize) -> Result<Parsed<Self::Addr>, Unparsed>;
+
+    /// Writes the translation into the headers, all but the transport checksum.
+    fn rewrite(
+        skb: &Skb,
+        parsed: &Parsed<Self::Addr>,
+        to: &FlowValue<Self::Addr>,
+        hop: bool,
+    ) -> Option<TransportChange>;
+
+    /// How the translated packet leaves this node.
+    fn route(ctx: &TcContext, parsed: &Parsed<Self::Addr>, to: &FlowValue<Self::Addr>) -> Result<Route, Reason>;
+}
+
+impl Wire for V4 {
+    /// `ETH_P_IP`.
+    const ETHERTYPE: Be16 = Be16::new(0x0800);
+
+    #[inline(always)]
+    fn parse(skb: &Skb, l3: usize) -> Result<Parsed<Addr4>, Unparsed> {
+        ipv4::parse(skb, l3)
+    }
+
+    #[inline(always)]
+    fn rewrite(skb: &Skb, parsed: &Parsed<Addr4>, to: &FlowValue<Addr4>, hop: bool) -> Option<TransportChange> {
+        ipv4::rewrite(skb, parsed, to, hop)
+    }
+
+    #[inline(always)]
+    fn route(ctx: &TcContext, parsed: &Parsed<Addr4>, to: &FlowValue<Addr4>) -> Result<Route, Reason> {
+        route::lookup4(ctx, parsed, to)
+    }
+}
