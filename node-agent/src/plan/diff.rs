@@ -51,9 +51,14 @@ pub(super) fn plan<F: IpFamily>(
     gone.retain(|key| !placed.contains(key));
     gone.sort_unstable();
 
-    for service in desired.iter().filter(|service| !skipped.contains(&service.name)) {
+    let is_programmed = |key: &ServiceKey<F::Addr>| programmed.services.contains_key(key);
+    for service in desired {
         let keys = service.frontends.iter().map(|frontend| frontend.key);
-        owners.replace(&service.name, keys, |key| programmed.services.contains_key(key));
+        if skipped.contains(&service.name) {
+            owners.adopt(&service.name, keys.filter(is_programmed));
+        } else {
+            owners.replace(&service.name, keys, is_programmed);
+        }
     }
     let cleared = draft.clearable();
     let mut ops = draft.into_ops();
@@ -114,9 +119,22 @@ impl<F: Family> Owners<F> {
         for key in wanted {
             if self.of(&key) != Some(service) {
                 self.forget(&key);
-                self.owner.insert(key, service.clone());
-                self.keys.entry(service.clone()).or_default().insert(key);
+                self.insert(key, service);
             }
         }
+    }
+
+    /// The Service keeps what it had before a restart.
+    fn adopt(&mut self, service: &NamespacedName, had: impl Iterator<Item = ServiceKey<F::Addr>>) {
+        for key in had {
+            if self.of(&key).is_none() {
+                self.insert(key, service);
+            }
+        }
+    }
+
+    fn insert(&mut self, key: ServiceKey<F::Addr>, service: &NamespacedName) {
+        self.owner.insert(key, service.clone());
+        self.keys.entry(service.clone()).or_default().insert(key);
     }
 }

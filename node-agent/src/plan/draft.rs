@@ -1,7 +1,7 @@
 //! Room for new entries, taken tentatively: what a plan would write, on top of what the maps hold.
 
 use std::{
-    collections::{BTreeSet, HashMap},
+    collections::{BTreeSet, HashMap, HashSet},
     sync::Arc,
 };
 
@@ -98,9 +98,11 @@ impl<'a, F: IpFamily> Draft<'a, F> {
 
     /// Backends that nothing leads to, that this plan neither wants nor overwrites.
     pub(super) fn clearable(&self) -> Vec<u32> {
+        let written: HashSet<u32> = self.backends.iter().map(|&(id, _)| id).collect();
         let unused = self.programmed.backends.unused();
-        let written = |id: &u32| self.backends.iter().any(|(put, _)| put == id);
-        unused.filter(|id| !self.keep.contains(id) && !written(id)).collect()
+        unused
+            .filter(|id| !self.keep.contains(id) && !written.contains(id))
+            .collect()
     }
 
     fn frontend(&mut self, frontend: &Frontend<F>) -> Result<(), Exhausted> {

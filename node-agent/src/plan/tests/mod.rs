@@ -1,1 +1,9 @@
-//! Tests of plans.
+//! Tests of plans: single steps, histories with failures and restarts against simulated maps, and size.
+
+mod capacity;
+mod fixtures;
+mod histories;
+mod restoring;
+mod scale;
+mod simulator;
+mod steps;

@@ -1,0 +1,66 @@
+//! Ten thousand Services: a change costs what it changes.
+
+use kpr_abi::{V4, backend::flags};
+
+use super::simulator::{Maps, assert_holds};
+use crate::{
+    model::tests::fixtures::{Ep, Slice, ep, named, node, slice, svc},
+    plan::{Limits, Op, Planner, Scope},
+};
+
+const SERVICES: u32 = 10_000;
+const LIMITS: Limits = Limits {
+    services: 65_536,
+    slots: 262_144,
+    backends: 131_072,
+};
+
+fn endpoints(n: u32) -> Slice {
+    let pods = (1..=10).map(|i| ep(&format!("10.{}.{}.{i}", 128 + n / 250, n % 250)));
+    slice(&format!("s{n}-1"), &format!("s{n}")).with(pods.collect::<Vec<Ep>>())
+}
+
+#[test]
+fn one_change_among_ten_thousand_services_touches_only_its_own() {
+    let mut node = node();
+    for n in 0..SERVICES {
+        let ip = format!("10.96.{}.{}", n / 250, 1 + n % 250);
+        node = node.svc(svc(&format!("s{n}")).cluster_ips(&[&ip])).slice(endpoints(n));
+    }
+    node.index.take_dirty();
+    let mut planner = Planner::<V4>::new(LIMITS);
+    let mut maps = Maps::new(LIMITS);
+    let desired = node.index.desired::<V4>(&node.facts);
+    let first = planner.plan(Scope::All, &desired);
+    assert_eq!(
+        first.ops.len(),
+        12 * SERVICES as usize,
+        "ten backends, one run, one service each"
+    );
+    for op in &first.ops {
+        maps.apply(op);
+        planner.record(op);
+    }
+    assert_holds(&maps, &desired);
+    assert!(planner.plan(Scope::All, &desired).is_empty());
+
+    let mut node = node.slice(endpoints(4321).with([ep("10.1.0.1").on("node-a")]));
+    let dirty = node.index.take_dirty();
+    assert_eq!(dirty, [named("s4321")].into());
+    let changed: Vec<_> = dirty
+        .iter()
+        .map(|name| node.index.service::<V4>(name, &node.facts))
+        .collect();
+    let plan = planner.plan(Scope::Changed, &changed);
+    let [
+        Op::PutBackend { value: backend, .. },
+        Op::PutSlots { ids, .. },
+        Op::PutService { key, value },
+    ] = plan.ops.as_slice()
+    else {
+        panic!("one backend, one run, one service: {:?}", plan.ops);
+    };
+    assert_eq!(backend.flags, flags::LOCAL);
+    assert_eq!((ids.len(), value.cluster.len), (11, 11));
+    assert_eq!(*key, changed[0].frontends[0].key);
+}

@@ -1,0 +1,157 @@
+//! Maps of one family, as the kernel has them, and programs that read them.
+
+use std::{
+    collections::{HashMap, HashSet},
+    fmt::Debug,
+};
+
+use kpr_abi::{Address, BackendValue, ServiceKey, ServiceValue, Slice};
+
+use super::fixtures::Numbered;
+use crate::{
+    model::{Backend, DesiredService, Frontend},
+    plan::{Limits, Op},
+};
+
+/// Addresses that a service leads to: under policy `Cluster`, and under `Local`.
+pub(super) type Answer<F> = (Vec<<F as kpr_abi::Family>::Ip>, Vec<<F as kpr_abi::Family>::Ip>);
+
+#[derive(Clone)]
+pub(super) struct Maps<F: Numbered> {
+    pub(super) services: HashMap<ServiceKey<F::Addr>, ServiceValue>,
+    pub(super) slots: Vec<u32>,
+    pub(super) backends: Vec<BackendValue<F::Addr>>,
+    limits: Limits,
+    readers: Vec<Reader<F>>,
+    time: u64,
+}
+
+/// A program that has looked a service up and is about to choose a backend.
+#[derive(Clone, Debug)]
+struct Reader<F: Numbered> {
+    value: ServiceValue,
+    expects: Answer<F>,
+    since: u64,
+}
+
+impl<F: Numbered> Maps<F> {
+    pub(super) fn new(limits: Limits) -> Self {
+        Self {
+            services: HashMap::new(),
+            slots: vec![0; limits.slots as usize],
+            backends: vec![BackendValue::default(); limits.backends as usize],
+            limits,
+            readers: Vec::new(),
+            time: 0,
+        }
+    }
+
+    /// Carries an op out, as the kernel would: an index outside, or one entry too many, is an error.
+    pub(super) fn apply(&mut self, op: &Op<F>) {
+        match op {
+            Op::PutBackend { id, value } => {
+                assert_ne!(*id, 0);
+                self.backends[*id as usize] = *value;
+            }
+            Op::ClearBackend { id } => self.backends[*id as usize] = BackendValue::default(),
+            Op::PutSlots { base, ids } => {
+                assert!(!ids.is_empty());
+                self.slots[*base as usize..][..ids.len()].copy_from_slice(ids);
+            }
+            Op::PutService { key, value } => {
+                self.services.insert(*key, *value);
+                assert!(self.services.len() <= self.limits.services as usize, "E2BIG");
+            }
+            Op::DeleteService { key } => assert!(self.services.remove(key).is_some(), "ENOENT"),
+        }
+    }
+
+    /// What a client of the service may be led to.
+    pub(super) fn look_up(&self, key: &ServiceKey<F::Addr>) -> Option<Answer<F>> {
+        self.services.get(key).map(|value| self.resolve(value))
+    }
+
+    fn resolve(&self, value: &ServiceValue) -> Answer<F> {
+        let addrs = |slice: Slice| {
+            let ids = &self.slots[slice.base as usize..][..slice.len as usize];
+            let addr = |&id: &u32| {
+                let backend = &self.backends[id as usize];
+                assert_ne!(backend.proto, 0, "slot leads to backend {id}, which is cleared");
+                backend.addr.into()
+            };
+            ids.iter().map(addr).collect()
+        };
+        (addrs(value.cluster), addrs(value.local))
+    }
+
+    /// Every service is looked up now by a program that is in no hurry.
+    pub(super) fn readers_start(&mut self) {
+        self.time += 1;
+        for value in self.services.values() {
+            let known = self.readers.iter_mut().find(|reader| reader.value == *value);
+            match known {
+                Some(reader) => reader.since = self.time,
+                None => self.readers.push(Reader {
+                    value: *value,
+                    expects: self.resolve(value),
+                    since: self.time,
+                }),
+            }
+        }
+    }
+
+    /// Programs that have looked a service up still find what the service led to then.
+    pub(super) fn check_readers(&self) {
+        for reader in &self.readers {
+            assert_eq!(self.resolve(&reader.value), reader.expects, "{reader:?}");
+        }
+    }
+
+    pub(super) fn now(&self) -> u64 {
+        self.time
+    }
+
+    /// A grace period that began at `then` is over.
+    pub(super) fn readers_end(&mut self, then: u64) {
+        self.readers.retain(|reader| reader.since > then);
+    }
+
+    pub(super) fn entries(&self) -> impl Iterator<Item = (ServiceKey<F::Addr>, ServiceValue)> {
+        self.services.iter().map(|(&key, &value)| (key, value))
+    }
+
+    pub(super) fn table(&self) -> impl Iterator<Item = (u32, BackendValue<F::Addr>)> {
+        (0..).zip(self.backends.iter().copied())
+    }
+}
+
+/// What a frontend shall lead to.
+pub(super) fn answer<F: Numbered>(frontend: &Frontend<F>) -> Answer<F> {
+    let addrs = |backends: &[Backend<F>]| backends.iter().map(|backend| backend.addr).collect();
+    (addrs(&frontend.cluster), addrs(&frontend.local))
+}
+
+/// Asserts that the maps hold exactly what is desired.
+pub(super) fn assert_holds<F: Numbered>(maps: &Maps<F>, desired: &[DesiredService<F>])
+where
+    ServiceKey<F::Addr>: Debug,
+{
+    let frontends: Vec<_> = desired.iter().flat_map(|service| &service.frontends).collect();
+    assert_eq!(maps.services.len(), frontends.len());
+    let backends: HashSet<_> = maps.backends.iter().collect();
+    for frontend in frontends {
+        let value = maps.services.get(&frontend.key).expect("published");
+        assert_eq!(maps.look_up(&frontend.key), Some(answer(frontend)));
+        assert_eq!(
+            (value.flags, value.affinity_seconds),
+            (frontend.flags(), frontend.affinity_seconds)
+        );
+        for backend in frontend.cluster.iter().chain(frontend.local.iter()) {
+            assert!(backends.contains(&backend.value()), "flags of {backend:?}");
+        }
+        assert_eq!(
+            frontend.key.addr == F::Addr::ANY,
+            value.flags & kpr_abi::service::flags::NODE_PORT != 0
+        );
+    }
+}
