@@ -1,3 +1,5 @@
+mod simulation;
+
 use super::fixtures::{Datapath, at, datapath, node, policy};
 use super::*;
 use crate::drain::Limits;
