@@ -42,22 +42,41 @@ pub fn remove(id: &ClusterId) -> Result<()> {
     }
 }
 
-/// Removes the clusters whose owner has died, and returns their names.
-pub fn sweep() -> Result<Vec<ClusterId>> {
+/// What there still is of cluster `id`: nothing, after [`remove`].
+pub fn leftovers(id: &ClusterId) -> Vec<String> {
+    let mut found: Vec<String> = namespaces(id)
+        .into_iter()
+        .map(|name| format!("network namespace {name}"))
+        .collect();
+    let cgroup = cgroup::mount_point().map(|mount| mount.join(id.cgroup())).ok();
+    for path in cgroup.into_iter().chain([id.run_dir()]) {
+        if path.exists() {
+            found.push(path.display().to_string());
+        }
+    }
+    found
+}
+
+/// Every cluster on this machine, with the process that it belongs to.
+pub fn clusters() -> Result<Vec<(ClusterId, Owner)>> {
     let entries = match fs::read_dir(STATE_ROOT) {
         Ok(entries) => entries,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
         Err(error) => return Err(error).with_context(|| format!("list {STATE_ROOT}")),
     };
-    let mut swept = Vec::new();
+    let mut found = Vec::new();
     for entry in entries {
         let entry = entry?;
-        let Some(id) = entry.file_name().to_str().and_then(ClusterId::parse) else {
-            continue;
-        };
-        let Some(owner) = Owner::read(&entry.path()) else {
-            continue;
-        };
+        let id = entry.file_name().to_str().and_then(ClusterId::parse);
+        found.extend(id.zip(Owner::read(&entry.path())));
+    }
+    Ok(found)
+}
+
+/// Removes the clusters whose owner has died, and returns their names.
+pub fn sweep() -> Result<Vec<ClusterId>> {
+    let mut swept = Vec::new();
+    for (id, owner) in clusters()? {
         if !owner.is_alive() {
             remove(&id).with_context(|| format!("sweep cluster {id}"))?;
             swept.push(id);
@@ -79,16 +98,19 @@ pub fn delete_netns(name: &str) -> Result<()> {
 }
 
 fn delete_namespaces(id: &ClusterId) -> Result<()> {
-    let Ok(entries) = fs::read_dir(NETNS_DIR) else {
-        return Ok(());
-    };
     let mut result = Ok(());
-    for entry in entries.flatten() {
-        if let Some(name) = entry.file_name().to_str().filter(|name| id.owns_netns(name)) {
-            result = result.and(delete_netns(name));
-        }
+    for name in namespaces(id) {
+        result = result.and(delete_netns(&name));
     }
     result
+}
+
+fn namespaces(id: &ClusterId) -> Vec<String> {
+    let entries = fs::read_dir(NETNS_DIR).into_iter().flatten().flatten();
+    entries
+        .filter_map(|entry| entry.file_name().into_string().ok())
+        .filter(|name| id.owns_netns(name))
+        .collect()
 }
 
 fn unmount(path: &Path) -> Result<()> {

@@ -157,6 +157,11 @@ impl Host {
             .in_cgroup(&self.cgroup.child("system")?))
     }
 
+    /// Where its agent keeps the socket of its local API.
+    pub fn agent_run_dir(&self) -> PathBuf {
+        self.dir.join("run")
+    }
+
     fn pod_cgroup(&self, pod: &str) -> Result<Cgroup> {
         self.cgroup.child("pods")?.child(pod)
     }

@@ -42,9 +42,10 @@ impl Network {
             ("net.bridge.bridge-nf-call-iptables", "0"),
             ("net.bridge.bridge-nf-call-ip6tables", "0"),
         ])?;
-        switch.ip(&format!(
-            "link add {SWITCH_BRIDGE} type bridge stp_state 0 forward_delay 0\nlink set {SWITCH_BRIDGE} up\n"
-        ))?;
+        switch.ip(&[
+            format!("link add {SWITCH_BRIDGE} type bridge stp_state 0 forward_delay 0"),
+            format!("link set {SWITCH_BRIDGE} up"),
+        ])?;
 
         let client = Netns::create(&id.netns(CLIENT), ipv6)?;
         client.sysctl(&[("net.ipv4.ip_forward", "0"), ("net.ipv6.conf.all.forwarding", "0")])?;
@@ -108,24 +109,24 @@ fn build_node(id: &ClusterId, switch: &Netns, node: &NodeSpec, spec: &ClusterSpe
     ])?;
     plug_in(switch, &netns, &node.name, node.addresses, spec)?;
     let others: Vec<&NodeSpec> = spec.nodes.iter().filter(|other| other.name != node.name).collect();
-    let default_routes: String = spec
-        .client
-        .iter()
-        .map(|gateway| format!("route add default via {gateway}\n"))
-        .collect();
-    netns.ip(&(default_routes + &spec.pod_network.node_script(node, &others)))?;
+    let mut script: Vec<String> = Vec::new();
+    script.extend(
+        spec.client
+            .iter()
+            .map(|gateway| format!("route add default via {gateway}")),
+    );
+    script.extend(spec.pod_network.node_script(node, &others));
+    netns.ip(&script)?;
     Ok(netns)
 }
 
 /// Cables `netns` to the switch: its `eth0` gets `addresses`.
 fn plug_in(switch: &Netns, netns: &Netns, port: &str, addresses: Addresses, spec: &ClusterSpec) -> Result<()> {
-    switch.ip(&format!(
-        "link add p-{port} type veth peer name {UPLINK} netns {}\nlink set p-{port} master {SWITCH_BRIDGE} up\n",
-        netns.name()
-    ))?;
-    let mut script = String::new();
-    for address in addresses.with_prefixes(&spec.node_network) {
-        script += &format!("addr add {address} dev {UPLINK}{}\n", pods::nodad(address.addr()));
-    }
-    netns.ip(&(script + &format!("link set {UPLINK} up\n")))
+    switch.ip(&[
+        format!("link add p-{port} type veth peer name {UPLINK} netns {}", netns.name()),
+        format!("link set p-{port} master {SWITCH_BRIDGE} up"),
+    ])?;
+    let mut script = pods::set_addresses(UPLINK, &addresses.with_prefixes(&spec.node_network));
+    script.push(format!("link set {UPLINK} up"));
+    netns.ip(&script)
 }

@@ -37,8 +37,14 @@ impl Netns {
                 ("net.ipv6.conf.default.disable_ipv6", "1"),
             ])?;
         }
-        netns.ip("link set lo up")?;
+        netns.ip(&["link set lo up"])?;
         Ok(netns)
+    }
+
+    /// A namespace that somebody has made.
+    pub fn existing(name: &str) -> Result<Self> {
+        let netns = Self { name: name.to_owned() };
+        netns.open().map(|_handle| netns)
     }
 
     /// Its name, e.g. `kpr-7f3a-node-a`.
@@ -70,8 +76,9 @@ impl Netns {
         })
     }
 
-    /// Carries out `ip` commands, one per line, in one process.
-    pub fn ip(&self, script: &str) -> Result<()> {
+    /// Carries out `ip` commands, all in one process.
+    pub fn ip<L: AsRef<str>>(&self, commands: &[L]) -> Result<()> {
+        let script: String = commands.iter().flat_map(|command| [command.as_ref(), "\n"]).collect();
         let mut child = Command::new("ip")
             .args(["-netns", &self.name, "-batch", "-"])
             .stdin(Stdio::piped())
@@ -86,11 +93,8 @@ impl Netns {
             .write_all(script.as_bytes())?;
         let output = child.wait_with_output()?;
         if !output.status.success() {
-            bail!(
-                "ip in {}: {}\n{script}",
-                self.name,
-                String::from_utf8_lossy(&output.stderr).trim()
-            );
+            let message = String::from_utf8_lossy(&output.stderr);
+            bail!("ip in {}: {}\n{script}", self.name, message.trim());
         }
         Ok(())
     }

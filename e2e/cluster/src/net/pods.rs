@@ -2,6 +2,8 @@
 
 use std::net::IpAddr;
 
+use ipnet::IpNet;
+
 use crate::{address::Addresses, spec::NodeSpec};
 
 /// The device that leads a node to the others (and, in a pod, to its node).
@@ -22,16 +24,16 @@ pub enum PodNetwork {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PodWiring {
     /// Commands for the node's namespace, carried out first.
-    pub on_node: String,
+    pub on_node: Vec<String>,
     /// Commands for the pod's namespace.
-    pub in_pod: String,
+    pub in_pod: Vec<String>,
 }
 
 impl PodNetwork {
     /// Prepares `node` for its pods, and for reaching the pods of `others`.
-    pub fn node_script(self, node: &NodeSpec, others: &[&NodeSpec]) -> String {
+    pub fn node_script(self, node: &NodeSpec, others: &[&NodeSpec]) -> Vec<String> {
         match self {
-            Self::Bridge => bridge_node(node) + &routes_to(others),
+            Self::Bridge => [bridge_node(node), routes_to(others)].concat(),
         }
     }
 
@@ -54,7 +56,7 @@ fn gateway(node: &NodeSpec) -> Addresses {
     node.pod_cidrs.nth(1)
 }
 
-fn bridge_node(node: &NodeSpec) -> String {
+fn bridge_node(node: &NodeSpec) -> Vec<String> {
     let gateway = gateway(node);
     // A bridge without an address of its own takes that of a port, and so changes it when a port comes or goes:
     // the pods' neighbour entries for the gateway would be wrong for a while.
@@ -65,49 +67,47 @@ fn bridge_node(node: &NodeSpec) -> String {
             format!("0a:58:{a:02x}:{b:02x}:{c:02x}:{d:02x}")
         },
     );
-    let mut script = format!("link add {POD_BRIDGE} address {mac} type bridge stp_state 0 forward_delay 0\n");
-    for address in gateway.with_prefixes(&node.pod_cidrs) {
-        script += &format!("addr add {address} dev {POD_BRIDGE}{}\n", nodad(address.addr()));
-    }
-    script + &format!("link set {POD_BRIDGE} up\n")
+    let mut script = vec![format!(
+        "link add {POD_BRIDGE} address {mac} type bridge stp_state 0 forward_delay 0"
+    )];
+    script.extend(set_addresses(POD_BRIDGE, &gateway.with_prefixes(&node.pod_cidrs)));
+    script.push(format!("link set {POD_BRIDGE} up"));
+    script
 }
 
-fn routes_to(others: &[&NodeSpec]) -> String {
-    others
-        .iter()
-        .flat_map(|other| {
-            other.pod_cidrs.iter().filter_map(|cidr| {
-                let via = other
-                    .addresses
-                    .iter()
-                    .find(|address| address.is_ipv4() == cidr.addr().is_ipv4())?;
-                Some(format!("route add {cidr} via {via}\n"))
-            })
-        })
-        .collect()
+fn routes_to(others: &[&NodeSpec]) -> Vec<String> {
+    let mut script = Vec::new();
+    for other in others {
+        for cidr in other.pod_cidrs.iter() {
+            let same_family = |address: &IpAddr| address.is_ipv4() == cidr.addr().is_ipv4();
+            if let Some(via) = other.addresses.iter().find(same_family) {
+                script.push(format!("route add {cidr} via {via}"));
+            }
+        }
+    }
+    script
 }
 
 fn bridge_pod(node: &NodeSpec, pod_netns: &str, veth: &str, pod: Addresses) -> PodWiring {
-    let on_node = format!(
-        "link add {veth} type veth peer name {UPLINK} netns {pod_netns}\n\
-         link set {veth} master {POD_BRIDGE}\n\
-         link set {veth} type bridge_slave hairpin on\n\
-         link set {veth} up\n"
-    );
-    let mut in_pod = String::new();
-    for address in pod.with_prefixes(&node.pod_cidrs) {
-        in_pod += &format!("addr add {address} dev {UPLINK}{}\n", nodad(address.addr()));
-    }
-    in_pod += &format!("link set {UPLINK} up\n");
-    for via in gateway(node).iter() {
-        in_pod += &format!("route add default via {via}\n");
-    }
+    let on_node = vec![
+        format!("link add {veth} type veth peer name {UPLINK} netns {pod_netns}"),
+        format!("link set {veth} master {POD_BRIDGE}"),
+        format!("link set {veth} type bridge_slave hairpin on"),
+        format!("link set {veth} up"),
+    ];
+    let mut in_pod = set_addresses(UPLINK, &pod.with_prefixes(&node.pod_cidrs));
+    in_pod.push(format!("link set {UPLINK} up"));
+    in_pod.extend(gateway(node).iter().map(|via| format!("route add default via {via}")));
     PodWiring { on_node, in_pod }
 }
 
-/// Duplicate address detection would keep an IPv6 address unusable for a second.
-pub(crate) fn nodad(address: IpAddr) -> &'static str {
-    if address.is_ipv6() { " nodad" } else { "" }
+/// Gives `device` its addresses. Duplicate address detection would keep an IPv6 address unusable for a second.
+pub(super) fn set_addresses(device: &str, addresses: &[IpNet]) -> Vec<String> {
+    let nodad = |address: &IpNet| if address.addr().is_ipv6() { " nodad" } else { "" };
+    addresses
+        .iter()
+        .map(|address| format!("addr add {address} dev {device}{}", nodad(address)))
+        .collect()
 }
 
 #[cfg(test)]
@@ -117,33 +117,29 @@ mod tests {
     #[test]
     fn a_node_has_a_gateway_for_its_pods_and_routes_to_the_pods_of_others() {
         let (a, b) = (NodeSpec::ipv4("node-a", 0), NodeSpec::ipv4("node-b", 1));
-        let script = PodNetwork::Bridge.node_script(&a, &[&b]);
-        assert!(script.contains("addr add 10.244.0.1/24 dev cni0\n"), "{script}");
-        assert!(
-            script.contains("route add 10.244.1.0/24 via 192.168.49.3\n"),
-            "{script}"
+        assert_eq!(
+            PodNetwork::Bridge.node_script(&a, &[&b]),
+            [
+                "link add cni0 address 0a:58:0a:f4:00:01 type bridge stp_state 0 forward_delay 0",
+                "addr add 10.244.0.1/24 dev cni0",
+                "link set cni0 up",
+                "route add 10.244.1.0/24 via 192.168.49.3",
+            ]
         );
-        assert!(script.contains("address 0a:58:0a:f4:00:01"), "{script}");
     }
 
     #[test]
     fn a_pod_reaches_everything_through_its_gateway() {
         let node = NodeSpec::ipv4("node-b", 1);
         let wiring = PodNetwork::Bridge.pod_wiring(&node, "kpr-7f3a-pod", "veth1", node.pod_cidrs.nth(2));
-        assert!(
-            wiring.on_node.contains("link set veth1 master cni0\n"),
-            "{}",
-            wiring.on_node
-        );
-        assert!(
-            wiring.in_pod.contains("addr add 10.244.1.2/24 dev eth0\n"),
-            "{}",
-            wiring.in_pod
-        );
-        assert!(
-            wiring.in_pod.ends_with("route add default via 10.244.1.1\n"),
-            "{}",
-            wiring.in_pod
+        assert_eq!(wiring.on_node[1], "link set veth1 master cni0");
+        assert_eq!(
+            wiring.in_pod,
+            [
+                "addr add 10.244.1.2/24 dev eth0",
+                "link set eth0 up",
+                "route add default via 10.244.1.1",
+            ]
         );
     }
 }
