@@ -1,7 +1,8 @@
 //! Who has a destination that several Services name.
 //!
-//! kube-proxy leaves this undefined (the first rule that matches); a map has room for one. Here the older Service wins,
-//! on every node alike and whatever the order of events was.
+//! kube-proxy leaves this undefined (the first rule that matches); a map has room for one. Here a cluster IP stays with
+//! the Service that the API server gave it to: no other can take it by naming it as its own external IP
+//! (CVE-2020-8554). Else the older Service wins. Every node decides alike, whatever the order of events was.
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -17,6 +18,8 @@ use crate::model::Kind;
 /// A Service's claim to a destination. Ordered: the least claim wins.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Claim {
+    /// Not a cluster IP, but an address that the Service's owner may have chosen.
+    chosen: bool,
     /// A Service without creation time (no API server sends one) yields to every other.
     undated: bool,
     created: Option<Timestamp>,
@@ -66,6 +69,7 @@ impl Claims {
 impl Claim {
     fn of(service: &Service, named: &Named) -> Self {
         Self {
+            chosen: named.kind.is_external(),
             undated: service.created.is_none(),
             created: service.created,
             service: service.name.clone(),

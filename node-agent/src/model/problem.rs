@@ -77,7 +77,7 @@ pub enum ProblemKind {
     #[error("spec.sessionAffinity: ClientIP is not honoured by this node's datapath; connections are spread")]
     AffinityUnsupported,
     /// Another Service, or another port of the same one, has the frontend.
-    #[error("{kind} {addr}:{port}/{protocol} belongs to {owner}, which came first; it is not served for this Service")]
+    #[error("{kind} {addr}:{port}/{protocol} belongs to {owner}; it is not served for this Service")]
     FrontendConflict {
         /// The frontend's kind in this Service.
         kind: Kind,

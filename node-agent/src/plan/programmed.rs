@@ -84,7 +84,10 @@ impl<F: Family> Programmed<F> {
 
     /// Ids of the backends that a service's slice leads to; none if the slice is not one that was written whole.
     pub fn slots(&self, slice: Slice) -> &[u32] {
-        let run = self.runs.at(slice.base).filter(|_| slice.len > 0);
+        let run = self
+            .runs
+            .at(slice.base)
+            .filter(|run| run.ids.len() == slice.len as usize);
         run.map_or(&[][..], |run| &run.ids)
     }
 

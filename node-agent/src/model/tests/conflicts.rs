@@ -40,7 +40,7 @@ fn the_loser_is_told_who_has_it_and_keeps_the_rest() {
     assert_eq!(
         node.problems("b"),
         [
-            "FrontendConflict: ExternalIP 203.0.113.1:80/TCP belongs to default/a, which came first; it is not served for \
+            "FrontendConflict: ExternalIP 203.0.113.1:80/TCP belongs to default/a; it is not served for \
           this Service"
         ]
     );
@@ -86,4 +86,18 @@ fn one_service_that_names_an_address_twice_has_it_once() {
         ]
     );
     assert_eq!(node.problems("web"), [""; 0]);
+}
+
+#[test]
+fn a_cluster_ip_cannot_be_taken_by_an_older_service() {
+    let thief = svc("thief")
+        .created(1)
+        .cluster_ips(&["10.96.0.66"])
+        .external_ips(&["10.96.0.10"]);
+    let node = node()
+        .svc(thief)
+        .svc(svc("web").created(2).cluster_ips(&["10.96.0.10"]));
+    assert_eq!(node.shows("web"), ["ClusterIP 10.96.0.10:80/TCP; no-endpoints"]);
+    assert_eq!(node.shows("thief"), ["ClusterIP 10.96.0.66:80/TCP; no-endpoints"]);
+    assert_eq!(node.problems("thief").len(), 1);
 }

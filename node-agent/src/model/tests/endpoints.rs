@@ -1,12 +1,12 @@
 //! How endpoints are gathered from slices.
 
-use super::fixtures::{Ep, Slice, ep, named, node, slice, svc};
+use super::fixtures::{Ep, Node, Slice, ep, named, node, slice, svc};
 use crate::model::input::{LABEL_HEADLESS, LABEL_PROXY_NAME, SliceInput, WhyIgnored};
 
 fn cluster(slices: impl IntoIterator<Item = Slice>) -> String {
     slices
         .into_iter()
-        .fold(node().svc(svc("web")), |node, slice| node.slice(slice))
+        .fold(node().svc(svc("web")), Node::slice)
         .cluster("web")
 }
 

@@ -3,7 +3,7 @@
 use kpr_abi::V4;
 
 use super::{
-    fixtures::{ROOMY, carry_out, deleted, grace, name, service, words},
+    fixtures::{ROOMY, Variations, carry_out, deleted, grace, name, service, words},
     simulator::Maps,
 };
 use crate::plan::{Limits, PlanError, Planner, Scope};
@@ -107,7 +107,9 @@ fn a_service_without_room_after_a_restart_can_still_be_deleted() {
     let mut before = Planner::<V4>::new(ROOMY);
     let ops = carry_out(&mut before, &[service(1, &[1])]).ops;
     let mut maps = Maps::new(ROOMY);
-    ops.iter().for_each(|op| maps.apply(op));
+    for op in &ops {
+        maps.apply(op);
+    }
 
     let full = Limits { slots: 2, ..ROOMY };
     let (mut planner, _) = Planner::<V4>::restore(full, maps.entries(), &maps.slots[..2], maps.table());

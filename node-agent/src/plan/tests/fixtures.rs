@@ -19,7 +19,7 @@ pub(super) const ROOMY: Limits = Limits {
 };
 
 /// A family with numbered addresses.
-pub(crate) trait Numbered: IpFamily {
+pub(super) trait Numbered: IpFamily {
     fn ip(net: u8, n: u8) -> Self::Ip;
 }
 
@@ -90,8 +90,18 @@ pub(super) fn deleted<F: Numbered>(n: u8) -> DesiredService<F> {
     }
 }
 
-impl<F: Numbered> DesiredService<F> {
-    pub(super) fn and_node_port(mut self, port: u16) -> Self {
+/// Variations on [`service`].
+pub(super) trait Variations<F: Numbered>: Sized {
+    /// With the same backends on a NodePort.
+    fn and_node_port(self, port: u16) -> Self;
+    /// With these backends under policy `Local`.
+    fn local(self, backends: &[u8]) -> Self;
+    /// With the backends of every list changed.
+    fn backends(self, change: impl Fn(&mut Backend<F>)) -> Self;
+}
+
+impl<F: Numbered> Variations<F> for DesiredService<F> {
+    fn and_node_port(mut self, port: u16) -> Self {
         let mut frontend = self.frontends[0].clone();
         frontend.key = node_port_key::<F>(port);
         frontend.kind = Kind::NodePort;
@@ -99,7 +109,7 @@ impl<F: Numbered> DesiredService<F> {
         self
     }
 
-    pub(super) fn local(mut self, backends: &[u8]) -> Self {
+    fn local(mut self, backends: &[u8]) -> Self {
         let local: Arc<[_]> = backends.iter().map(|&n| backend(n)).collect();
         for frontend in &mut self.frontends {
             frontend.local = Arc::clone(&local);
@@ -107,8 +117,7 @@ impl<F: Numbered> DesiredService<F> {
         self
     }
 
-    /// Changes the backends of every list.
-    pub(super) fn backends(mut self, change: impl Fn(&mut Backend<F>)) -> Self {
+    fn backends(mut self, change: impl Fn(&mut Backend<F>)) -> Self {
         let changed = |list: &[Backend<F>]| {
             let backends = list.iter().map(|backend| {
                 let mut backend = *backend;

@@ -6,12 +6,12 @@ use kpr_abi::{V4, V6};
 use proptest::prelude::*;
 
 use super::{
-    fixtures::{Numbered, ROOMY, deleted, name, service},
+    fixtures::{Numbered, ROOMY, Variations, deleted, name, service},
     simulator::{Answer, Maps, answer, assert_holds},
 };
 use crate::{
     model::{DesiredService, NamespacedName},
-    plan::{Limits, Op, Plan, Planner, Programmed, Scope},
+    plan::{Generation, Limits, Op, Plan, PlanError, Planner, Programmed, Scope},
 };
 
 #[derive(Clone, Debug)]
@@ -91,7 +91,7 @@ struct Agent<F: Numbered> {
     /// To be planned again: not carried out whole, or without room.
     pending: BTreeSet<u8>,
     /// Sealed generation, and when.
-    sealed: Option<(crate::plan::Generation, u64)>,
+    sealed: Option<(Generation, u64)>,
 }
 
 impl<F: Numbered> Agent<F> {
@@ -170,7 +170,7 @@ impl<F: Numbered> Agent<F> {
             .map(|&n| self.desired.get(&n).cloned().unwrap_or_else(|| deleted(n)))
             .collect();
         let plan = self.planner.plan(scope, &batch);
-        let refused: BTreeSet<&NamespacedName> = plan.errors.iter().map(|error| error.service()).collect();
+        let refused: BTreeSet<&NamespacedName> = plan.errors.iter().map(PlanError::service).collect();
 
         let before = self.maps.clone();
         self.maps.readers_start();

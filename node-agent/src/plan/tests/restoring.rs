@@ -3,7 +3,7 @@
 use kpr_abi::{ServiceValue, Slice, V4};
 
 use super::{
-    fixtures::{ROOMY, backend, grace, key, service, words},
+    fixtures::{ROOMY, backend, carry_out, grace, key, service, words},
     simulator::{Maps, assert_holds},
 };
 use crate::{
@@ -164,6 +164,31 @@ fn slots_that_a_broken_service_still_leads_to_are_not_given_to_another() {
         "slots 7 [4]",
         "2..7 is being read, 0..2 is service 1's"
     );
+}
+
+#[test]
+fn an_id_that_a_broken_service_still_leads_to_is_not_given_to_another_backend() {
+    let mut maps = maps();
+    maps.slots[4] = 4;
+    let (mut planner, problems) = restore(&maps);
+    assert_eq!(
+        problems,
+        [RestoreProblem::NoBackend {
+            key: key::<V4>(3),
+            id: 4
+        }]
+    );
+    let plan = carry_out(&mut planner, &[service(4, &[8])]);
+    assert_eq!(
+        words(&plan)[0],
+        "backend 5",
+        "4 is what clients of service 3 are led to"
+    );
+
+    carry_out(&mut planner, &[service(3, &[7])]);
+    grace(&mut planner);
+    let plan = carry_out(&mut planner, &[service(5, &[9])]);
+    assert_eq!(words(&plan)[0], "backend 4", "until it is rewritten");
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use kpr_abi::{V4, backend::flags};
 
-use super::fixtures::{ROOMY, backend, carry_out, deleted, grace, key, node_port_key, service, words};
+use super::fixtures::{ROOMY, Variations, backend, carry_out, deleted, grace, key, node_port_key, service, words};
 use crate::plan::{Op, Planner, Scope};
 
 fn planner() -> Planner<V4> {
