@@ -68,11 +68,12 @@ fn run_all(run: &Run<'_>, stages: &[Stage]) -> Result<Report> {
         let outcome = match run.stage(*stage) {
             Err(error) if error.is::<Interrupted>() => return Err(error),
             Err(error) => {
-                console::note(&format!("FAILED: {error:#}"));
+                console::note(&format!("{error:#}"));
                 Outcome::broken(error.to_string())
             }
             Ok(outcome) => outcome,
         };
+        console::note(if outcome.is_good() { "ok" } else { "FAILED" });
         report.add(stage.title(), outcome, start.elapsed());
     }
     Ok(report)

@@ -64,6 +64,10 @@ impl Outcome {
             note,
         }
     }
+    /// Did everything in it pass?
+    pub(super) fn is_good(&self) -> bool {
+        self.failed == 0
+    }
 }
 
 /// All stages of a run.
@@ -78,7 +82,7 @@ impl Report {
     }
 
     pub(super) fn is_good(&self) -> bool {
-        self.totals().1 == 0
+        self.stages.iter().all(|(_, outcome, _)| outcome.is_good())
     }
 
     fn totals(&self) -> (u32, u32) {
@@ -91,7 +95,7 @@ impl Report {
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (index, (title, outcome, took)) in self.stages.iter().enumerate() {
-            let verdict = if outcome.failed > 0 { "FAILED" } else { "ok" };
+            let verdict = if outcome.is_good() { "ok" } else { "FAILED" };
             let Outcome { passed, failed, note } = outcome;
             let took = console::duration(*took);
             write!(
