@@ -1,6 +1,6 @@
 //! IPv4 packets of TCP and UDP.
 
-use crate::{Packet, Parsed, TransportChange, Unparsed, Window, checksum::Change};
+use crate::{IcmpError, Packet, Parsed, TransportChange, Unparsed, Window, checksum::Change};
 use kpr_abi::{Addr4, Be16, FlowKey, FlowValue, proto};
 
 /// Length of an IPv4 header without options.
@@ -8,21 +8,33 @@ pub const HEADER: usize = 20;
 /// Bytes of the transport header that are read: ports, and with TCP the flags.
 pub const PORTS: usize = 8;
 const TCP_HEAD: usize = 14;
+const ICMP: u8 = 1;
+const ICMP_HEADER: usize = 8;
 
 /// "More fragments" and the fragment offset (RFC 791 §3.1), in the machine's order.
 const FRAGMENT: u16 = 0x3fff;
 const FRAGMENT_OFFSET: u16 = 0x1fff;
 
-/// Reads the headers of the packet whose IPv4 header is at `l3`.
+/// The IPv4 header at `l3`, and where the transport header behind it is.
 #[inline(always)]
-pub fn parse<P: Packet>(packet: &P, l3: usize) -> Result<Parsed<Addr4>, Unparsed> {
+fn header<P: Packet>(packet: &P, l3: usize) -> Result<(Window<HEADER>, usize), Unparsed> {
     let ip: Window<HEADER> = packet.window(l3).ok_or(Unparsed::Malformed)?;
     let version_and_length = ip.u8::<0>();
     let length = usize::from(version_and_length & 0x0f) * 4;
     if version_and_length >> 4 != 4 || length < HEADER {
         return Err(Unparsed::Malformed);
     }
+    Ok((ip, l3 + length))
+}
+
+/// Reads the headers of the packet whose IPv4 header is at `l3`.
+#[inline(always)]
+pub fn parse<P: Packet>(packet: &P, l3: usize) -> Result<Parsed<Addr4>, Unparsed> {
+    let (ip, l4) = header(packet, l3)?;
     let protocol = ip.u8::<9>();
+    if protocol == ICMP {
+        return Err(Unparsed::Icmp);
+    }
     if protocol != proto::TCP && protocol != proto::UDP {
         return Err(Unparsed::OtherProtocol);
     }
@@ -30,7 +42,6 @@ pub fn parse<P: Packet>(packet: &P, l3: usize) -> Result<Parsed<Addr4>, Unparsed
     if fragment & FRAGMENT_OFFSET != 0 {
         return Err(Unparsed::LaterFragment);
     }
-    let l4 = l3 + length;
     let ports: Window<PORTS> = packet.window(l4).ok_or(Unparsed::Malformed)?;
     let tcp_flags = if protocol == proto::TCP {
         packet.window::<TCP_HEAD>(l4).ok_or(Unparsed::Malformed)?.u8::<13>()
@@ -88,6 +99,90 @@ pub fn rewrite<P: Packet>(
             .half(parsed.key.sport.0, to.sport.0)
             .half(parsed.key.dport.0, to.dport.0),
     })
+}
+
+/// Reads an ICMP error (RFC 792: destination unreachable, source quench, time exceeded, parameter problem) whose IPv4 header is
+/// at `l3`.
+#[inline(always)]
+pub fn parse_error<P: Packet>(packet: &P, l3: usize) -> Result<IcmpError<Addr4>, Unparsed> {
+    let (outer, icmp) = header(packet, l3)?;
+    if outer.u8::<9>() != ICMP || u16::from_be(outer.u16::<6>()) & FRAGMENT_OFFSET != 0 {
+        return Err(Unparsed::OtherProtocol);
+    }
+    let kind = packet.window::<ICMP_HEADER>(icmp).ok_or(Unparsed::Malformed)?.u8::<0>();
+    if !matches!(kind, 3 | 4 | 11 | 12) {
+        return Err(Unparsed::OtherProtocol);
+    }
+    let inner_l3 = icmp + ICMP_HEADER;
+    let (inner, inner_l4) = header(packet, inner_l3)?;
+    let protocol = inner.u8::<9>();
+    if protocol != proto::TCP && protocol != proto::UDP {
+        return Err(Unparsed::OtherProtocol);
+    }
+    if u16::from_be(inner.u16::<6>()) & FRAGMENT_OFFSET != 0 {
+        return Err(Unparsed::LaterFragment);
+    }
+    // At least the ports are there: RFC 792 asks for the first 64 bits behind the header.
+    let ports: Window<PORTS> = packet.window(inner_l4).ok_or(Unparsed::Malformed)?;
+    Ok(IcmpError {
+        src: Addr4(outer.u32::<12>()),
+        dst: Addr4(outer.u32::<16>()),
+        l3,
+        icmp,
+        inner_l3,
+        inner_l4,
+        hops: outer.u8::<8>(),
+        class: outer.u8::<1>(),
+        answer: FlowKey {
+            src: Addr4(inner.u32::<16>()),
+            dst: Addr4(inner.u32::<12>()),
+            sport: Be16(ports.u16::<2>()),
+            dport: Be16(ports.u16::<0>()),
+            proto: protocol,
+            direction: 0,
+            zero: 0,
+        },
+    })
+}
+
+/// Translates an ICMP error: the outer addresses become `src` and `dst`, the quoted packet becomes the one that `quoted`
+/// answers. With `hop` also one less time to live. Returns the change of the ICMP checksum. The transport checksum inside the
+/// quotation is left: receivers know the flow by its ports.
+#[inline(always)]
+pub fn rewrite_error<P: Packet>(
+    packet: &P,
+    parsed: &IcmpError<Addr4>,
+    src: Addr4,
+    dst: Addr4,
+    quoted: &FlowValue<Addr4>,
+    hop: bool,
+) -> Option<Change> {
+    let outer: Window<HEADER> = packet.window(parsed.l3)?;
+    let inner: Window<HEADER> = packet.window(parsed.inner_l3)?;
+    let ports: Window<PORTS> = packet.window(parsed.inner_l4)?;
+    let was = &parsed.answer;
+    // `quoted` is a translation of the answer: in the quotation source and destination change places.
+    let addresses = Change::NONE.word(was.dst.0, quoted.dst.0).word(was.src.0, quoted.src.0);
+    inner.set_u32::<12>(quoted.dst.0);
+    inner.set_u32::<16>(quoted.src.0);
+    inner.set_u16::<10>(addresses.apply(inner.u16::<10>()));
+    ports.set_u16::<0>(quoted.dport.0);
+    ports.set_u16::<2>(quoted.sport.0);
+    let mut header = Change::NONE.word(parsed.src.0, src.0).word(parsed.dst.0, dst.0);
+    if hop {
+        let old = outer.u16::<8>();
+        outer.set_u8::<8>(parsed.hops.wrapping_sub(1));
+        header = header.half(old, outer.u16::<8>());
+    }
+    outer.set_u32::<12>(src.0);
+    outer.set_u32::<16>(dst.0);
+    outer.set_u16::<10>(header.apply(outer.u16::<10>()));
+    // The quoted header sums up to the same as before, its checksum sees to that: only the ports count.
+    Some(
+        Change::NONE
+            .half(was.dport.0, quoted.dport.0)
+            .half(was.sport.0, quoted.sport.0),
+    )
 }
 
 #[cfg(test)]
@@ -187,7 +282,7 @@ mod tests {
                 },
                 Unparsed::Malformed,
             ),
-            ("ICMP", packet(5, 1, 0, &udp), Unparsed::OtherProtocol),
+            ("ICMP", packet(5, 1, 0, &udp), Unparsed::Icmp),
             ("SCTP", packet(5, 132, 0, &udp), Unparsed::OtherProtocol),
             ("a later fragment", packet(5, 17, 0x00b9, &udp), Unparsed::LaterFragment),
             (

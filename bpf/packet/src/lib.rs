@@ -42,6 +42,29 @@ pub struct Parsed<A> {
     pub fragment: bool,
 }
 
+/// An ICMP error about a packet of TCP or UDP.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct IcmpError<A> {
+    /// Who reports.
+    pub src: A,
+    /// To whom.
+    pub dst: A,
+    /// Offset of the network header.
+    pub l3: usize,
+    /// Offset of the ICMP header.
+    pub icmp: usize,
+    /// Offset of the quoted packet's network header.
+    pub inner_l3: usize,
+    /// Offset of the quoted packet's transport header.
+    pub inner_l4: usize,
+    /// How many more hops the report may take.
+    pub hops: u8,
+    /// Type of service, traffic class.
+    pub class: u8,
+    /// Tuple of a packet that would answer the quoted one, direction 0: the flow's other direction.
+    pub answer: FlowKey<A>,
+}
+
 /// How a transport checksum has to change after addresses and ports were rewritten.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TransportChange {
@@ -56,6 +79,8 @@ pub struct TransportChange {
 pub enum Unparsed {
     /// A header is cut off or contradicts itself.
     Malformed,
+    /// ICMP: an error may be about a flow.
+    Icmp,
     /// A transport protocol without ports, or one that Services don't have.
     OtherProtocol,
     /// Not the first fragment: it has no transport header.

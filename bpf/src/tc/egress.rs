@@ -1,13 +1,14 @@
 //! Packets that go out: replies of local backends get the address that the client asked.
 
 use super::{
-    Handled, flow,
+    Handled, flow, icmp,
     skb::{ETHERNET, Skb},
     translate,
     wire::Wire,
 };
 use aya_ebpf::programs::TcContext;
 use kpr_abi::{Reason, V4, flow::direction};
+use kpr_packet::Unparsed;
 
 /// Handles a packet that goes out by an external device.
 #[inline(always)]
@@ -23,8 +24,10 @@ pub fn try_egress(ctx: &TcContext) -> Result<Handled, Reason> {
 fn handle<F: Wire>(ctx: &TcContext) -> Result<Handled, Reason> {
     let skb = Skb(ctx);
     skb.make_headers_linear();
-    let Ok(mut parsed) = F::parse(&skb, ETHERNET) else {
-        return Ok(Handled::NotOurs);
+    let mut parsed = match F::parse(&skb, ETHERNET) {
+        Ok(parsed) => parsed,
+        Err(Unparsed::Icmp) => return icmp::egress::<F>(ctx),
+        Err(_) => return Ok(Handled::NotOurs),
     };
     parsed.key.direction = direction::REPLY;
     match flow::lookup::<F>(&parsed.key, parsed.tcp_flags) {

@@ -61,6 +61,13 @@ pub fn lookup<F: Tables>(key: &FlowKey<F::Addr>, tcp_flags: u8) -> Option<FlowVa
     }
 }
 
+/// The flow's translation, for something that is about the flow and not of it.
+#[inline(always)]
+pub fn peek<F: Tables>(key: &FlowKey<F::Addr>) -> Option<FlowValue<F::Addr>> {
+    // SAFETY: a map value that was just looked up; its address fields never change.
+    F::flows().get_ptr(key).map(|value| unsafe { *value })
+}
+
 /// Whether the flow may go on with its backend. Established TCP may in any case; a new connection on the same ports, and every
 /// datagram, only with a backend that is still there.
 #[inline(always)]

@@ -3,7 +3,7 @@
 //! A packet that is no service's costs one hash look-up (two where its port may be a NodePort or an SNAT port).
 
 use super::{
-    Handled, flow, route,
+    Handled, flow, icmp, route,
     skb::{ETHERNET, Skb},
     translate,
     wire::Wire,
@@ -15,7 +15,7 @@ use kpr_abi::{
     flow::{action, direction},
     service::flags,
 };
-use kpr_packet::Parsed;
+use kpr_packet::{Parsed, Unparsed};
 
 /// Handles a packet that came in by an external device.
 #[inline(always)]
@@ -32,8 +32,10 @@ fn handle<F: Wire>(ctx: &TcContext) -> Result<Handled, Reason> {
     let skb = Skb(ctx);
     skb.make_headers_linear();
     // What does not parse has no ports: it is the stack's.
-    let Ok(mut parsed) = F::parse(&skb, ETHERNET) else {
-        return Ok(Handled::NotOurs);
+    let mut parsed = match F::parse(&skb, ETHERNET) {
+        Ok(parsed) => parsed,
+        Err(Unparsed::Icmp) => return icmp::ingress::<F>(ctx),
+        Err(_) => return Ok(Handled::NotOurs),
     };
 
     // Replies of remote backends come to a port of the SNAT range.

@@ -10,7 +10,6 @@ use aya_ebpf::{
 };
 use core::mem::{size_of, zeroed};
 use kpr_abi::{Addr4, Be16, FlowValue, Reason};
-use kpr_packet::Parsed;
 
 const AF_INET: u8 = 2;
 /// `BPF_FIB_LKUP_RET_SUCCESS`: route and neighbour are known.
@@ -27,16 +26,16 @@ pub struct Route {
 
 /// Looks up how an IPv4 packet leaves this node once it is translated.
 #[inline(always)]
-pub fn lookup4(ctx: &TcContext, parsed: &Parsed<Addr4>, to: &FlowValue<Addr4>) -> Result<Route, Reason> {
+pub fn lookup4(ctx: &TcContext, proto: u8, class: u8, to: &FlowValue<Addr4>) -> Result<Route, Reason> {
     // SAFETY: integers and unions of integers: all zero is a value.
     let mut params: FibParams = unsafe { zeroed() };
     params.family = AF_INET;
-    params.l4_protocol = parsed.key.proto;
+    params.l4_protocol = proto;
     // Both in network byte order, as the kernel's multipath hash takes them.
     params.sport = to.sport.0;
     params.dport = to.dport.0;
     params.ifindex = Skb(ctx).ifindex();
-    params.__bindgen_anon_2.tos = parsed.class & 0x1c;
+    params.__bindgen_anon_2.tos = class & 0x1c;
     params.__bindgen_anon_3.ipv4_src = to.src.0;
     params.__bindgen_anon_4.ipv4_dst = to.dst.0;
     // SAFETY: the helper reads and writes `params` within the size given.

@@ -7,7 +7,7 @@ use super::{
 use crate::maps::Tables;
 use aya_ebpf::programs::TcContext;
 use kpr_abi::{Addr4, Be16, FlowValue, Reason, V4};
-use kpr_packet::{Parsed, TransportChange, Unparsed, ipv4};
+use kpr_packet::{IcmpError, Parsed, TransportChange, Unparsed, checksum::Change, ipv4};
 
 /// A family's packets.
 pub trait Wire: Tables {
@@ -27,6 +27,26 @@ pub trait Wire: Tables {
 
     /// How the translated packet leaves this node.
     fn route(ctx: &TcContext, parsed: &Parsed<Self::Addr>, to: &FlowValue<Self::Addr>) -> Result<Route, Reason>;
+
+    /// Reads an ICMP error whose network header is at `l3`.
+    fn parse_error(skb: &Skb, l3: usize) -> Result<IcmpError<Self::Addr>, Unparsed>;
+
+    /// Writes the translation into the error and the packet that it quotes, all but the ICMP checksum.
+    fn rewrite_error(
+        skb: &Skb,
+        report: &IcmpError<Self::Addr>,
+        src: Self::Addr,
+        dst: Self::Addr,
+        quoted: &FlowValue<Self::Addr>,
+        hop: bool,
+    ) -> Option<Change>;
+
+    /// How the translated error leaves this node.
+    fn route_error(
+        ctx: &TcContext,
+        report: &IcmpError<Self::Addr>,
+        to: &FlowValue<Self::Addr>,
+    ) -> Result<Route, Reason>;
 }
 
 impl Wire for V4 {
@@ -45,6 +65,29 @@ impl Wire for V4 {
 
     #[inline(always)]
     fn route(ctx: &TcContext, parsed: &Parsed<Addr4>, to: &FlowValue<Addr4>) -> Result<Route, Reason> {
-        route::lookup4(ctx, parsed, to)
+        route::lookup4(ctx, parsed.key.proto, parsed.class, to)
+    }
+
+    #[inline(always)]
+    fn parse_error(skb: &Skb, l3: usize) -> Result<IcmpError<Addr4>, Unparsed> {
+        ipv4::parse_error(skb, l3)
+    }
+
+    #[inline(always)]
+    fn rewrite_error(
+        skb: &Skb,
+        report: &IcmpError<Addr4>,
+        src: Addr4,
+        dst: Addr4,
+        quoted: &FlowValue<Addr4>,
+        hop: bool,
+    ) -> Option<Change> {
+        ipv4::rewrite_error(skb, report, src, dst, quoted, hop)
+    }
+
+    #[inline(always)]
+    fn route_error(ctx: &TcContext, report: &IcmpError<Addr4>, to: &FlowValue<Addr4>) -> Result<Route, Reason> {
+        // The way of the flow itself: its ports keep multipath routes together.
+        route::lookup4(ctx, report.answer.proto, report.class, to)
     }
 }

@@ -2,6 +2,7 @@
 //!
 //! Each test is a node of its own; needs root and the built eBPF object: `cargo xtask test --only bpf`.
 
+mod icmp;
 mod node_port;
 mod packet;
 mod restart;

@@ -134,3 +134,58 @@ fn checksum(bytes: &[u8]) -> u16 {
     }
     !u16::try_from(sum).unwrap()
 }
+
+/// An ICMP packet that quotes the start of another.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct IcmpError {
+    pub kind: u8,
+    pub code: u8,
+    pub src: Ipv4Addr,
+    pub dst: Ipv4Addr,
+    pub ttl: u8,
+    pub quoted: Packet,
+}
+
+/// Length of the Ethernet header and of an IPv4 header without options.
+const ETHERNET: usize = 14;
+const IPV4: usize = 20;
+const ICMP: usize = 8;
+
+impl IcmpError {
+    pub fn bytes(&self) -> Vec<u8> {
+        self.assemble(&self.quoted.bytes()[ETHERNET..])
+    }
+
+    /// As [`Self::bytes`], but the transport checksum inside the quotation is the one that `original` quotes: translation leaves
+    /// it, because receivers know the flow by its ports.
+    pub fn bytes_with_stale_inner_checksum(&self, original: &Self) -> Vec<u8> {
+        let mut quoted = self.quoted.bytes()[ETHERNET..].to_vec();
+        let at = IPV4
+            + match self.quoted.transport {
+                Transport::Tcp { .. } => 16,
+                Transport::Udp { .. } => 6,
+            };
+        quoted[at..at + 2].copy_from_slice(&original.quoted.bytes()[ETHERNET + at..ETHERNET + at + 2]);
+        self.assemble(&quoted)
+    }
+
+    fn assemble(&self, quoted: &[u8]) -> Vec<u8> {
+        // Any packet gives Ethernet and IPv4 headers; its transport header gives way to ICMP.
+        let mut icmp = vec![self.kind, self.code, 0, 0, 0, 0, 0x05, 0x78];
+        icmp.extend(quoted);
+        let sum = checksum(&icmp);
+        icmp[2..4].copy_from_slice(&sum.to_be_bytes());
+        let mut frame = Packet::udp((self.src, 0), (self.dst, 0)).bytes();
+        frame.truncate(ETHERNET + IPV4);
+        let ip = &mut frame[ETHERNET..];
+        ip[2..4].copy_from_slice(&u16::try_from(IPV4 + icmp.len()).unwrap().to_be_bytes());
+        ip[8] = self.ttl;
+        ip[9] = 1;
+        ip[10..12].fill(0);
+        let sum = checksum(ip);
+        ip[10..12].copy_from_slice(&sum.to_be_bytes());
+        debug_assert_eq!(icmp.len(), ICMP + quoted.len());
+        frame.extend(icmp);
+        frame
+    }
+}
