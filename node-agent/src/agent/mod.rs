@@ -15,6 +15,9 @@ mod settings;
 mod snapshot;
 mod view;
 
+#[cfg(test)]
+pub(crate) mod tests;
+
 pub use self::core::Core;
 pub use details::details;
 pub use devices::{Placement, PlacementError};

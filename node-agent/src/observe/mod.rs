@@ -6,6 +6,9 @@ mod run_dir;
 mod server;
 mod tasks;
 
+#[cfg(test)]
+mod tests;
+
 pub use client::{ClientError, get_status};
 pub use run_dir::{RunDir, RunDirError, SOCKET};
 pub use server::{Health, Source, serve};

@@ -9,6 +9,9 @@ mod conditions;
 pub mod kube_proxy;
 mod write;
 
+#[cfg(test)]
+mod tests;
+
 pub use build::{Agent, build};
 pub use conditions::observations;
 pub use kube_proxy::KubeProxy;

@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use crate::{
-    cli::age::ago,
+    cli::age::{ago, span},
     observe::api::{Device, Kubernetes, Phase, Status},
 };
 
@@ -48,15 +48,21 @@ fn kubernetes(status: &Status) -> String {
         let platform = platform.as_deref().unwrap_or("unknown platform");
         format!("Ok   {short} ({version}) [{platform}]")
     } else {
+        let since = since.map_or_else(String::new, |since| {
+            format!(" since {}", span(status.now.duration_since(since)))
+        });
         let why = message.as_deref().unwrap_or("no answer yet");
-        format!("Away   {server}, since {}: {why}", ago(*since, status.now))
+        format!("Away   {server}{since}: {why}")
     }
 }
 
 fn replacement(status: &Status) -> String {
     let mode = status.policy.as_ref().map_or("Disabled", |policy| &policy.mode);
     match status.phase {
-        Phase::Waiting => format!("Waiting   no NodeDatapath {:?} yet", status.node),
+        Phase::Waiting => format!(
+            "Waiting   the operator has not written NodeDatapath {:?} yet",
+            status.node
+        ),
         Phase::Failed => format!("{mode}   not loaded"),
         Phase::Draining => format!("{mode}   being removed"),
         Phase::Removed => "Disabled   removed from this node".to_owned(),
@@ -80,15 +86,17 @@ pub(super) fn devices(devices: &[Device]) -> String {
 }
 
 fn agent(status: &Status) -> String {
-    let up = ago(Some(status.started), status.now);
-    let state = match (&status.message, status.phase) {
-        (Some(message), _) => format!("Degraded   {}: {message}", status.agent_version),
-        (None, phase) => {
-            let word = if phase == Phase::Active { "Ok" } else { "Starting" };
-            format!("{word}   {}", status.agent_version)
-        }
+    let word = match (&status.message, status.phase) {
+        (Some(_), _) => "Degraded",
+        (None, Phase::Active | Phase::Waiting | Phase::Removed) => "Ok",
+        (None, _) => "Starting",
     };
-    format!("{state} (started {up})")
+    let started = ago(Some(status.started), status.now);
+    let trouble = status
+        .message
+        .as_ref()
+        .map_or_else(String::new, |message| format!(": {message}"));
+    format!("{word}   {} (started {started}){trouble}", status.agent_version)
 }
 
 fn services(status: &Status) -> String {
@@ -100,7 +108,7 @@ fn services(status: &Status) -> String {
     };
     let pending = match s.pending {
         0 => String::new(),
-        n => format!(", {n} failed and will be tried again"),
+        n => format!(", {n} services wait to be tried again"),
     };
     format!(
         "{word}   {} services, {} frontends, {} backends programmed{pending}",

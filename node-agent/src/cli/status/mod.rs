@@ -4,6 +4,9 @@ mod brief;
 mod offline;
 mod verbose;
 
+#[cfg(test)]
+mod golden;
+
 use std::io::Write;
 
 use super::{Exit, Output, args::Place, print_json};

@@ -20,7 +20,7 @@ pub(super) struct Offline {
 
 /// What the pins tell.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "camelCase", tag = "state")]
+#[serde(tag = "state")]
 pub(super) enum Datapath {
     /// Maps are pinned, so their programs go on forwarding.
     #[serde(rename_all = "camelCase")]

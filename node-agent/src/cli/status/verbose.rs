@@ -92,9 +92,9 @@ fn problems(page: &mut String, status: &Status) -> fmt::Result {
 }
 
 fn kernel(page: &mut String, status: &Status) -> fmt::Result {
-    writeln!(page, "Kernel:   {}", status.kernel.release)?;
-    if !status.kernel.features.is_empty() {
-        writeln!(page, "  Features:   {}", status.kernel.features.join(", "))?;
+    writeln!(page, "{:<24}{}", "Kernel:", status.kernel.release)?;
+    for feature in &status.kernel.features {
+        writeln!(page, "  {feature}")?;
     }
     if status.attachments.is_empty() {
         return Ok(());
@@ -121,12 +121,12 @@ fn maps(page: &mut String, status: &Status) -> fmt::Result {
         let used = map.used.map_or_else(|| "unknown".to_owned(), |used| used.to_string());
         table.row([map.name.clone(), map.size.to_string(), used]);
     }
-    write!(page, "{table}")
+    write!(page, "{table}")?;
+    writeln!(page, "  Map writes since the agent's start: {}", status.map_writes)
 }
 
 /// Only what happened: a healthy node has few lines here.
 fn counters(page: &mut String, status: &Status) -> fmt::Result {
-    writeln!(page, "Map writes since start:   {}", status.map_writes)?;
     let (drops, others): (Vec<_>, Vec<_>) = status
         .counters
         .iter()

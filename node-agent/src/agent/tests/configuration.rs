@@ -1,0 +1,168 @@
+//! What the NodeDatapath asks for, and what is done.
+
+use std::time::Duration;
+
+use kpr_crds::Algorithm;
+
+use super::{
+    fake::Kernel,
+    rig::{Rig, datapath, draining, spec},
+};
+use crate::{agent::GRACE, observe::api::Phase, watch::Change};
+
+#[test]
+fn without_a_node_datapath_nothing_is_loaded() {
+    let kernel = Kernel::default();
+    let mut agent = Rig::starts(&kernel);
+    agent.tell([
+        Change::Datapath(None),
+        Change::Services(Vec::new()),
+        Change::Slices(Vec::new()),
+        Change::Synced,
+    ]);
+    assert_eq!(agent.snapshot().phase, Phase::Waiting);
+    assert!(kernel.state().starts.is_empty());
+}
+
+#[test]
+fn a_node_datapath_that_vanishes_leaves_its_configuration_in_force() {
+    let kernel = Kernel::default();
+    let mut agent = Rig::serving(&kernel);
+    agent.tell([Change::Datapath(None)]);
+    assert_eq!(agent.snapshot().phase, Phase::Active);
+    assert!(agent.snapshot().troubles.orphaned.is_some());
+    assert_eq!(kernel.shows().len(), 1);
+    assert_eq!(kernel.state().removals, 0);
+    agent.tell([datapath(1, spec())]);
+    assert_eq!(agent.snapshot().troubles.orphaned, None);
+}
+
+#[test]
+fn draining_removes_everything_once_and_active_brings_it_back() {
+    let kernel = Kernel::default();
+    let mut agent = Rig::serving(&kernel);
+    agent.tell([datapath(2, draining())]);
+    agent.tell([datapath(2, draining())]);
+    let snapshot = agent.snapshot();
+    assert_eq!((snapshot.phase, kernel.state().removals), (Phase::Removed, 1));
+    assert_eq!(snapshot.applied.unwrap().generation, 2);
+    assert_eq!(snapshot.placement, None);
+
+    agent.tell([Change::Datapath(None)]);
+    assert_eq!(agent.snapshot().phase, Phase::Removed);
+
+    agent.tell([datapath(1, spec())]);
+    assert_eq!(agent.snapshot().phase, Phase::Active);
+    assert_eq!(
+        kernel.shows().len(),
+        1,
+        "what was known of the cluster is programmed anew"
+    );
+    assert_eq!(kernel.state().placements.len(), 2, "and attached anew");
+}
+
+#[test]
+fn draining_removes_what_an_earlier_agent_left() {
+    let kernel = Kernel::default();
+    drop(Rig::serving(&kernel));
+    let mut agent = Rig::starts(&kernel);
+    agent.tell([datapath(2, draining())]);
+    assert_eq!(kernel.state().removals, 1);
+    assert_eq!(agent.snapshot().phase, Phase::Removed);
+}
+
+#[test]
+fn a_removal_that_fails_is_reported_and_tried_again() {
+    let kernel = Kernel::default();
+    let mut agent = Rig::serving(&kernel);
+    kernel.state().failing_removal = true;
+    let due = agent.tell([datapath(2, draining())]);
+    assert_eq!(agent.snapshot().phase, Phase::Draining);
+    assert!(agent.snapshot().troubles.removal.is_some());
+    assert_eq!(due, Some(agent.now + Duration::from_secs(1)));
+    kernel.state().failing_removal = false;
+    agent.later(Duration::from_secs(1));
+    assert_eq!(agent.snapshot().phase, Phase::Removed);
+    assert_eq!(agent.snapshot().troubles.removal, None);
+}
+
+#[test]
+fn settings_of_the_programs_load_new_programs_and_keep_the_tables() {
+    let kernel = Kernel::default();
+    let mut agent = Rig::serving(&kernel);
+    kernel.take_ops();
+    let mut wider = spec();
+    wider.node_port.range = "30000-40000".into();
+    agent.tell([datapath(2, wider)]);
+    agent.later(GRACE);
+    assert_eq!(kernel.state().starts.len(), 2);
+    assert_eq!(kernel.state().placements.len(), 2, "new programs are attached");
+    assert_eq!(kernel.take_ops(), []);
+    assert_eq!(agent.snapshot().applied.unwrap().generation, 2);
+    assert_eq!(agent.snapshot().phase, Phase::Active);
+}
+
+#[test]
+fn other_fields_need_no_new_programs() {
+    let kernel = Kernel::default();
+    let mut agent = Rig::serving(&kernel);
+    let mut newer = spec();
+    newer.policy_generation = 7;
+    agent.tell([datapath(2, newer)]);
+    assert_eq!(kernel.state().starts.len(), 1);
+    assert_eq!(agent.snapshot().applied.unwrap().spec.policy_generation, 7);
+}
+
+#[test]
+fn kinds_that_are_no_longer_served_are_taken_out() {
+    let kernel = Kernel::default();
+    let mut agent = Rig::serving(&kernel);
+    let mut partial = spec();
+    partial.services.cluster_ip = false;
+    agent.tell([datapath(2, partial)]);
+    assert_eq!(kernel.shows(), [""; 0]);
+    assert_eq!(kernel.state().starts.len(), 1);
+}
+
+#[test]
+fn a_configuration_that_cannot_be_served_is_refused_and_the_last_one_stays() {
+    let kernel = Kernel::default();
+    let mut agent = Rig::serving(&kernel);
+    let mut maglev = spec();
+    maglev.load_balancer.algorithm = Algorithm::Maglev;
+    agent.tell([datapath(2, maglev)]);
+    let snapshot = agent.snapshot();
+    assert!(
+        snapshot
+            .troubles
+            .rejected
+            .unwrap()
+            .contains("spec.loadBalancer.algorithm")
+    );
+    assert_eq!(
+        (snapshot.phase, snapshot.applied.unwrap().generation),
+        (Phase::Active, 1)
+    );
+
+    agent.tell([datapath(3, spec())]);
+    assert_eq!(agent.snapshot().troubles.rejected, None);
+    assert_eq!(agent.snapshot().applied.unwrap().generation, 3);
+}
+
+#[test]
+fn a_datapath_that_cannot_be_loaded_is_tried_again_and_a_new_generation_at_once() {
+    let kernel = Kernel::default();
+    kernel.state().failing_starts = 2;
+    let mut agent = Rig::configured(&kernel);
+    assert_eq!(agent.snapshot().phase, Phase::Failed);
+    assert!(agent.snapshot().troubles.load.unwrap().machine);
+    assert!(!agent.tasks.list().iter().all(crate::observe::TaskStatus::healthy));
+
+    agent.later(Duration::from_millis(900));
+    assert_eq!(kernel.state().failing_starts, 1, "not before the pause is over");
+    agent.tell([datapath(2, spec())]);
+    assert_eq!(kernel.state().failing_starts, 0);
+    agent.later(Duration::from_secs(1));
+    assert_eq!(agent.snapshot().troubles.load, None);
+    assert_eq!(agent.snapshot().phase, Phase::Syncing);
+}

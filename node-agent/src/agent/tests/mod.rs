@@ -1,0 +1,8 @@
+//! The agent on a kernel of tables in memory: what is there, what it is told, what is in the tables then.
+
+mod configuration;
+pub(crate) mod fake;
+mod gathering;
+mod placing;
+mod programming;
+pub(crate) mod rig;

@@ -1,0 +1,343 @@
+//! From what the agent sees to what the API server is told, and when.
+
+use std::{
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use jiff::Timestamp;
+use kpr_crds::{
+    NodeDatapathStatus,
+    conditions::{NodeCondition, find},
+};
+use tokio::{sync::watch, time::sleep};
+
+use super::{Agent, KubeProxy, Sink, SinkError, build, observations, write};
+use crate::{
+    agent::{
+        Applied, LoadTrouble, Object, Placement, Snapshot,
+        tests::rig::{eth0, spec},
+    },
+    datapath::{MapFill, Report},
+    devices::Selection,
+    observe::{
+        Tasks,
+        api::{Phase, Services},
+    },
+};
+
+fn agent() -> Agent {
+    Agent {
+        version: "0.1.0".into(),
+        kernel: "6.12.0".into(),
+        started: Timestamp::from_second(1000).unwrap(),
+    }
+}
+
+/// An agent that serves `services` Services.
+fn serving(services: u32) -> Snapshot {
+    Snapshot {
+        phase: Phase::Active,
+        object: Some(Object {
+            generation: 4,
+            status: Arc::default(),
+        }),
+        applied: Some(Applied {
+            generation: 4,
+            spec: Arc::new(spec()),
+        }),
+        placement: Some(Placement {
+            selection: Selection {
+                devices: vec![eth0()],
+                direct_routing: Some("eth0".into()),
+            },
+            local: vec![("192.168.49.2".parse().unwrap(), 2)],
+            ..Placement::default()
+        }),
+        services: Services {
+            synced: true,
+            services,
+            ..Services::default()
+        },
+        report: Report {
+            maps: vec![
+                MapFill {
+                    name: "IPv4 service",
+                    capacity: 10,
+                    entries: Some(services),
+                },
+                MapFill {
+                    name: "IPv4 sock reverse NAT",
+                    capacity: 10,
+                    entries: None,
+                },
+            ],
+            ..Report::default()
+        },
+        ..Snapshot::default()
+    }
+}
+
+/// `Ready=True/Serving`, one for each condition.
+fn shows(snapshot: &Snapshot) -> Vec<String> {
+    observations(snapshot, &KubeProxy::Absent)
+        .iter()
+        .map(|o| format!("{}={}/{}", o.type_, o.status, o.reason))
+        .collect()
+}
+
+#[test]
+fn conditions_say_what_the_agent_does_and_what_is_wrong() {
+    let change = |change: fn(&mut Snapshot)| {
+        let mut snapshot = serving(1);
+        change(&mut snapshot);
+        snapshot
+    };
+    let table: [(Snapshot, [&str; 3]); 9] = [
+        (serving(1), ["True/Serving", "True/Attached", "True/Synced"]),
+        (
+            change(|s| (s.phase, s.placement) = (Phase::Syncing, None)),
+            ["False/Starting", "False/Starting", "False/Syncing"],
+        ),
+        (
+            change(|s| s.troubles.rejected = Some("no".into())),
+            ["False/ConfigRejected", "True/Attached", "True/Synced"],
+        ),
+        (
+            change(|s| {
+                (s.phase, s.placement) = (Phase::Failed, None);
+                s.troubles.load = Some(LoadTrouble {
+                    machine: true,
+                    message: "no BTF".into(),
+                });
+            }),
+            ["False/KernelUnsupported", "False/LoadFailed", "False/Syncing"],
+        ),
+        (
+            change(|s| s.troubles.no_devices = Some("no ens9".into())),
+            ["False/NoDevices", "False/NoDevices", "True/Synced"],
+        ),
+        (
+            change(|s| s.troubles.attach = Some("no".into())),
+            ["False/AttachFailed", "False/AttachFailed", "True/Synced"],
+        ),
+        (
+            change(|s| s.troubles.full = Some("full".into())),
+            ["True/Serving", "True/Attached", "False/MapFull"],
+        ),
+        (
+            change(|s| s.troubles.write = Some("refused".into())),
+            ["True/Serving", "True/Attached", "False/WriteFailed"],
+        ),
+        (
+            change(|s| s.phase = Phase::Draining),
+            ["False/Draining", "False/Draining", "False/Draining"],
+        ),
+    ];
+    for (snapshot, [ready, devices, services]) in table {
+        let expected = [
+            format!("Ready={ready}"),
+            format!("DevicesAttached={devices}"),
+            format!("ServicesSynced={services}"),
+            "KubeProxyAbsent=True/NotFound".to_owned(),
+        ];
+        assert_eq!(shows(&snapshot), expected, "{snapshot:?}");
+    }
+}
+
+#[test]
+fn removal_is_told_once_it_is_carried_out_or_could_not_be() {
+    let mut snapshot = serving(1);
+    snapshot.phase = Phase::Removed;
+    assert_eq!(shows(&snapshot).last().unwrap(), "Removed=True/Removed");
+    snapshot.phase = Phase::Draining;
+    snapshot.troubles.removal = Some("busy".into());
+    assert_eq!(shows(&snapshot).last().unwrap(), "Removed=False/RemovalFailed");
+}
+
+#[test]
+fn a_kube_proxy_that_runs_is_a_conflict() {
+    let mode = "iptables".to_owned();
+    let seen = observations(&serving(1), &KubeProxy::Running { mode });
+    let condition = seen.iter().find(|o| o.type_ == "KubeProxyAbsent").unwrap();
+    assert_eq!((condition.status.as_str(), condition.reason), ("False", "Running"));
+}
+
+#[test]
+fn the_status_names_devices_maps_and_the_generation_that_is_in_force() {
+    let mut snapshot = serving(3);
+    // A newer generation is known and refused.
+    snapshot.object.as_mut().unwrap().generation = 5;
+    snapshot.troubles.rejected = Some("no".into());
+    let status = build(&agent(), &snapshot, &KubeProxy::Absent, &[], Timestamp::UNIX_EPOCH);
+    assert_eq!(
+        (status.observed_generation, status.policy_generation),
+        (Some(4), Some(1))
+    );
+    let ready = find(&status.conditions, NodeCondition::Ready.as_str()).unwrap();
+    assert_eq!(
+        ready.observed_generation,
+        Some(5),
+        "the refusal speaks of the newer one"
+    );
+    assert_eq!(status.devices[0].addresses, ["192.168.49.2"]);
+    assert!(status.devices[0].direct_routing);
+    let maps: Vec<_> = status.maps.iter().map(|map| (map.name.as_str(), map.entries)).collect();
+    assert_eq!(maps, [("IPv4 service", 3)], "a map whose fill is unknown is left out");
+}
+
+/// An API server that remembers what was written.
+#[derive(Clone, Default)]
+struct Remembers {
+    written: Arc<Mutex<Vec<NodeDatapathStatus>>>,
+    answers: Arc<Mutex<Vec<SinkError>>>,
+}
+
+impl Sink for Remembers {
+    async fn put(&self, status: &NodeDatapathStatus) -> Result<(), SinkError> {
+        if let Some(error) = self.answers.lock().unwrap().pop() {
+            return Err(error);
+        }
+        self.written.lock().unwrap().push(status.clone());
+        Ok(())
+    }
+}
+
+impl Remembers {
+    fn writes(&self) -> usize {
+        self.written.lock().unwrap().len()
+    }
+
+    fn last(&self) -> NodeDatapathStatus {
+        self.written.lock().unwrap().last().unwrap().clone()
+    }
+}
+
+struct Writer {
+    sink: Remembers,
+    snapshots: watch::Sender<Arc<Snapshot>>,
+    tasks: Tasks,
+    _kube_proxy: watch::Sender<KubeProxy>,
+}
+
+fn start(sink: Remembers, snapshot: Snapshot) -> Writer {
+    let (snapshots, seen) = watch::channel(Arc::new(snapshot));
+    let (kube_proxy, kube_proxy_seen) = watch::channel(KubeProxy::Absent);
+    let tasks = Tasks::default();
+    tokio::spawn(write(agent(), sink.clone(), seen, kube_proxy_seen, tasks.clone()));
+    Writer {
+        sink,
+        snapshots,
+        tasks,
+        _kube_proxy: kube_proxy,
+    }
+}
+
+impl Writer {
+    fn sees(&self, snapshot: Snapshot) {
+        self.snapshots.send_replace(Arc::new(snapshot));
+    }
+}
+
+const MOMENT: Duration = Duration::from_millis(10);
+
+#[tokio::test(start_paused = true)]
+async fn a_status_is_written_once_and_again_only_when_something_changed() {
+    let writer = start(Remembers::default(), serving(1));
+    sleep(MOMENT).await;
+    assert_eq!(writer.sink.writes(), 1);
+    writer.sees(serving(1));
+    sleep(Duration::from_mins(5)).await;
+    assert_eq!(writer.sink.writes(), 1, "nothing changed");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_condition_is_written_soon_and_counts_later() {
+    let writer = start(Remembers::default(), serving(1));
+    sleep(MOMENT).await;
+    let mut failing = serving(1);
+    failing.troubles.write = Some("refused".into());
+    writer.sees(failing);
+    sleep(Duration::from_secs(1)).await;
+    assert_eq!(writer.sink.writes(), 2);
+
+    for services in 2..9 {
+        let mut snapshot = serving(services);
+        snapshot.troubles.write = Some("refused".into());
+        writer.sees(snapshot);
+        sleep(Duration::from_secs(1)).await;
+    }
+    assert_eq!(writer.sink.writes(), 2, "counts alone can wait");
+    sleep(Duration::from_secs(4)).await;
+    assert_eq!(writer.sink.writes(), 3);
+    assert_eq!(writer.sink.last().counts.unwrap().services, 8);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_restarted_agent_does_not_say_that_it_stopped_serving() {
+    let mut before = serving(1);
+    let conditions = build(&agent(), &before, &KubeProxy::Absent, &[], Timestamp::UNIX_EPOCH).conditions;
+    before.object.as_mut().unwrap().status = Arc::new(NodeDatapathStatus {
+        conditions,
+        ..NodeDatapathStatus::default()
+    });
+    let syncing = Snapshot {
+        phase: Phase::Syncing,
+        placement: None,
+        ..before.clone()
+    };
+    let writer = start(Remembers::default(), syncing);
+    sleep(Duration::from_secs(2)).await;
+    assert_eq!(writer.sink.writes(), 0, "a step on the way");
+    writer.sees(before);
+    sleep(MOMENT).await;
+    let ready = writer.sink.last().conditions.remove(0);
+    assert_eq!(ready.status, "True");
+    assert_eq!(
+        ready.last_transition_time.0,
+        Timestamp::UNIX_EPOCH,
+        "it has served all the time"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_start_that_takes_long_is_told() {
+    let syncing = Snapshot {
+        phase: Phase::Syncing,
+        ..serving(0)
+    };
+    let writer = start(Remembers::default(), syncing);
+    sleep(Duration::from_secs(6)).await;
+    assert_eq!(writer.sink.last().conditions[0].reason, "Starting");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_write_that_fails_is_tried_again() {
+    let sink = Remembers::default();
+    sink.answers.lock().unwrap().push(SinkError::Failed("away".into()));
+    let writer = start(sink, serving(1));
+    sleep(MOMENT).await;
+    assert_eq!(writer.sink.writes(), 0);
+    assert!(!writer.tasks.list()[0].healthy());
+    sleep(Duration::from_secs(1)).await;
+    assert_eq!(writer.sink.writes(), 1);
+    assert!(writer.tasks.list()[0].healthy());
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_object_that_is_gone_is_left_alone_and_a_new_one_is_written() {
+    let sink = Remembers::default();
+    sink.answers.lock().unwrap().push(SinkError::Gone);
+    let writer = start(sink, serving(1));
+    sleep(Duration::from_mins(1)).await;
+    assert_eq!(writer.sink.writes(), 0);
+    assert!(writer.tasks.list()[0].healthy(), "nothing is wrong");
+    writer.sees(Snapshot {
+        object: None,
+        ..serving(1)
+    });
+    sleep(MOMENT).await;
+    writer.sees(serving(1));
+    sleep(MOMENT).await;
+    assert_eq!(writer.sink.writes(), 1);
+}
