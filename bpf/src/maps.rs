@@ -7,7 +7,8 @@ use aya_ebpf::{
     maps::{Array, HashMap, LruHashMap, PerCpuArray},
 };
 use kpr_abi::{
-    Addr4, BackendValue, Family, FlowKey, FlowValue, PeerKey, PeerValue, Reason, ServiceKey, ServiceValue, V4,
+    Addr4, BackendValue, Family, FlowKey, FlowValue, FragmentKey, FragmentValue, PeerKey, PeerValue, Reason,
+    ServiceKey, ServiceValue, V4,
 };
 
 #[map]
@@ -18,6 +19,8 @@ static SLOTS4: Array<u32> = Array::with_max_entries(1, 0);
 static BACKENDS4: Array<BackendValue<Addr4>> = Array::with_max_entries(1, 0);
 #[map]
 static FLOWS4: LruHashMap<FlowKey<Addr4>, FlowValue<Addr4>> = LruHashMap::with_max_entries(1, 0);
+#[map]
+static FRAGMENTS4: LruHashMap<FragmentKey<Addr4>, FragmentValue> = LruHashMap::with_max_entries(8192, 0);
 #[map]
 static LOCAL4: HashMap<Addr4, u32> = HashMap::with_max_entries(4096, BPF_F_NO_PREALLOC);
 #[map]
@@ -41,6 +44,8 @@ pub trait Tables: Family {
     fn backends() -> &'static Array<BackendValue<Self::Addr>>;
     /// Flows of the packet path.
     fn flows() -> &'static LruHashMap<FlowKey<Self::Addr>, FlowValue<Self::Addr>>;
+    /// Ports of fragmented packets.
+    fn fragments() -> &'static LruHashMap<FragmentKey<Self::Addr>, FragmentValue>;
     /// The node's addresses that serve NodePorts.
     fn local() -> &'static HashMap<Self::Addr, u32>;
     /// SNAT source address by egress interface.
@@ -69,6 +74,10 @@ impl Tables for V4 {
     #[inline(always)]
     fn flows() -> &'static LruHashMap<FlowKey<Addr4>, FlowValue<Addr4>> {
         &FLOWS4
+    }
+    #[inline(always)]
+    fn fragments() -> &'static LruHashMap<FragmentKey<Addr4>, FragmentValue> {
+        &FRAGMENTS4
     }
     #[inline(always)]
     fn local() -> &'static HashMap<Addr4, u32> {

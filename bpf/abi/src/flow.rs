@@ -57,6 +57,32 @@ pub struct FlowValue<A> {
     pub zero: u16,
 }
 
+/// A fragmented packet: what its fragments have in common (RFC 791 §3.2, RFC 8200 §4.5).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[repr(C)]
+pub struct FragmentKey<A> {
+    /// Source address.
+    pub src: A,
+    /// Destination address.
+    pub dst: A,
+    /// Identification, as it stands in the header.
+    pub id: u32,
+    /// IP protocol number.
+    pub proto: u8,
+    /// Always 0.
+    pub zero: [u8; 3],
+}
+
+/// Ports of a fragmented packet: only its first fragment carries them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[repr(C)]
+pub struct FragmentValue {
+    /// Source port.
+    pub sport: Be16,
+    /// Destination port.
+    pub dport: Be16,
+}
+
 /// State bits of one direction of a flow.
 pub mod state {
     /// A packet of this direction was seen.
@@ -101,3 +127,6 @@ layout!(FlowKey<Addr4>, size 16, align 4, fields [Addr4, Addr4, Be16, Be16, u8, 
 layout!(FlowKey<Addr6>, size 40, align 4, fields [Addr6, Addr6, Be16, Be16, u8, u8, u16]);
 layout!(FlowValue<Addr4>, size 24, align 4, fields [Addr4, Addr4, Be16, Be16, u32, u32, u8, u8, u16]);
 layout!(FlowValue<Addr6>, size 48, align 4, fields [Addr6, Addr6, Be16, Be16, u32, u32, u8, u8, u16]);
+layout!(FragmentKey<Addr4>, size 16, align 4, fields [Addr4, Addr4, u32, u8, [u8; 3]]);
+layout!(FragmentKey<Addr6>, size 40, align 4, fields [Addr6, Addr6, u32, u8, [u8; 3]]);
+layout!(FragmentValue, size 4, align 2, fields [Be16, Be16]);

@@ -27,7 +27,7 @@ mod pod;
 
 pub use addr::{Addr4, Addr6, Address, Be16, Family, V4, V6};
 pub use backend::BackendValue;
-pub use flow::{FlowKey, FlowValue};
+pub use flow::{FlowKey, FlowValue, FragmentKey, FragmentValue};
 pub use reason::Reason;
 pub use service::{ServiceKey, ServiceValue, Slice};
 pub use socket::{PeerKey, PeerValue};

@@ -24,7 +24,7 @@ pub enum Reason {
     DropNoRoute = 8,
     /// Dropped: the packet's time to live ended here.
     DropTtl = 9,
-    /// Dropped: a fragment of a packet for a service.
+    /// Dropped: a fragment of a packet for a service, after fragments of too many others.
     DropFragment = 10,
     /// Dropped: the flow table took no new entry.
     DropFlowTableFull = 11,

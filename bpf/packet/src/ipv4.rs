@@ -1,6 +1,6 @@
 //! IPv4 packets of TCP and UDP.
 
-use crate::{IcmpError, Packet, Parsed, TransportChange, Unparsed, Window, checksum::Change};
+use crate::{IcmpError, Packet, Parsed, Part, TransportChange, Unparsed, Window, checksum::Change};
 use kpr_abi::{Addr4, Be16, FlowKey, FlowValue, proto};
 
 /// Length of an IPv4 header without options.
@@ -39,32 +39,38 @@ pub fn parse<P: Packet>(packet: &P, l3: usize) -> Result<Parsed<Addr4>, Unparsed
         return Err(Unparsed::OtherProtocol);
     }
     let fragment = u16::from_be(ip.u16::<6>());
-    if fragment & FRAGMENT_OFFSET != 0 {
-        return Err(Unparsed::LaterFragment);
-    }
-    let ports: Window<PORTS> = packet.window(l4).ok_or(Unparsed::Malformed)?;
-    let tcp_flags = if protocol == proto::TCP {
-        packet.window::<TCP_HEAD>(l4).ok_or(Unparsed::Malformed)?.u8::<13>()
-    } else {
-        0
-    };
-    Ok(Parsed {
+    let id = u32::from(ip.u16::<4>());
+    let mut parsed = Parsed {
         key: FlowKey {
             src: Addr4(ip.u32::<12>()),
             dst: Addr4(ip.u32::<16>()),
-            sport: Be16(ports.u16::<0>()),
-            dport: Be16(ports.u16::<2>()),
+            sport: Be16(0),
+            dport: Be16(0),
             proto: protocol,
             direction: 0,
             zero: 0,
         },
         l3,
         l4,
-        tcp_flags,
+        tcp_flags: 0,
         hops: ip.u8::<8>(),
         class: ip.u8::<1>(),
-        fragment: fragment & FRAGMENT != 0,
-    })
+        part: Part::Whole,
+    };
+    if fragment & FRAGMENT_OFFSET != 0 {
+        parsed.part = Part::Later(id);
+        return Ok(parsed);
+    }
+    if fragment & FRAGMENT != 0 {
+        parsed.part = Part::First(id);
+    }
+    let ports: Window<PORTS> = packet.window(l4).ok_or(Unparsed::Malformed)?;
+    parsed.key.sport = Be16(ports.u16::<0>());
+    parsed.key.dport = Be16(ports.u16::<2>());
+    if protocol == proto::TCP {
+        parsed.tcp_flags = packet.window::<TCP_HEAD>(l4).ok_or(Unparsed::Malformed)?.u8::<13>();
+    }
+    Ok(parsed)
 }
 
 /// Writes a flow's new addresses and ports into the packet, with `hop` also one less time to live, and fixes the IPv4 header's
@@ -78,9 +84,11 @@ pub fn rewrite<P: Packet>(
     hop: bool,
 ) -> Option<TransportChange> {
     let ip: Window<HEADER> = packet.window(parsed.l3)?;
-    let ports: Window<PORTS> = packet.window(parsed.l4)?;
-    ports.set_u16::<0>(to.sport.0);
-    ports.set_u16::<2>(to.dport.0);
+    if !matches!(parsed.part, Part::Later(_)) {
+        let ports: Window<PORTS> = packet.window(parsed.l4)?;
+        ports.set_u16::<0>(to.sport.0);
+        ports.set_u16::<2>(to.dport.0);
+    }
     let pseudo = Change::NONE
         .word(parsed.key.src.0, to.src.0)
         .word(parsed.key.dst.0, to.dst.0);
@@ -120,7 +128,7 @@ pub fn parse_error<P: Packet>(packet: &P, l3: usize) -> Result<IcmpError<Addr4>,
         return Err(Unparsed::OtherProtocol);
     }
     if u16::from_be(inner.u16::<6>()) & FRAGMENT_OFFSET != 0 {
-        return Err(Unparsed::LaterFragment);
+        return Err(Unparsed::OtherProtocol);
     }
     // At least the ports are there: RFC 792 asks for the first 64 bits behind the header.
     let ports: Window<PORTS> = packet.window(inner_l4).ok_or(Unparsed::Malformed)?;
@@ -284,12 +292,6 @@ mod tests {
             ),
             ("ICMP", packet(5, 1, 0, &udp), Unparsed::Icmp),
             ("SCTP", packet(5, 132, 0, &udp), Unparsed::OtherProtocol),
-            ("a later fragment", packet(5, 17, 0x00b9, &udp), Unparsed::LaterFragment),
-            (
-                "the last fragment",
-                packet(5, 17, 0x2001, &udp),
-                Unparsed::LaterFragment,
-            ),
         ] {
             assert_eq!(parse(&Buffer::new(bytes), 0).map(|p| p.key), Err(why), "{name}");
         }
@@ -301,17 +303,23 @@ mod tests {
             let parsed = parse(&Buffer::new(packet(words, 6, 0x4000, &tcp_head(0x12))), 0).unwrap();
             assert_eq!((parsed.key.sport.host(), parsed.key.dport.host()), (40_000, 31_683));
             assert_eq!(
-                (parsed.tcp_flags, parsed.fragment, parsed.l4),
-                (0x12, false, usize::from(words) * 4)
+                (parsed.tcp_flags, parsed.part, parsed.l4),
+                (0x12, Part::Whole, usize::from(words) * 4)
             );
         }
     }
 
     #[test]
-    fn the_first_of_several_fragments_is_told_from_a_whole_packet() {
-        for (fragment, is_fragment) in [(0x0000, false), (0x4000, false), (0x2000, true)] {
-            let parsed = parse(&Buffer::new(packet(5, 17, fragment, &[0; 8])), 0).unwrap();
-            assert_eq!(parsed.fragment, is_fragment, "{fragment:#06x}");
+    fn the_parts_of_a_packet_are_told_apart() {
+        for (fragment, part, port) in [
+            (0x0000, Part::Whole, 31_683),
+            (0x4000, Part::Whole, 31_683),
+            (0x2000, Part::First(0), 31_683),
+            (0x20b9, Part::Later(0), 0),
+            (0x00b9, Part::Later(0), 0),
+        ] {
+            let parsed = parse(&Buffer::new(packet(5, 17, fragment, &tcp_head(0))), 0).unwrap();
+            assert_eq!((parsed.part, parsed.key.dport.host()), (part, port), "{fragment:#06x}");
         }
     }
 
@@ -322,7 +330,8 @@ mod tests {
         ) {
             let length = bytes.len();
             if let Ok(parsed) = parse(&Buffer::new(bytes), l3) {
-                prop_assert!(parsed.l4 >= l3 + HEADER && parsed.l4 + PORTS <= length);
+                prop_assert!(parsed.l4 >= l3 + HEADER);
+                prop_assert!(matches!(parsed.part, Part::Later(_)) || parsed.l4 + PORTS <= length);
             }
         }
 

@@ -38,8 +38,19 @@ pub struct Parsed<A> {
     pub hops: u8,
     /// Type of service, traffic class.
     pub class: u8,
-    /// It is the first of several fragments: the others have no ports.
-    pub fragment: bool,
+    /// Which part of a packet this is.
+    pub part: Part,
+}
+
+/// Whether a packet is whole.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Part {
+    /// It is.
+    Whole,
+    /// The first of several fragments, of this identification: the others have no ports.
+    First(u32),
+    /// A later fragment, of this identification: the ports in its key are 0.
+    Later(u32),
 }
 
 /// An ICMP error about a packet of TCP or UDP.
@@ -83,8 +94,6 @@ pub enum Unparsed {
     Icmp,
     /// A transport protocol without ports, or one that Services don't have.
     OtherProtocol,
-    /// Not the first fragment: it has no transport header.
-    LaterFragment,
 }
 
 /// TCP flags of the 14th byte of the TCP header (RFC 9293 §3.1).

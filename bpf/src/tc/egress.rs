@@ -1,7 +1,7 @@
 //! Packets that go out: replies of local backends get the address that the client asked.
 
 use super::{
-    Handled, flow, icmp,
+    Handled, flow, fragment, icmp,
     skb::{ETHERNET, Skb},
     translate,
     wire::Wire,
@@ -29,6 +29,9 @@ fn handle<F: Wire>(ctx: &TcContext) -> Result<Handled, Reason> {
         Err(Unparsed::Icmp) => return icmp::egress::<F>(ctx),
         Err(_) => return Ok(Handled::NotOurs),
     };
+    if !fragment::track::<F>(&mut parsed)? {
+        return Ok(Handled::NotOurs);
+    }
     parsed.key.direction = direction::REPLY;
     match flow::lookup::<F>(&parsed.key, parsed.tcp_flags) {
         // It already leaves by the device that leads to the client.

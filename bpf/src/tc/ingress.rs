@@ -3,7 +3,7 @@
 //! A packet that is no service's costs one hash look-up (two where its port may be a NodePort or an SNAT port).
 
 use super::{
-    Handled, flow, icmp, route,
+    Handled, flow, fragment, icmp, route,
     skb::{ETHERNET, Skb},
     translate,
     wire::Wire,
@@ -37,6 +37,9 @@ fn handle<F: Wire>(ctx: &TcContext) -> Result<Handled, Reason> {
         Err(Unparsed::Icmp) => return icmp::ingress::<F>(ctx),
         Err(_) => return Ok(Handled::NotOurs),
     };
+    if !fragment::track::<F>(&mut parsed)? {
+        return Ok(Handled::NotOurs);
+    }
 
     // Replies of remote backends come to a port of the SNAT range.
     if config::is_snat_port(parsed.key.dport) {
@@ -64,9 +67,6 @@ fn handle<F: Wire>(ctx: &TcContext) -> Result<Handled, Reason> {
             }
         }
     };
-    if parsed.fragment {
-        return Err(Reason::DropFragment);
-    }
     if !may_be_node_port && let Some(handled) = established::<F>(ctx, &parsed)? {
         return Ok(handled);
     }

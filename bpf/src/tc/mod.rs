@@ -4,6 +4,7 @@ pub mod egress;
 pub mod ingress;
 
 mod flow;
+mod fragment;
 mod icmp;
 mod route;
 mod skb;

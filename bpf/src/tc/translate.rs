@@ -7,7 +7,7 @@ use aya_ebpf::{
     programs::TcContext,
 };
 use kpr_abi::{FlowValue, Reason, proto};
-use kpr_packet::{Parsed, checksum::Change};
+use kpr_packet::{Parsed, Part, checksum::Change};
 
 /// Translates a packet that goes on through the stack (or out of the device it is already leaving by).
 #[inline(always)]
@@ -39,6 +39,10 @@ fn rewrite<F: Wire>(
     hop: bool,
 ) -> Result<(), Reason> {
     let change = F::rewrite(&Skb(ctx), parsed, to, hop).ok_or(Reason::DropRewriteFailed)?;
+    if matches!(parsed.part, Part::Later(_)) {
+        // The first fragment carries the checksum of all.
+        return Ok(());
+    }
     // Bit 0x20 and up of the helper's flags (`BPF_F_*`), beside a size of 0: `to` is a difference.
     let (at, flags) = if parsed.key.proto == proto::TCP {
         (parsed.l4 + 16, 0)

@@ -215,6 +215,7 @@ impl Datapath {
                 count(self.backends_in_use.len()),
             ),
             row("IPv4 connection tracking", self.capacity(maps::FLOWS4), self.live_flows),
+            row("IPv4 fragmentation", self.capacity(maps::FRAGMENTS4), None),
             row(
                 "IPv4 node addresses",
                 self.capacity(maps::LOCAL4),

@@ -70,7 +70,7 @@ fn pinned_capacity(name: &'static str, pin: &PathBuf) -> Result<Option<u32>, Err
 
 /// Type, key size and value size of each map.
 fn layout(name: &str) -> (MapType, u32, u32) {
-    use kpr_abi::{Addr4, BackendValue, FlowKey, FlowValue, PeerKey, PeerValue, ServiceKey, ServiceValue};
+    use kpr_abi::{Addr4, BackendValue, FlowKey, FlowValue, FragmentKey, FragmentValue, PeerKey, PeerValue, ServiceKey, ServiceValue};
     #[expect(clippy::cast_possible_truncation, reason = "sizes of small structs")]
     const fn size<T>() -> u32 {
         size_of::<T>() as u32
@@ -79,6 +79,11 @@ fn layout(name: &str) -> (MapType, u32, u32) {
         maps::SERVICES4 => (MapType::Hash, size::<ServiceKey<Addr4>>(), size::<ServiceValue>()),
         maps::SLOTS4 => (MapType::Array, 4, 4),
         maps::BACKENDS4 => (MapType::Array, 4, size::<BackendValue<Addr4>>()),
+        maps::FRAGMENTS4 => (
+            MapType::LruHash,
+            size::<FragmentKey<Addr4>>(),
+            size::<FragmentValue>(),
+        ),
         maps::FLOWS4 => (MapType::LruHash, size::<FlowKey<Addr4>>(), size::<FlowValue<Addr4>>()),
         maps::LOCAL4 => (MapType::Hash, size::<Addr4>(), 4),
         maps::SNAT_SOURCE4 => (MapType::Hash, 4, size::<Addr4>()),

@@ -155,15 +155,11 @@ fn malformed_and_foreign_frames_pass_untouched() {
     arp[12..14].copy_from_slice(&[0x08, 0x06]);
     let mut cut = good.clone();
     cut.truncate(14 + 20 + 6);
-    let mut later_fragment = request();
-    later_fragment.fragment = 100;
-    let later_fragment = later_fragment.bytes();
     for (name, frame) in [
         ("IP version 6 in an IPv4 frame", wrong_version),
         ("a header shorter than a header", short_header),
         ("ARP", arp),
         ("cut off in the TCP header", cut),
-        ("a later fragment", later_fragment),
     ] {
         let seen = node.ingress(&frame);
         assert_eq!((seen.verdict, seen.packet), (Verdict::Next, frame), "{name}");
@@ -171,13 +167,43 @@ fn malformed_and_foreign_frames_pass_untouched() {
 }
 
 #[test]
-fn a_first_fragment_for_a_service_is_dropped_and_counted() {
+fn fragments_follow_the_first_one_both_ways_to_a_local_and_to_a_remote_backend() {
+    let more = 0x2000;
+    for (backend, address) in [(Backend::Local(LOCAL_POD), LOCAL_POD), (Backend::Remote(REMOTE_POD), REMOTE_POD)] {
+        let mut node = Rig::new();
+        node.serve(Frontend::node_port(UDP), 0, &[backend]);
+        let mut first = Packet::udp((CLIENT, CLIENT_PORT), (NODE, NODE_PORT));
+        first.fragment = more;
+        let sent = node.ingress(&first.bytes());
+        let (src, dst) = endpoints(&sent.packet);
+        assert_eq!(dst, (address, 80));
+        let ttl = if address == LOCAL_POD { 64 } else { 63 };
+        assert_eq!(sent.packet, first.clone().from(src).to(dst).ttl(ttl).bytes());
+
+        // What follows has no ports and no checksum: any bytes.
+        let later = first.clone().later_fragment(1_480 / 8);
+        let seen = node.ingress(&later.bytes());
+        assert_eq!(seen.verdict, sent.verdict);
+        assert_eq!(seen.packet, later.clone().from(src).to(dst).ttl(ttl).bytes());
+
+        let mut answer = Packet::udp(dst, src);
+        answer.fragment = more;
+        for packet in [answer.clone(), answer.later_fragment(100)] {
+            let bytes = packet.bytes();
+            let seen = if address == LOCAL_POD { node.egress(&bytes) } else { node.ingress(&bytes) };
+            let expected = packet.from((NODE, NODE_PORT)).to((CLIENT, CLIENT_PORT)).ttl(ttl);
+            assert_eq!(seen.packet, expected.bytes());
+        }
+    }
+}
+
+#[test]
+fn a_later_fragment_whose_first_was_never_seen_passes_untouched() {
     let mut node = Rig::new();
     node.serve(Frontend::node_port(UDP), 0, &[Backend::Local(LOCAL_POD)]);
-    let mut packet = Packet::udp((CLIENT, CLIENT_PORT), (NODE, NODE_PORT));
-    packet.fragment = 0x2000;
-    assert_eq!(node.ingress(&packet.bytes()).verdict, Verdict::Drop);
-    assert_eq!(node.count(Reason::DropFragment), 1);
+    let packet = Packet::udp((CLIENT, CLIENT_PORT), (NODE, NODE_PORT)).later_fragment(10).bytes();
+    let seen = node.ingress(&packet);
+    assert_eq!((seen.verdict, seen.packet), (Verdict::Next, packet));
 }
 
 #[test]

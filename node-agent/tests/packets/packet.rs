@@ -20,6 +20,8 @@ pub struct Packet {
 pub enum Transport {
     Tcp { flags: u8 },
     Udp { checksum: bool },
+    /// A later fragment of a UDP datagram: no transport header.
+    Fragment,
 }
 
 pub const SYN: u8 = 0x02;
@@ -60,6 +62,11 @@ impl Packet {
         Self { ttl, ..self }
     }
 
+    /// The last fragment of this packet, `offset` times eight bytes behind its start.
+    pub fn later_fragment(self, offset: u16) -> Self {
+        Self { fragment: offset, transport: Transport::Fragment, ..self }
+    }
+
     pub fn bytes(&self) -> Vec<u8> {
         let mut frame = vec![0x02, 0, 0, 0, 0, 1, 0x02, 0, 0, 0, 0, 2, 0x08, 0x00];
         let transport = self.transport_bytes();
@@ -82,11 +89,14 @@ impl Packet {
     fn protocol(&self) -> u8 {
         match self.transport {
             Transport::Tcp { .. } => 6,
-            Transport::Udp { .. } => 17,
+            Transport::Udp { .. } | Transport::Fragment => 17,
         }
     }
 
     fn transport_bytes(&self) -> Vec<u8> {
+        if self.transport == Transport::Fragment {
+            return self.payload.clone();
+        }
         let mut bytes = Vec::new();
         bytes.extend(self.src.1.to_be_bytes());
         bytes.extend(self.dst.1.to_be_bytes());
@@ -100,6 +110,7 @@ impl Packet {
                 bytes.extend([0, 0]);
                 checksum.then_some(6)
             }
+            Transport::Fragment => None,
         };
         bytes.extend(&self.payload);
         if let Some(at) = at {
@@ -163,7 +174,7 @@ impl IcmpError {
         let at = IPV4
             + match self.quoted.transport {
                 Transport::Tcp { .. } => 16,
-                Transport::Udp { .. } => 6,
+                Transport::Udp { .. } | Transport::Fragment => 6,
             };
         quoted[at..at + 2].copy_from_slice(&original.quoted.bytes()[ETHERNET + at..ETHERNET + at + 2]);
         self.assemble(&quoted)

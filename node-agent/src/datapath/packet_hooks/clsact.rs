@@ -45,8 +45,10 @@ pub(super) fn detach_others(devices: &[Device], run_dir: &Path) -> Result<(), Er
                 })?;
             }
         }
-        fs::remove_file(&marker)
-            .map_err(|source| Error::Io { what: format!("remove {}", marker.display()), source })?;
+        fs::remove_file(&marker).map_err(|source| Error::Io {
+            what: format!("remove {}", marker.display()),
+            source,
+        })?;
     }
     Ok(())
 }
@@ -59,11 +61,13 @@ pub(super) fn attach(
     side: TcAttachType,
     run_dir: &Path,
 ) -> Result<(), Error> {
-    let link_error = |source: io::Error| Error::Io { what: format!("attach {name} to {}", device.name), source };
+    let link_error = |source: io::Error| Error::Io {
+        what: format!("attach {name} to {}", device.name),
+        source,
+    };
     let marker = marker(run_dir, &device.name);
     if marker.exists() {
-        let existing =
-            SchedClassifierLink::attached(&device.name, side, PRIORITY, HANDLE, None).map_err(link_error)?;
+        let existing = SchedClassifierLink::attached(&device.name, side, PRIORITY, HANDLE, None).map_err(link_error)?;
         // Fails where the filter is not there: then it is attached afresh below.
         if let Ok(id) = program.attach_to_link(existing) {
             leave(program.take_link(id).map_err(failed("attach", name))?);
@@ -75,10 +79,18 @@ pub(super) fn attach(
             // There is one, of the CNI or the administrator.
             Err(_) => "",
         };
-        fs::create_dir_all(run_dir).and_then(|()| fs::write(&marker, own)).map_err(link_error)?;
+        fs::create_dir_all(run_dir)
+            .and_then(|()| fs::write(&marker, own))
+            .map_err(link_error)?;
     }
-    let options = TcAttachOptions::Netlink(NlOptions { priority: PRIORITY, handle: HANDLE, classid: None });
-    let id = program.attach_with_options(&device.name, side, options).map_err(failed("attach", name))?;
+    let options = TcAttachOptions::Netlink(NlOptions {
+        priority: PRIORITY,
+        handle: HANDLE,
+        classid: None,
+    });
+    let id = program
+        .attach_with_options(&device.name, side, options)
+        .map_err(failed("attach", name))?;
     leave(program.take_link(id).map_err(failed("attach", name))?);
     Ok(())
 }
@@ -97,8 +109,16 @@ fn marked(run_dir: &Path) -> Result<Vec<(String, PathBuf)>, Error> {
     let entries = match fs::read_dir(run_dir) {
         Ok(entries) => entries,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-        Err(source) => return Err(Error::Io { what: format!("read {}", run_dir.display()), source }),
+        Err(source) => {
+            return Err(Error::Io {
+                what: format!("read {}", run_dir.display()),
+                source,
+            });
+        }
     };
     let name = |path: &Path| Some(path.file_name()?.to_str()?.strip_prefix("clsact-")?.to_owned());
-    Ok(entries.filter_map(Result::ok).filter_map(|entry| Some((name(&entry.path())?, entry.path()))).collect())
+    Ok(entries
+        .filter_map(Result::ok)
+        .filter_map(|entry| Some((name(&entry.path())?, entry.path())))
+        .collect())
 }

@@ -57,7 +57,11 @@ pub(super) fn attach(
                 clsact::attach(program, device, name, side, &options.run_dir)?;
                 "clsact"
             };
-            attachments.push(Attachment { program: name.to_owned(), hook, target: device.name.clone() });
+            attachments.push(Attachment {
+                program: name.to_owned(),
+                hook,
+                target: device.name.clone(),
+            });
         }
     }
     Ok(attachments)
@@ -69,7 +73,10 @@ pub(super) fn remove(options: &Options) -> Result<(), Error> {
 }
 
 fn program<'a>(ebpf: &'a mut Ebpf, name: &'static str) -> Result<&'a mut SchedClassifier, Error> {
-    ebpf.program_mut(name).ok_or(Error::Missing(name))?.try_into().map_err(failed("find", name))
+    ebpf.program_mut(name)
+        .ok_or(Error::Missing(name))?
+        .try_into()
+        .map_err(failed("find", name))
 }
 
 fn failed(what: &'static str, program: &'static str) -> impl Fn(ProgramError) -> Error {

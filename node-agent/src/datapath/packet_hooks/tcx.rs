@@ -34,13 +34,18 @@ pub(super) fn attach(
 ) -> Result<(), Error> {
     let pin = pins.device_link(device.ifindex, name);
     let fd = program.fd().map_err(failed("load", name))?.as_fd().try_clone_to_owned();
-    let fd = fd.map_err(|source| Error::Io { what: format!("keep the program {name}"), source })?;
+    let fd = fd.map_err(|source| Error::Io {
+        what: format!("keep the program {name}"),
+        source,
+    })?;
     if links::swap(&pin, fd.as_fd())? == links::Outcome::Swapped {
         return Ok(());
     }
     // First: the CNI's own programs on this hook then see packets with the addresses that they have on the node.
     let order = TcAttachOptions::TcxOrder(LinkOrder::first());
-    let id = program.attach_with_options(&device.name, side, order).map_err(failed("attach", name))?;
+    let id = program
+        .attach_with_options(&device.name, side, order)
+        .map_err(failed("attach", name))?;
     let link = program.take_link(id).map_err(failed("attach", name))?;
     let link: FdLink = link.try_into().map_err(|error| Error::Io {
         what: format!("pin {name}"),
