@@ -7,7 +7,7 @@
 //!   starts from what the maps really hold.
 //! * A slot run that no service names any more may still be read by a program that looked the service up just before.
 //!   It is kept as it is until the caller has waited for such programs to end: [`Planner::seal`], wait for a grace
-//!   period, [`Planner::release`]. Only then the slots, and backends that no run names, are free.
+//!   period, [`Planner::release`], plan again. Only then the slots, and backends that no run names, are free.
 //!
 //! Runs are immutable: a change of a list of backends is a fresh run and one switch. Equal lists share a run.
 //!

@@ -78,19 +78,19 @@ impl<F: IpFamily> Planner<F> {
         }
     }
 
-    /// Ends a generation: what it freed is free once a grace period that starts now is over. `None` if nothing waits
-    /// for that.
+    /// Ends a generation: what was freed in it, and before it, is free once a grace period that starts now is over.
+    /// `None` if nothing was freed since the last call.
     pub fn seal(&mut self) -> Option<Generation> {
         let sealed = self.programmed.now;
-        let waits = self.programmed.runs.has_quarantine();
+        let waits = self.programmed.runs.waits_since(sealed);
         waits.then(|| {
             self.programmed.now = Generation(sealed.0 + 1);
             sealed
         })
     }
 
-    /// A grace period has passed since `generation` was sealed. The next plan makes use of it, and clears backends
-    /// that nothing leads to any more.
+    /// A grace period has passed since `generation` was sealed. The next plan, even one without changes, makes use of
+    /// it: it clears backends that nothing leads to any more, and what did not fit before may fit.
     pub fn release(&mut self, generation: Generation) {
         self.released = self.released.max(Some(generation));
     }

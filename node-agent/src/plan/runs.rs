@@ -107,9 +107,9 @@ impl Runs {
         freed
     }
 
-    /// Whether a run waits to be released.
-    pub(super) fn has_quarantine(&self) -> bool {
-        !self.quarantine.is_empty()
+    /// Whether a run waits since `generation`, which is the last one, to be released.
+    pub(super) fn waits_since(&self, generation: Generation) -> bool {
+        self.quarantine.last().is_some_and(|&(since, _)| since == generation)
     }
 
     pub(super) fn room(&self) -> &Extents {

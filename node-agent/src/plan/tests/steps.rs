@@ -216,3 +216,16 @@ fn what_failed_is_planned_again_and_what_was_done_is_not() {
     assert_eq!(failed.ops.len(), 1, "and the delete fails");
     assert_eq!(planner.plan(Scope::Changed, &[deleted(1)]), failed);
 }
+
+#[test]
+fn a_generation_is_sealed_only_if_something_was_freed_in_it() {
+    let mut planner = planner();
+    carry_out(&mut planner, &[service(1, &[5]), service(2, &[6])]);
+    assert_eq!(planner.seal(), None, "nothing was freed yet");
+    carry_out(&mut planner, &[deleted(1)]);
+    let first = planner.seal();
+    assert!(first.is_some());
+    assert_eq!(planner.seal(), None, "and nothing since");
+    carry_out(&mut planner, &[deleted(2)]);
+    assert!(planner.seal() > first);
+}
