@@ -221,16 +221,17 @@ impl<F: Numbered> Agent<F> {
         }
     }
 
-    /// Everything settles: no failures, all readers gone.
+    /// Everything settles: no failures, all readers gone. In small maps, what is released in one round makes room for
+    /// the next.
     fn settle(&mut self) {
-        for _ in 0..3 {
-            self.carry_out(Scope::Changed, None);
-            self.sealed = self
-                .sealed
-                .take()
-                .or_else(|| self.planner.seal().map(|g| (g, self.maps.now())));
+        for _ in 0..20 {
             self.release();
+            self.sealed = self.planner.seal().map(|generation| (generation, self.maps.now()));
+            if self.sealed.is_none() {
+                return;
+            }
         }
+        panic!("services wait for each other");
     }
 }
 
