@@ -135,6 +135,8 @@ mod tests {
         assert_eq!(sizes.peers, Sizes::dynamic(GIB, 0.0025).peers);
     }
 
+    type Change = fn(&mut NodeDatapathSpec);
+
     #[test]
     fn what_this_version_cannot_do_is_refused_by_name() {
         let refuse = |change: fn(&mut NodeDatapathSpec)| {
@@ -142,7 +144,7 @@ mod tests {
             change(&mut spec);
             settings(&spec, GIB).unwrap_err().to_string()
         };
-        let table: [(fn(&mut NodeDatapathSpec), &str); 6] = [
+        let table: [(Change, &str); 6] = [
             (
                 |s| s.load_balancer.algorithm = Algorithm::Maglev,
                 "spec.loadBalancer.algorithm Maglev is not in this version of kpr: set it to Random",

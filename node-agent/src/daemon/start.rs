@@ -28,10 +28,9 @@ const BACKLOG: usize = 1024;
 /// Serves until SIGTERM or SIGINT. What is attached stays attached.
 pub async fn run(args: &Args) -> anyhow::Result<()> {
     let node = args.node_name()?;
-    // What the user got wrong first, then what the machine lacks.
-    let (client, server) = api::connect().await?;
     let options = args.options()?;
     datapath::preflight(&options)?;
+    let (client, server) = api::connect().await?;
     let run_dir = RunDir::claim(&options.run_dir)?;
     let socket = run_dir.listen()?;
     info!(
@@ -64,7 +63,7 @@ pub async fn run(args: &Args) -> anyhow::Result<()> {
     background.spawn(api_server.clone().heartbeat(client.clone(), tasks.clone()));
     background.spawn(watch_devices(devices, tasks.clone()));
     background.spawn(status::kube_proxy::probe(PROXY_MODE, kube_proxy, tasks.clone()));
-    let sink = status::ApiSink::new(client.clone(), node.clone());
+    let sink = status::ApiSink::new(client.clone(), api_server.clone(), node.clone());
     background.spawn(status::write(about, sink, snapshot, kube_proxy_seen, tasks.clone()));
     background.spawn(serve_local_api(socket, view, stop.clone()));
     let mut watches = api::spawn(&client, &node, &tasks, &api_server, &changes);
@@ -99,7 +98,7 @@ pub fn uninstall(args: &Args) -> anyhow::Result<()> {
     let options = args.options_with(args.cgroup_root.clone().unwrap_or_default());
     let run_dir = RunDir::claim(&options.run_dir)?;
     Datapath::remove(&options).context("the datapath could not be removed; is this root?")?;
-    drop(run_dir);
+    run_dir.remove();
     info!("the datapath is removed: no program, pin or sysctl of kpr is left on this node");
     Ok(())
 }

@@ -78,6 +78,15 @@ impl RunDir {
         }
     }
 
+    /// Removes the directory too, as far as it holds nothing of others: at an orderly uninstall.
+    pub fn remove(self) {
+        let path = self.path.clone();
+        // Best effort, as in `drop`: what is in use by another one stays.
+        let _ = fs::remove_file(path.join(LOCK));
+        drop(self);
+        let _ = fs::remove_dir(&path);
+    }
+
     /// Listens on the socket that [`SOCKET`] names, for this user only. A socket that a killed agent left behind is
     /// replaced in one step, so that no client ever sees one that is open to others.
     pub fn listen(&self) -> Result<UnixListener, RunDirError> {
@@ -140,6 +149,18 @@ mod tests {
         tokio::net::UnixStream::connect(&socket).await.unwrap();
         drop(run);
         assert!(!socket.exists());
+    }
+
+    #[test]
+    fn an_uninstall_removes_the_directory_but_nothing_of_others() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("run");
+        RunDir::claim(&path).unwrap().remove();
+        assert!(!path.exists());
+        let run = RunDir::claim(&path).unwrap();
+        fs::write(path.join("notes"), "mine").unwrap();
+        run.remove();
+        assert_eq!(fs::read_dir(&path).unwrap().count(), 1);
     }
 
     #[test]

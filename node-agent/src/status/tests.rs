@@ -62,12 +62,12 @@ fn serving(services: u32) -> Snapshot {
         report: Report {
             maps: vec![
                 MapFill {
-                    name: "IPv4 service",
+                    name: "IPv4 service".into(),
                     capacity: 10,
                     entries: Some(services),
                 },
                 MapFill {
-                    name: "IPv4 sock reverse NAT",
+                    name: "IPv4 sock reverse NAT".into(),
                     capacity: 10,
                     entries: None,
                 },
@@ -191,6 +191,7 @@ fn the_status_names_devices_maps_and_the_generation_that_is_in_force() {
 struct Remembers {
     written: Arc<Mutex<Vec<NodeDatapathStatus>>>,
     answers: Arc<Mutex<Vec<SinkError>>>,
+    back: Arc<tokio::sync::Notify>,
 }
 
 impl Sink for Remembers {
@@ -200,6 +201,10 @@ impl Sink for Remembers {
         }
         self.written.lock().unwrap().push(status.clone());
         Ok(())
+    }
+
+    async fn recovered(&self) {
+        self.back.notified().await;
     }
 }
 
@@ -322,6 +327,20 @@ async fn a_write_that_fails_is_tried_again() {
     sleep(Duration::from_secs(1)).await;
     assert_eq!(writer.sink.writes(), 1);
     assert!(writer.tasks.list()[0].healthy());
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_api_server_that_is_back_is_told_at_once() {
+    let sink = Remembers::default();
+    let away = || SinkError::Failed("away".into());
+    sink.answers.lock().unwrap().extend([away(), away(), away(), away()]);
+    let writer = start(sink, serving(1));
+    // After 1, 2 and 4 seconds; the next pause is one of 8.
+    sleep(Duration::from_millis(7500)).await;
+    assert_eq!(writer.sink.writes(), 0);
+    writer.sink.back.notify_one();
+    sleep(MOMENT).await;
+    assert_eq!(writer.sink.writes(), 1);
 }
 
 #[tokio::test(start_paused = true)]

@@ -19,6 +19,7 @@ use super::{Agent, KubeProxy, build, build::significant};
 use crate::{
     agent::Snapshot,
     observe::{Task, Tasks},
+    watch::{ApiServer, chain},
 };
 
 /// Between writes of what matters: conditions, devices, versions.
@@ -37,6 +38,9 @@ const PATIENCE: Duration = Duration::from_secs(15);
 pub trait Sink: Send + Sync + 'static {
     /// Writes it.
     fn put(&self, status: &NodeDatapathStatus) -> impl Future<Output = Result<(), SinkError>> + Send;
+
+    /// Returns when it is worth trying again before the pause is over.
+    fn recovered(&self) -> impl Future<Output = ()> + Send;
 }
 
 /// Why it was not written.
@@ -54,14 +58,16 @@ pub enum SinkError {
 #[derive(Clone)]
 pub struct ApiSink {
     api: Api<NodeDatapath>,
+    api_server: ApiServer,
     name: String,
 }
 
 impl ApiSink {
     /// The NodeDatapath of this name.
-    pub fn new(client: Client, name: String) -> Self {
+    pub fn new(client: Client, api_server: ApiServer, name: String) -> Self {
         Self {
             api: Api::all(client),
+            api_server,
             name,
         }
     }
@@ -80,9 +86,19 @@ impl Sink for ApiSink {
         match timeout(PATIENCE, write).await {
             Ok(Ok(_)) => Ok(()),
             Ok(Err(kube::Error::Api(status))) if status.code == 404 => Err(SinkError::Gone),
-            Ok(Err(error)) => Err(SinkError::Failed(crate::watch::chain(&error))),
-            Err(_) => Err(SinkError::Failed(format!("no answer within {} s", PATIENCE.as_secs()))),
+            Ok(Err(error)) => {
+                self.api_server.doubt();
+                Err(SinkError::Failed(chain(&error)))
+            }
+            Err(_) => {
+                self.api_server.doubt();
+                Err(SinkError::Failed(format!("no answer within {} s", PATIENCE.as_secs())))
+            }
         }
+    }
+
+    async fn recovered(&self) {
+        self.api_server.recovered().await;
     }
 }
 
@@ -106,6 +122,7 @@ pub async fn write(
         tokio::select! {
             changed = snapshots.changed() => if changed.is_err() { return },
             Ok(()) = kube_proxy.changed() => {}
+            () = sink.recovered(), if pace.not_before.is_some() => pace.not_before = None,
             () = async { sleep_until(due.unwrap_or_else(Instant::now)).await }, if due.is_some() => {}
         }
     }

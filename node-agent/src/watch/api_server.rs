@@ -62,6 +62,20 @@ impl ApiServer {
         }
     }
 
+    /// Returns when it answers again after having been away.
+    pub async fn recovered(&self) {
+        let mut state = self.state.subscribe();
+        let mut was = state.borrow_and_update().reachable;
+        while state.changed().await.is_ok() {
+            let is = state.borrow_and_update().reachable;
+            if is && !was {
+                return;
+            }
+            was = is;
+        }
+        std::future::pending::<()>().await;
+    }
+
     /// Asks again and again, and says each change of state once. Never ends.
     pub async fn heartbeat(self, client: Client, tasks: Tasks) {
         let task = tasks.register("k8s-heartbeat");

@@ -12,7 +12,7 @@ use super::{
     super::{
         Applied, Datapath as _, LoadTrouble, Loader, Tables, Troubles, services::ServiceTables, settings::settings,
     },
-    Core, Running, SWEEP, sentence,
+    Core, Running, SWEEP_FIRST, sentence,
 };
 use crate::{
     datapath::{Error, Report, Settings},
@@ -130,7 +130,7 @@ impl<L: Loader> Core<L> {
                 settings,
                 complete: false,
                 placement: None,
-                sweep_due: now + SWEEP,
+                sweep_due: now + SWEEP_FIRST,
                 writes_before: 0,
             },
         };

@@ -30,6 +30,8 @@ use crate::{
 const REPORT_IDLE: Duration = Duration::from_secs(5);
 /// Between looks while something changes.
 const REPORT_BUSY: Duration = Duration::from_secs(1);
+/// From the start to the first sweep, which also counts the flows that an earlier agent left.
+const SWEEP_FIRST: Duration = Duration::from_secs(5);
 /// Between sweeps of the flow table.
 const SWEEP: Duration = Duration::from_secs(30);
 

@@ -86,7 +86,11 @@ impl<L: Loader> Core<L> {
         self.troubles.write = running.services4.failure().map(str::to_owned);
         self.troubles.full = full(&running.services4);
         if running.services4.is_complete() {
-            running.complete = true;
+            if !running.complete {
+                running.complete = true;
+                // What was seen before the first plan says nothing about what is served.
+                self.reported = None;
+            }
             self.behind_since = None;
         } else {
             self.behind_since.get_or_insert(now);

@@ -63,7 +63,7 @@ impl Kernel {
             let slots = value.cluster.base as usize..(value.cluster.base + value.cluster.len) as usize;
             let backends: Vec<_> = state.slots[slots]
                 .iter()
-                .map(|id| address(&state.backends[id]))
+                .map(|id| address(state.backends[id]))
                 .collect();
             let addr: Ipv4Addr = key.addr.into();
             format!("{addr}:{} -> {}", key.port.host(), backends.join(" "))
@@ -72,7 +72,7 @@ impl Kernel {
     }
 }
 
-fn address(backend: &BackendValue<Addr4>) -> String {
+fn address(backend: BackendValue<Addr4>) -> String {
     let addr: Ipv4Addr = backend.addr.into();
     format!("{addr}:{}", backend.port.host())
 }

@@ -57,7 +57,7 @@ impl Running {
 
     async fn until(&mut self, what: impl Fn(&Snapshot) -> bool) {
         let seen = self.snapshots.wait_for(|snapshot| what(snapshot));
-        timeout(Duration::from_secs(60), seen)
+        timeout(Duration::from_mins(1), seen)
             .await
             .expect("within a minute")
             .unwrap();

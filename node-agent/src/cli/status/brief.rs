@@ -59,6 +59,9 @@ fn kubernetes(status: &Status) -> String {
 fn replacement(status: &Status) -> String {
     let mode = status.policy.as_ref().map_or("Disabled", |policy| &policy.mode);
     match status.phase {
+        Phase::Waiting if !status.kubernetes.reachable => {
+            "Waiting   for the API server; a datapath that is pinned goes on (kpr service list)".to_owned()
+        }
         Phase::Waiting => format!(
             "Waiting   the operator has not written NodeDatapath {:?} yet",
             status.node
