@@ -22,7 +22,7 @@ use aya_ebpf::{
     programs::{SockAddrContext, TcContext},
 };
 use kpr_abi::Reason;
-use socket::address::{Inet, Mapped};
+use socket::address::{Inet, Inet6, Mapped, is_mapped};
 
 /// `connect(2)` of an IPv4 socket.
 #[cgroup_sock_addr(connect4)]
@@ -30,10 +30,14 @@ pub fn kpr_connect4(ctx: SockAddrContext) -> i32 {
     socket::verdict(socket::forward::connect::<Inet>(&ctx))
 }
 
-/// `connect(2)` of an IPv6 socket: IPv4 addresses written as `::ffff:a.b.c.d`.
+/// `connect(2)` of an IPv6 socket, also to IPv4 addresses written as `::ffff:a.b.c.d`.
 #[cgroup_sock_addr(connect6)]
 pub fn kpr_connect6(ctx: SockAddrContext) -> i32 {
-    socket::verdict(socket::forward::connect::<Mapped>(&ctx))
+    socket::verdict(if is_mapped(&ctx) {
+        socket::forward::connect::<Mapped>(&ctx)
+    } else {
+        socket::forward::connect::<Inet6>(&ctx)
+    })
 }
 
 /// `sendmsg(2)` and `sendto(2)` with a destination, of an IPv4 UDP socket.
@@ -42,10 +46,14 @@ pub fn kpr_sendmsg4(ctx: SockAddrContext) -> i32 {
     socket::verdict(socket::forward::sendmsg::<Inet>(&ctx))
 }
 
-/// `sendmsg(2)` and `sendto(2)` with an IPv4-mapped destination, of an IPv6 UDP socket.
+/// `sendmsg(2)` and `sendto(2)` with a destination, of an IPv6 UDP socket.
 #[cgroup_sock_addr(sendmsg6)]
 pub fn kpr_sendmsg6(ctx: SockAddrContext) -> i32 {
-    socket::verdict(socket::forward::sendmsg::<Mapped>(&ctx))
+    socket::verdict(if is_mapped(&ctx) {
+        socket::forward::sendmsg::<Mapped>(&ctx)
+    } else {
+        socket::forward::sendmsg::<Inet6>(&ctx)
+    })
 }
 
 /// `recvmsg(2)` and `recvfrom(2)` of an IPv4 UDP socket.
@@ -54,10 +62,14 @@ pub fn kpr_recvmsg4(ctx: SockAddrContext) -> i32 {
     socket::reverse::peer::<Inet>(&ctx)
 }
 
-/// `recvmsg(2)` and `recvfrom(2)` of an IPv6 UDP socket that got an IPv4 packet.
+/// `recvmsg(2)` and `recvfrom(2)` of an IPv6 UDP socket.
 #[cgroup_sock_addr(recvmsg6)]
 pub fn kpr_recvmsg6(ctx: SockAddrContext) -> i32 {
-    socket::reverse::peer::<Mapped>(&ctx)
+    if is_mapped(&ctx) {
+        socket::reverse::peer::<Mapped>(&ctx)
+    } else {
+        socket::reverse::peer::<Inet6>(&ctx)
+    }
 }
 
 /// `getpeername(2)` of an IPv4 socket.
@@ -66,10 +78,14 @@ pub fn kpr_getpeername4(ctx: SockAddrContext) -> i32 {
     socket::reverse::peer::<Inet>(&ctx)
 }
 
-/// `getpeername(2)` of an IPv6 socket whose peer is an IPv4 address.
+/// `getpeername(2)` of an IPv6 socket.
 #[cgroup_sock_addr(getpeername6)]
 pub fn kpr_getpeername6(ctx: SockAddrContext) -> i32 {
-    socket::reverse::peer::<Mapped>(&ctx)
+    if is_mapped(&ctx) {
+        socket::reverse::peer::<Mapped>(&ctx)
+    } else {
+        socket::reverse::peer::<Inet6>(&ctx)
+    }
 }
 
 /// Packets that come in by an external device.

@@ -7,8 +7,8 @@ use aya_ebpf::{
     maps::{Array, HashMap, LruHashMap, PerCpuArray},
 };
 use kpr_abi::{
-    Addr4, BackendValue, Family, FlowKey, FlowValue, FragmentKey, FragmentValue, PeerKey, PeerValue, Reason,
-    ServiceKey, ServiceValue, V4,
+    Addr4, Addr6, BackendValue, Family, FlowKey, FlowValue, FragmentKey, FragmentValue, PeerKey, PeerValue, Reason,
+    ServiceKey, ServiceValue, V4, V6,
 };
 
 #[map]
@@ -29,6 +29,25 @@ static SNAT_SOURCE4: HashMap<u32, Addr4> = HashMap::with_max_entries(1024, BPF_F
 static CONNECTED4: SkStorage<PeerValue<Addr4>> = SkStorage::new();
 #[map]
 static PEERS4: LruHashMap<PeerKey<Addr4>, PeerValue<Addr4>> = LruHashMap::with_max_entries(1, 0);
+
+#[map]
+static SERVICES6: HashMap<ServiceKey<Addr6>, ServiceValue> = HashMap::with_max_entries(1, BPF_F_NO_PREALLOC);
+#[map]
+static SLOTS6: Array<u32> = Array::with_max_entries(1, 0);
+#[map]
+static BACKENDS6: Array<BackendValue<Addr6>> = Array::with_max_entries(1, 0);
+#[map]
+static FLOWS6: LruHashMap<FlowKey<Addr6>, FlowValue<Addr6>> = LruHashMap::with_max_entries(1, 0);
+#[map]
+static FRAGMENTS6: LruHashMap<FragmentKey<Addr6>, FragmentValue> = LruHashMap::with_max_entries(8192, 0);
+#[map]
+static LOCAL6: HashMap<Addr6, u32> = HashMap::with_max_entries(4096, BPF_F_NO_PREALLOC);
+#[map]
+static SNAT_SOURCE6: HashMap<u32, Addr6> = HashMap::with_max_entries(1024, BPF_F_NO_PREALLOC);
+#[btf_map]
+static CONNECTED6: SkStorage<PeerValue<Addr6>> = SkStorage::new();
+#[map]
+static PEERS6: LruHashMap<PeerKey<Addr6>, PeerValue<Addr6>> = LruHashMap::with_max_entries(1, 0);
 
 /// What happened, by [`Reason`].
 #[map]
@@ -58,46 +77,58 @@ pub trait Tables: Family {
     fn is_loopback(addr: Self::Addr) -> bool;
 }
 
-impl Tables for V4 {
-    #[inline(always)]
-    fn services() -> &'static HashMap<ServiceKey<Addr4>, ServiceValue> {
-        &SERVICES4
-    }
-    #[inline(always)]
-    fn slots() -> &'static Array<u32> {
-        &SLOTS4
-    }
-    #[inline(always)]
-    fn backends() -> &'static Array<BackendValue<Addr4>> {
-        &BACKENDS4
-    }
-    #[inline(always)]
-    fn flows() -> &'static LruHashMap<FlowKey<Addr4>, FlowValue<Addr4>> {
-        &FLOWS4
-    }
-    #[inline(always)]
-    fn fragments() -> &'static LruHashMap<FragmentKey<Addr4>, FragmentValue> {
-        &FRAGMENTS4
-    }
-    #[inline(always)]
-    fn local() -> &'static HashMap<Addr4, u32> {
-        &LOCAL4
-    }
-    #[inline(always)]
-    fn snat_source() -> &'static HashMap<u32, Addr4> {
-        &SNAT_SOURCE4
-    }
-    #[inline(always)]
-    fn connected() -> &'static SkStorage<PeerValue<Addr4>> {
-        &CONNECTED4
-    }
-    #[inline(always)]
-    fn peers() -> &'static LruHashMap<PeerKey<Addr4>, PeerValue<Addr4>> {
-        &PEERS4
-    }
-    #[inline(always)]
-    fn is_loopback(addr: Addr4) -> bool {
-        // 127.0.0.0/8 (RFC 1122 §3.2.1.3).
-        u32::from_be(addr.0) >> 24 == 127
-    }
+/// Names the maps of a family: the same nine for each.
+macro_rules! tables {
+    ($family:ty: $services:ident, $slots:ident, $backends:ident, $flows:ident, $fragments:ident, $local:ident,
+     $snat_source:ident, $connected:ident, $peers:ident, loopback: $is_loopback:expr) => {
+        impl Tables for $family {
+            #[inline(always)]
+            fn services() -> &'static HashMap<ServiceKey<Self::Addr>, ServiceValue> {
+                &$services
+            }
+            #[inline(always)]
+            fn slots() -> &'static Array<u32> {
+                &$slots
+            }
+            #[inline(always)]
+            fn backends() -> &'static Array<BackendValue<Self::Addr>> {
+                &$backends
+            }
+            #[inline(always)]
+            fn flows() -> &'static LruHashMap<FlowKey<Self::Addr>, FlowValue<Self::Addr>> {
+                &$flows
+            }
+            #[inline(always)]
+            fn fragments() -> &'static LruHashMap<FragmentKey<Self::Addr>, FragmentValue> {
+                &$fragments
+            }
+            #[inline(always)]
+            fn local() -> &'static HashMap<Self::Addr, u32> {
+                &$local
+            }
+            #[inline(always)]
+            fn snat_source() -> &'static HashMap<u32, Self::Addr> {
+                &$snat_source
+            }
+            #[inline(always)]
+            fn connected() -> &'static SkStorage<PeerValue<Self::Addr>> {
+                &$connected
+            }
+            #[inline(always)]
+            fn peers() -> &'static LruHashMap<PeerKey<Self::Addr>, PeerValue<Self::Addr>> {
+                &$peers
+            }
+            #[inline(always)]
+            fn is_loopback(addr: Self::Addr) -> bool {
+                $is_loopback(addr)
+            }
+        }
+    };
 }
+
+tables!(V4: SERVICES4, SLOTS4, BACKENDS4, FLOWS4, FRAGMENTS4, LOCAL4, SNAT_SOURCE4, CONNECTED4, PEERS4,
+    // 127.0.0.0/8 (RFC 1122 §3.2.1.3).
+    loopback: |addr: Addr4| u32::from_be(addr.0) >> 24 == 127);
+tables!(V6: SERVICES6, SLOTS6, BACKENDS6, FLOWS6, FRAGMENTS6, LOCAL6, SNAT_SOURCE6, CONNECTED6, PEERS6,
+    // kube-proxy never serves NodePorts on ::1, so nothing here does.
+    loopback: |_: Addr6| false);

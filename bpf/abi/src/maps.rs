@@ -18,11 +18,29 @@ pub const SNAT_SOURCE4: &str = "SNAT_SOURCE4";
 pub const CONNECTED4: &str = "CONNECTED4";
 /// IPv4 peers of unconnected sockets: LRU hash of `PeerKey<Addr4>` to `PeerValue<Addr4>`.
 pub const PEERS4: &str = "PEERS4";
+/// IPv6 frontends: hash of `ServiceKey<Addr6>` to `ServiceValue`.
+pub const SERVICES6: &str = "SERVICES6";
+/// IPv6 slot table: array of backend ids.
+pub const SLOTS6: &str = "SLOTS6";
+/// IPv6 backends by id: array of `BackendValue<Addr6>`.
+pub const BACKENDS6: &str = "BACKENDS6";
+/// IPv6 flows of the packet path: LRU hash of `FlowKey<Addr6>` to `FlowValue<Addr6>`.
+pub const FLOWS6: &str = "FLOWS6";
+/// Ports of fragmented IPv6 packets: LRU hash of `FragmentKey<Addr6>` to `FragmentValue`.
+pub const FRAGMENTS6: &str = "FRAGMENTS6";
+/// IPv6 addresses of this node that serve NodePorts: hash of `Addr6` to `u32` (interface index).
+pub const LOCAL6: &str = "LOCAL6";
+/// SNAT source address by egress interface index, key 0 for any other: hash of `u32` to `Addr6`.
+pub const SNAT_SOURCE6: &str = "SNAT_SOURCE6";
+/// IPv6 peers of connected sockets: socket storage of `PeerValue<Addr6>`.
+pub const CONNECTED6: &str = "CONNECTED6";
+/// IPv6 peers of unconnected sockets: LRU hash of `PeerKey<Addr6>` to `PeerValue<Addr6>`.
+pub const PEERS6: &str = "PEERS6";
 /// Counters by [`Reason`](crate::Reason): per-CPU array of `u64`.
 pub const COUNTERS: &str = "COUNTERS";
 
 /// All maps, in the order in which they are listed to users.
-pub const ALL: [&str; 10] = [
+pub const ALL: [&str; 19] = [
     SERVICES4,
     SLOTS4,
     BACKENDS4,
@@ -32,5 +50,14 @@ pub const ALL: [&str; 10] = [
     SNAT_SOURCE4,
     CONNECTED4,
     PEERS4,
+    SERVICES6,
+    SLOTS6,
+    BACKENDS6,
+    FLOWS6,
+    FRAGMENTS6,
+    LOCAL6,
+    SNAT_SOURCE6,
+    CONNECTED6,
+    PEERS6,
     COUNTERS,
 ];

@@ -1,7 +1,8 @@
 //! `aya::Pod` for every type that user space reads from or writes to a map.
 
 use crate::{
-    Addr4, Addr6, BackendValue, Be16, FlowKey, FlowValue, PeerKey, PeerValue, ServiceKey, ServiceValue, Slice,
+    Addr4, Addr6, Address, BackendValue, Be16, FlowKey, FlowValue, FragmentKey, FragmentValue, PeerKey, PeerValue,
+    ServiceKey, ServiceValue, Slice,
 };
 
 macro_rules! pod {
@@ -12,12 +13,20 @@ macro_rules! pod {
     };
 }
 
-pod!(Be16, Addr4, Addr6, Slice, ServiceValue);
-pod!(
-    ServiceKey<Addr4>,
-    ServiceKey<Addr6>,
-    BackendValue<Addr4>,
-    BackendValue<Addr6>
+macro_rules! pod_of_address {
+    ($($type:ident),+ $(,)?) => {
+        // SAFETY: as above; addresses are `Addr4` and `Addr6`, and `layout!` proves the type with each.
+        $(unsafe impl<A: Address + aya::Pod> aya::Pod for $type<A> {})+
+    };
+}
+
+pod!(Be16, Addr4, Addr6, Slice, ServiceValue, FragmentValue);
+pod_of_address!(
+    ServiceKey,
+    BackendValue,
+    FlowKey,
+    FlowValue,
+    FragmentKey,
+    PeerKey,
+    PeerValue
 );
-pod!(FlowKey<Addr4>, FlowKey<Addr6>, FlowValue<Addr4>, FlowValue<Addr6>);
-pod!(PeerKey<Addr4>, PeerKey<Addr6>, PeerValue<Addr4>, PeerValue<Addr6>);

@@ -1,13 +1,10 @@
 //! IPv4 packets of TCP and UDP.
 
-use crate::{IcmpError, Packet, Parsed, Part, TransportChange, Unparsed, Window, checksum::Change};
-use kpr_abi::{Addr4, Be16, FlowKey, FlowValue, proto};
+use crate::{IcmpError, Packet, Parsed, Part, TransportChange, Unparsed, Window, checksum::Change, transport};
+use kpr_abi::{Addr4, Be16, FlowKey, FlowValue};
 
 /// Length of an IPv4 header without options.
 pub const HEADER: usize = 20;
-/// Bytes of the transport header that are read: ports, and with TCP the flags.
-pub const PORTS: usize = 8;
-const TCP_HEAD: usize = 14;
 const ICMP: u8 = 1;
 const ICMP_HEADER: usize = 8;
 
@@ -35,11 +32,10 @@ pub fn parse<P: Packet>(packet: &P, l3: usize) -> Result<Parsed<Addr4>, Unparsed
     if protocol == ICMP {
         return Err(Unparsed::Icmp);
     }
-    if protocol != proto::TCP && protocol != proto::UDP {
+    if !transport::is_known(protocol) {
         return Err(Unparsed::OtherProtocol);
     }
     let fragment = u16::from_be(ip.u16::<6>());
-    let id = u32::from(ip.u16::<4>());
     let mut parsed = Parsed {
         key: FlowKey {
             src: Addr4(ip.u32::<12>()),
@@ -56,20 +52,14 @@ pub fn parse<P: Packet>(packet: &P, l3: usize) -> Result<Parsed<Addr4>, Unparsed
         hops: ip.u8::<8>(),
         class: ip.u8::<1>(),
         part: Part::Whole,
+        id: u32::from(ip.u16::<4>()),
     };
     if fragment & FRAGMENT_OFFSET != 0 {
-        parsed.part = Part::Later(id);
-        return Ok(parsed);
+        parsed.part = Part::Later;
+    } else if fragment & FRAGMENT != 0 {
+        parsed.part = Part::First;
     }
-    if fragment & FRAGMENT != 0 {
-        parsed.part = Part::First(id);
-    }
-    let ports: Window<PORTS> = packet.window(l4).ok_or(Unparsed::Malformed)?;
-    parsed.key.sport = Be16(ports.u16::<0>());
-    parsed.key.dport = Be16(ports.u16::<2>());
-    if protocol == proto::TCP {
-        parsed.tcp_flags = packet.window::<TCP_HEAD>(l4).ok_or(Unparsed::Malformed)?.u8::<13>();
-    }
+    transport::read(packet, &mut parsed)?;
     Ok(parsed)
 }
 
@@ -84,11 +74,7 @@ pub fn rewrite<P: Packet>(
     hop: bool,
 ) -> Option<TransportChange> {
     let ip: Window<HEADER> = packet.window(parsed.l3)?;
-    if !matches!(parsed.part, Part::Later(_)) {
-        let ports: Window<PORTS> = packet.window(parsed.l4)?;
-        ports.set_u16::<0>(to.sport.0);
-        ports.set_u16::<2>(to.dport.0);
-    }
+    transport::write_ports(packet, parsed, to)?;
     let pseudo = Change::NONE
         .word(parsed.key.src.0, to.src.0)
         .word(parsed.key.dst.0, to.dst.0);
@@ -103,9 +89,7 @@ pub fn rewrite<P: Packet>(
     ip.set_u16::<10>(header.apply(ip.u16::<10>()));
     Some(TransportChange {
         pseudo,
-        ports: Change::NONE
-            .half(parsed.key.sport.0, to.sport.0)
-            .half(parsed.key.dport.0, to.dport.0),
+        ports: transport::ports_change(&parsed.key, to),
     })
 }
 
@@ -124,14 +108,14 @@ pub fn parse_error<P: Packet>(packet: &P, l3: usize) -> Result<IcmpError<Addr4>,
     let inner_l3 = icmp + ICMP_HEADER;
     let (inner, inner_l4) = header(packet, inner_l3)?;
     let protocol = inner.u8::<9>();
-    if protocol != proto::TCP && protocol != proto::UDP {
+    if !transport::is_known(protocol) {
         return Err(Unparsed::OtherProtocol);
     }
     if u16::from_be(inner.u16::<6>()) & FRAGMENT_OFFSET != 0 {
         return Err(Unparsed::OtherProtocol);
     }
     // At least the ports are there: RFC 792 asks for the first 64 bits behind the header.
-    let ports: Window<PORTS> = packet.window(inner_l4).ok_or(Unparsed::Malformed)?;
+    let (sport, dport) = transport::ports(packet, inner_l4)?;
     Ok(IcmpError {
         src: Addr4(outer.u32::<12>()),
         dst: Addr4(outer.u32::<16>()),
@@ -144,8 +128,8 @@ pub fn parse_error<P: Packet>(packet: &P, l3: usize) -> Result<IcmpError<Addr4>,
         answer: FlowKey {
             src: Addr4(inner.u32::<16>()),
             dst: Addr4(inner.u32::<12>()),
-            sport: Be16(ports.u16::<2>()),
-            dport: Be16(ports.u16::<0>()),
+            sport: dport,
+            dport: sport,
             proto: protocol,
             direction: 0,
             zero: 0,
@@ -164,18 +148,16 @@ pub fn rewrite_error<P: Packet>(
     dst: Addr4,
     quoted: &FlowValue<Addr4>,
     hop: bool,
-) -> Option<Change> {
+) -> Option<TransportChange> {
     let outer: Window<HEADER> = packet.window(parsed.l3)?;
     let inner: Window<HEADER> = packet.window(parsed.inner_l3)?;
-    let ports: Window<PORTS> = packet.window(parsed.inner_l4)?;
+    transport::write_quoted_ports(packet, parsed, quoted)?;
     let was = &parsed.answer;
     // `quoted` is a translation of the answer: in the quotation source and destination change places.
     let addresses = Change::NONE.word(was.dst.0, quoted.dst.0).word(was.src.0, quoted.src.0);
     inner.set_u32::<12>(quoted.dst.0);
     inner.set_u32::<16>(quoted.src.0);
     inner.set_u16::<10>(addresses.apply(inner.u16::<10>()));
-    ports.set_u16::<0>(quoted.dport.0);
-    ports.set_u16::<2>(quoted.sport.0);
     let mut header = Change::NONE.word(parsed.src.0, src.0).word(parsed.dst.0, dst.0);
     if hop {
         let old = outer.u16::<8>();
@@ -186,54 +168,19 @@ pub fn rewrite_error<P: Packet>(
     outer.set_u32::<16>(dst.0);
     outer.set_u16::<10>(header.apply(outer.u16::<10>()));
     // The quoted header sums up to the same as before, its checksum sees to that: only the ports count.
-    Some(
-        Change::NONE
-            .half(was.dport.0, quoted.dport.0)
-            .half(was.sport.0, quoted.sport.0),
-    )
+    Some(TransportChange {
+        pseudo: Change::NONE,
+        ports: transport::quoted_ports_change(Change::NONE, was, quoted),
+    })
 }
 
 #[cfg(test)]
 mod tests {
     extern crate std;
     use super::*;
+    use crate::buffer::{Buffer, sum};
     use proptest::prelude::*;
     use std::{vec, vec::Vec};
-
-    /// A packet in a buffer of exactly its length: reading behind its end is refused as in the kernel.
-    struct Buffer(std::cell::UnsafeCell<Vec<u8>>);
-
-    impl Buffer {
-        fn new(bytes: Vec<u8>) -> Self {
-            Self(std::cell::UnsafeCell::new(bytes))
-        }
-
-        fn bytes(&mut self) -> &[u8] {
-            self.0.get_mut()
-        }
-    }
-
-    impl Packet for Buffer {
-        fn window<const N: usize>(&self, offset: usize) -> Option<Window<N>> {
-            // SAFETY: one thread, and no other reference while a window is in use.
-            let bytes = unsafe { &mut *self.0.get() };
-            let window = bytes.get_mut(offset..offset.checked_add(N)?)?;
-            // SAFETY: `N` bytes inside the buffer, which outlives the test's windows.
-            Some(unsafe { Window::new(window.as_mut_ptr()) })
-        }
-    }
-
-    /// The one's complement sum of 16-bit words, in memory order.
-    fn sum(bytes: &[u8]) -> u16 {
-        let mut sum: u32 = bytes
-            .chunks(2)
-            .map(|pair| u32::from(u16::from_ne_bytes([pair[0], pair.get(1).copied().unwrap_or(0)])))
-            .sum();
-        while sum > 0xffff {
-            sum = (sum & 0xffff) + (sum >> 16);
-        }
-        u16::try_from(sum).unwrap()
-    }
 
     /// A packet with a header of `words` 32-bit words and a right header checksum.
     fn packet(words: u8, protocol: u8, fragment: u16, rest: &[u8]) -> Vec<u8> {
@@ -314,9 +261,9 @@ mod tests {
         for (fragment, part, port) in [
             (0x0000, Part::Whole, 31_683),
             (0x4000, Part::Whole, 31_683),
-            (0x2000, Part::First(0), 31_683),
-            (0x20b9, Part::Later(0), 0),
-            (0x00b9, Part::Later(0), 0),
+            (0x2000, Part::First, 31_683),
+            (0x20b9, Part::Later, 0),
+            (0x00b9, Part::Later, 0),
         ] {
             let parsed = parse(&Buffer::new(packet(5, 17, fragment, &tcp_head(0))), 0).unwrap();
             assert_eq!((parsed.part, parsed.key.dport.host()), (part, port), "{fragment:#06x}");
@@ -331,7 +278,7 @@ mod tests {
             let length = bytes.len();
             if let Ok(parsed) = parse(&Buffer::new(bytes), l3) {
                 prop_assert!(parsed.l4 >= l3 + HEADER);
-                prop_assert!(matches!(parsed.part, Part::Later(_)) || parsed.l4 + PORTS <= length);
+                prop_assert!(matches!(parsed.part, Part::Later) || parsed.l4 + 8 <= length);
             }
         }
 

@@ -8,8 +8,12 @@
     reason = "eBPF programs call these per packet, and a call costs more than the body"
 )]
 
+#[cfg(test)]
+mod buffer;
 pub mod checksum;
 pub mod ipv4;
+pub mod ipv6;
+mod transport;
 mod window;
 
 pub use window::Window;
@@ -21,6 +25,15 @@ use kpr_abi::FlowKey;
 pub trait Packet {
     /// A view of `N` bytes at `offset` from the packet's first byte, or `None` where the packet ends before.
     fn window<const N: usize>(&self, offset: usize) -> Option<Window<N>>;
+
+    /// Walks over IPv6 extension headers, as [`ipv6::walk`]; a packet in the kernel does it in a function of its own.
+    #[inline(always)]
+    fn walk6(&self, first: u8, start: usize) -> ipv6::PackedChain
+    where
+        Self: Sized,
+    {
+        ipv6::walk_windows(self, first, start)
+    }
 }
 
 /// What of a packet decides its way.
@@ -40,17 +53,21 @@ pub struct Parsed<A> {
     pub class: u8,
     /// Which part of a packet this is.
     pub part: Part,
+    /// What all fragments of a packet have in common, as it stands in the header; 0 where that costs a look.
+    pub id: u32,
 }
 
-/// Whether a packet is whole.
+/// Whether a packet is whole. Four bytes without a payload: an enum with padding in it makes the compiler copy undefined
+/// bytes, which the verifier refuses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
 pub enum Part {
     /// It is.
-    Whole,
-    /// The first of several fragments, of this identification: the others have no ports.
-    First(u32),
-    /// A later fragment, of this identification: the ports in its key are 0.
-    Later(u32),
+    Whole = 0,
+    /// The first of several fragments: the others have no ports.
+    First = 1,
+    /// A later fragment: the ports in its key are 0.
+    Later = 2,
 }
 
 /// An ICMP error about a packet of TCP or UDP.

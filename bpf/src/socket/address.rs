@@ -5,7 +5,7 @@ use super::raw;
 use crate::maps::Tables;
 use aya_ebpf::programs::SockAddrContext;
 use core::ptr::{read_volatile, write_volatile};
-use kpr_abi::{Addr4, Be16, V4};
+use kpr_abi::{Addr4, Addr6, Be16, V4, V6};
 
 /// How an address stands in the context of a hook.
 pub trait SocketAddress {
@@ -57,6 +57,36 @@ impl SocketAddress for Mapped {
         // SAFETY: the word is part of this hook's context and may be written.
         unsafe { write_volatile(&raw mut (*raw(ctx)).user_ip6[3], addr.0) }
     }
+}
+
+/// IPv6 in the IPv6 hooks.
+pub struct Inet6;
+
+impl SocketAddress for Inet6 {
+    type Family = V6;
+
+    #[inline(always)]
+    fn read(ctx: &SockAddrContext) -> Option<Addr6> {
+        // SAFETY: the words are part of this hook's context.
+        let word = |i: usize| unsafe { read_volatile(&raw const (*raw(ctx)).user_ip6[i]) };
+        Some(Addr6([word(0), word(1), word(2), word(3)]))
+    }
+
+    #[inline(always)]
+    fn write(ctx: &SockAddrContext, Addr6(addr): Addr6) {
+        // SAFETY: the words are part of this hook's context and may be written.
+        let set = |i: usize| unsafe { write_volatile(&raw mut (*raw(ctx)).user_ip6[i], addr[i]) };
+        set(0);
+        set(1);
+        set(2);
+        set(3);
+    }
+}
+
+/// Whether an IPv6 hook has to do with an IPv4 address.
+#[inline(always)]
+pub fn is_mapped(ctx: &SockAddrContext) -> bool {
+    Mapped::read(ctx).is_some()
 }
 
 /// The port beside the address.

@@ -7,14 +7,17 @@ use super::{
     wire::Wire,
 };
 use aya_ebpf::programs::TcContext;
-use kpr_abi::{Reason, V4, flow::direction};
+use kpr_abi::{Reason, V4, V6, flow::direction};
 use kpr_packet::Unparsed;
 
 /// Handles a packet that goes out by an external device.
 #[inline(always)]
 pub fn try_egress(ctx: &TcContext) -> Result<Handled, Reason> {
-    if Skb(ctx).is::<V4>() {
+    let skb = Skb(ctx);
+    if skb.is::<V4>() {
         handle::<V4>(ctx)
+    } else if skb.is::<V6>() {
+        handle::<V6>(ctx)
     } else {
         Ok(Handled::NotOurs)
     }

@@ -10,17 +10,17 @@ use kpr_packet::{Parsed, Part};
 pub fn track<F: Tables>(parsed: &mut Parsed<F::Addr>) -> Result<bool, Reason> {
     match parsed.part {
         Part::Whole => Ok(true),
-        Part::First(id) => {
+        Part::First => {
             let ports = FragmentValue {
                 sport: parsed.key.sport,
                 dport: parsed.key.dport,
             };
             F::fragments()
-                .insert(key(parsed, id), ports, 0)
+                .insert(key(parsed), ports, 0)
                 .map_err(|_| Reason::DropFragment)?;
             Ok(true)
         }
-        Part::Later(id) => match F::fragments().get_ptr(key(parsed, id)) {
+        Part::Later => match F::fragments().get_ptr(key(parsed)) {
             Some(ports) => {
                 // SAFETY: a map value that was just looked up.
                 let ports = unsafe { *ports };
@@ -34,11 +34,11 @@ pub fn track<F: Tables>(parsed: &mut Parsed<F::Addr>) -> Result<bool, Reason> {
 }
 
 #[inline(always)]
-fn key<A: Copy>(parsed: &Parsed<A>, id: u32) -> FragmentKey<A> {
+fn key<A: Copy>(parsed: &Parsed<A>) -> FragmentKey<A> {
     FragmentKey {
         src: parsed.key.src,
         dst: parsed.key.dst,
-        id,
+        id: parsed.id,
         proto: parsed.key.proto,
         zero: [0; 3],
     }

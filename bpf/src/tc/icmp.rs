@@ -4,9 +4,10 @@
 use super::{
     Handled, flow,
     skb::{ETHERNET, Skb},
+    translate,
     wire::Wire,
 };
-use aya_ebpf::{helpers::bpf_l4_csum_replace, programs::TcContext};
+use aya_ebpf::{bindings::BPF_F_PSEUDO_HDR, programs::TcContext};
 use kpr_abi::{Reason, flow::direction};
 use kpr_packet::IcmpError;
 
@@ -21,12 +22,12 @@ pub fn ingress<F: Wire>(ctx: &TcContext) -> Result<Handled, Reason> {
     };
     // About a packet to a remote backend: its answer would be a reply.
     report.answer.direction = direction::REPLY;
-    if let Some(handled) = translate::<F>(ctx, &report)? {
+    if let Some(handled) = redirect_or_pass::<F>(ctx, &report)? {
         return Ok(handled);
     }
     // About a packet to the client: its answer would be a request.
     report.answer.direction = direction::FORWARD;
-    Ok(translate::<F>(ctx, &report)?.unwrap_or(Handled::NotOurs))
+    Ok(redirect_or_pass::<F>(ctx, &report)?.unwrap_or(Handled::NotOurs))
 }
 
 /// Handles an ICMP packet that goes out by an external device: a local backend, or the node for it, reports to the client.
@@ -43,7 +44,7 @@ pub fn egress<F: Wire>(ctx: &TcContext) -> Result<Handled, Reason> {
 }
 
 #[inline(always)]
-fn translate<F: Wire>(ctx: &TcContext, report: &IcmpError<F::Addr>) -> Result<Option<Handled>, Reason> {
+fn redirect_or_pass<F: Wire>(ctx: &TcContext, report: &IcmpError<F::Addr>) -> Result<Option<Handled>, Reason> {
     let Some(value) = flow::peek::<F>(&report.answer) else {
         return Ok(None);
     };
@@ -77,13 +78,8 @@ fn rewrite<F: Wire>(
         value.src
     };
     let change = F::rewrite_error(&Skb(ctx), report, src, value.dst, value, hop).ok_or(Reason::DropRewriteFailed)?;
-    #[expect(clippy::cast_possible_truncation, reason = "inside the headers")]
-    let at = (report.icmp + CHECKSUM) as u32;
-    // SAFETY: the helper checks the offset against the packet.
-    let result = unsafe { bpf_l4_csum_replace(ctx.skb.skb, at, 0, u64::from(change.sum()), 0) };
-    if result == 0 {
-        Ok(Handled::Translated)
-    } else {
-        Err(Reason::DropRewriteFailed)
-    }
+    let at = report.icmp + CHECKSUM;
+    translate::replace(ctx, at, change.pseudo, u64::from(BPF_F_PSEUDO_HDR))?;
+    translate::replace(ctx, at, change.ports, 0)?;
+    Ok(Handled::Translated)
 }

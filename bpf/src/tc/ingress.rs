@@ -11,7 +11,7 @@ use super::{
 use crate::{balance, config, counters};
 use aya_ebpf::{helpers::bpf_get_prandom_u32, programs::TcContext};
 use kpr_abi::{
-    FlowValue, Reason, ServiceValue, Slice, V4, backend,
+    FlowValue, Reason, ServiceValue, Slice, V4, V6, backend,
     flow::{action, direction},
     service::flags,
 };
@@ -20,8 +20,11 @@ use kpr_packet::{Parsed, Unparsed};
 /// Handles a packet that came in by an external device.
 #[inline(always)]
 pub fn try_ingress(ctx: &TcContext) -> Result<Handled, Reason> {
-    if Skb(ctx).is::<V4>() {
+    let skb = Skb(ctx);
+    if skb.is::<V4>() {
         handle::<V4>(ctx)
+    } else if skb.is::<V6>() {
+        handle::<V6>(ctx)
     } else {
         Ok(Handled::NotOurs)
     }

@@ -9,9 +9,10 @@ use aya_ebpf::{
     programs::TcContext,
 };
 use core::mem::{size_of, zeroed};
-use kpr_abi::{Addr4, Be16, FlowValue, Reason};
+use kpr_abi::{Addr4, Addr6, Be16, FlowValue, Reason};
 
 const AF_INET: u8 = 2;
+const AF_INET6: u8 = 10;
 /// `BPF_FIB_LKUP_RET_SUCCESS`: route and neighbour are known.
 const SUCCESS: i64 = 0;
 /// `BPF_FIB_LKUP_RET_NO_NEIGH`: the route is known; the redirect resolves the neighbour.
@@ -27,17 +28,40 @@ pub struct Route {
 /// Looks up how an IPv4 packet leaves this node once it is translated.
 #[inline(always)]
 pub fn lookup4(ctx: &TcContext, proto: u8, class: u8, to: &FlowValue<Addr4>) -> Result<Route, Reason> {
-    // SAFETY: integers and unions of integers: all zero is a value.
-    let mut params: FibParams = unsafe { zeroed() };
-    params.family = AF_INET;
-    params.l4_protocol = proto;
-    // Both in network byte order, as the kernel's multipath hash takes them.
-    params.sport = to.sport.0;
-    params.dport = to.dport.0;
-    params.ifindex = Skb(ctx).ifindex();
+    let mut params = params(ctx, AF_INET, proto, to);
+    // The bits that routing knows (`IPTOS_RT_MASK`).
     params.__bindgen_anon_2.tos = class & 0x1c;
     params.__bindgen_anon_3.ipv4_src = to.src.0;
     params.__bindgen_anon_4.ipv4_dst = to.dst.0;
+    lookup(ctx, params)
+}
+
+/// Looks up how an IPv6 packet leaves this node once it is translated.
+#[inline(always)]
+pub fn lookup6(ctx: &TcContext, proto: u8, class: u8, to: &FlowValue<Addr6>) -> Result<Route, Reason> {
+    let mut params = params(ctx, AF_INET6, proto, to);
+    // Traffic class in its place in the header's first word; the flow label is the sender's.
+    params.__bindgen_anon_2.flowinfo = (u32::from(class) << 20).to_be();
+    params.__bindgen_anon_3.ipv6_src = to.src.0;
+    params.__bindgen_anon_4.ipv6_dst = to.dst.0;
+    lookup(ctx, params)
+}
+
+#[inline(always)]
+fn params<A>(ctx: &TcContext, family: u8, proto: u8, to: &FlowValue<A>) -> FibParams {
+    // SAFETY: integers and unions of integers: all zero is a value.
+    let mut params: FibParams = unsafe { zeroed() };
+    params.family = family;
+    params.l4_protocol = proto;
+    // In network byte order, as the kernel's multipath hash takes them.
+    params.sport = to.sport.0;
+    params.dport = to.dport.0;
+    params.ifindex = Skb(ctx).ifindex();
+    params
+}
+
+#[inline(always)]
+fn lookup(ctx: &TcContext, mut params: FibParams) -> Result<Route, Reason> {
     // SAFETY: the helper reads and writes `params` within the size given.
     let result = unsafe { bpf_fib_lookup(ctx.as_ptr(), &raw mut params, size_of::<FibParams>() as i32, 0) };
     if result != SUCCESS && result != NO_NEIGHBOUR {
@@ -45,6 +69,7 @@ pub fn lookup4(ctx: &TcContext, proto: u8, class: u8, to: &FlowValue<Addr4>) -> 
     }
     // SAFETY: as above.
     let mut next_hop: bpf_redir_neigh = unsafe { zeroed() };
+    // The family of the next hop, which need not be the packet's (RFC 5549).
     next_hop.nh_family = u32::from(params.family);
     // SAFETY: the helper left the next hop here: the gateway, or the destination itself where it is on link.
     next_hop.__bindgen_anon_1.ipv6_nh = unsafe { params.__bindgen_anon_4.ipv6_dst };

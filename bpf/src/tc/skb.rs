@@ -1,9 +1,13 @@
 //! A packet in a socket buffer.
 
 use super::wire::Wire;
-use aya_ebpf::programs::TcContext;
+use aya_ebpf::{bindings::__sk_buff, helpers::generated::bpf_skb_load_bytes, programs::TcContext};
 use core::ptr::read_volatile;
-use kpr_packet::{Packet, Window};
+use kpr_abi::Be16;
+use kpr_packet::{
+    Packet, Window,
+    ipv6::{self, PackedChain},
+};
 
 /// Offset of the network header behind an Ethernet header.
 pub const ETHERNET: usize = 14;
@@ -24,6 +28,35 @@ impl Packet for Skb<'_> {
         // SAFETY: checked against the packet's end, and used before any helper changes the packet.
         Some(unsafe { Window::new(start as *mut u8) })
     }
+
+    #[inline(always)]
+    fn walk6(&self, first: u8, start: usize) -> PackedChain {
+        PackedChain(kpr_walk6(self.0.skb.skb, u32::from(first), start as u32))
+    }
+}
+
+/// Walks over IPv6 extension headers. A global function: the verifier checks it once, by itself, and takes any result.
+///
+/// Not inlined and exported, or the compiler would look through it.
+#[inline(never)]
+#[unsafe(no_mangle)]
+pub extern "C" fn kpr_walk6(skb: *mut __sk_buff, first: u32, start: u32) -> u64 {
+    #[expect(clippy::cast_possible_truncation, reason = "a protocol number")]
+    let first = first as u8;
+    let chain = ipv6::walk(first, start as usize, |offset| {
+        let mut bytes = [0_u32; 2];
+        // SAFETY: the helper checks the offset against the packet and writes eight bytes to `bytes`.
+        let result = unsafe { bpf_skb_load_bytes(skb.cast(), offset as u32, bytes.as_mut_ptr().cast(), 8) };
+        let [word, id] = bytes;
+        let [next, units, high, low] = word.to_ne_bytes();
+        (result == 0).then_some(ipv6::Extension {
+            next,
+            units,
+            offset: Be16(u16::from_ne_bytes([high, low])),
+            id,
+        })
+    });
+    PackedChain::pack(chain).0
 }
 
 impl Skb<'_> {

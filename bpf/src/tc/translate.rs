@@ -39,7 +39,7 @@ fn rewrite<F: Wire>(
     hop: bool,
 ) -> Result<(), Reason> {
     let change = F::rewrite(&Skb(ctx), parsed, to, hop).ok_or(Reason::DropRewriteFailed)?;
-    if matches!(parsed.part, Part::Later(_)) {
+    if parsed.part == Part::Later {
         // The first fragment carries the checksum of all.
         return Ok(());
     }
@@ -56,7 +56,10 @@ fn rewrite<F: Wire>(
 
 /// Lets the kernel fix the transport checksum: only it knows whether the field is final or left to the network card.
 #[inline(always)]
-fn replace(ctx: &TcContext, at: usize, change: Change, flags: u64) -> Result<(), Reason> {
+pub fn replace(ctx: &TcContext, at: usize, change: Change, flags: u64) -> Result<(), Reason> {
+    if change == Change::NONE {
+        return Ok(());
+    }
     #[expect(clippy::cast_possible_truncation, reason = "inside the headers")]
     // SAFETY: the helper checks the offset against the packet.
     let result = unsafe { bpf_l4_csum_replace(ctx.skb.skb, at as u32, 0, u64::from(change.sum()), flags) };

@@ -6,8 +6,8 @@ use super::{
 };
 use crate::maps::Tables;
 use aya_ebpf::programs::TcContext;
-use kpr_abi::{Addr4, Be16, FlowValue, Reason, V4};
-use kpr_packet::{IcmpError, Parsed, TransportChange, Unparsed, checksum::Change, ipv4};
+use kpr_abi::{Addr4, Addr6, Be16, FlowValue, Reason, V4, V6};
+use kpr_packet::{IcmpError, Parsed, TransportChange, Unparsed, ipv4, ipv6};
 
 /// A family's packets.
 pub trait Wire: Tables {
@@ -39,7 +39,7 @@ pub trait Wire: Tables {
         dst: Self::Addr,
         quoted: &FlowValue<Self::Addr>,
         hop: bool,
-    ) -> Option<Change>;
+    ) -> Option<TransportChange>;
 
     /// How the translated error leaves this node.
     fn route_error(
@@ -81,7 +81,7 @@ impl Wire for V4 {
         dst: Addr4,
         quoted: &FlowValue<Addr4>,
         hop: bool,
-    ) -> Option<Change> {
+    ) -> Option<TransportChange> {
         ipv4::rewrite_error(skb, report, src, dst, quoted, hop)
     }
 
@@ -89,5 +89,48 @@ impl Wire for V4 {
     fn route_error(ctx: &TcContext, report: &IcmpError<Addr4>, to: &FlowValue<Addr4>) -> Result<Route, Reason> {
         // The way of the flow itself: its ports keep multipath routes together.
         route::lookup4(ctx, report.answer.proto, report.class, to)
+    }
+}
+
+impl Wire for V6 {
+    /// `ETH_P_IPV6`.
+    const ETHERTYPE: Be16 = Be16::new(0x86dd);
+
+    #[inline(always)]
+    fn parse(skb: &Skb, l3: usize) -> Result<Parsed<Addr6>, Unparsed> {
+        ipv6::parse(skb, l3)
+    }
+
+    #[inline(always)]
+    fn rewrite(skb: &Skb, parsed: &Parsed<Addr6>, to: &FlowValue<Addr6>, hop: bool) -> Option<TransportChange> {
+        ipv6::rewrite(skb, parsed, to, hop)
+    }
+
+    #[inline(always)]
+    fn route(ctx: &TcContext, parsed: &Parsed<Addr6>, to: &FlowValue<Addr6>) -> Result<Route, Reason> {
+        route::lookup6(ctx, parsed.key.proto, parsed.class, to)
+    }
+
+    #[inline(always)]
+    fn parse_error(skb: &Skb, l3: usize) -> Result<IcmpError<Addr6>, Unparsed> {
+        ipv6::parse_error(skb, l3)
+    }
+
+    #[inline(always)]
+    fn rewrite_error(
+        skb: &Skb,
+        report: &IcmpError<Addr6>,
+        src: Addr6,
+        dst: Addr6,
+        quoted: &FlowValue<Addr6>,
+        hop: bool,
+    ) -> Option<TransportChange> {
+        ipv6::rewrite_error(skb, report, src, dst, quoted, hop)
+    }
+
+    #[inline(always)]
+    fn route_error(ctx: &TcContext, report: &IcmpError<Addr6>, to: &FlowValue<Addr6>) -> Result<Route, Reason> {
+        // The way of the flow itself: its ports keep multipath routes together.
+        route::lookup6(ctx, report.answer.proto, report.class, to)
     }
 }

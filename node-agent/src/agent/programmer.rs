@@ -66,15 +66,15 @@ impl Loader for KernelLoader {
 
 impl Tables<V4> for datapath::Datapath {
     fn limits(&self) -> Limits {
-        self.limits4()
+        self.v4().limits()
     }
 
     fn contents(&mut self) -> Result<Contents<V4>, Error> {
-        self.restore4()
+        self.v4_mut().restore()
     }
 
     fn apply(&mut self, op: &Op<V4>) -> Result<(), Error> {
-        self.apply4(op)
+        self.v4_mut().apply(op)
     }
 }
 
@@ -87,13 +87,13 @@ impl Datapath for datapath::Datapath {
             snat_by_device,
         } = placement;
         // Addresses first: a program that is attached finds them.
-        self.set_local4(local)?;
-        self.set_snat_source4(*snat_default, snat_by_device)?;
+        self.v4_mut().set_local(local)?;
+        self.v4_mut().set_snat_source(*snat_default, snat_by_device)?;
         self.attach(&selection.devices)
     }
 
     fn sweep(&mut self) -> Result<Sweep, Error> {
-        self.sweep_flows(&Timeouts::default())
+        self.v4_mut().sweep(&Timeouts::default())
     }
 
     fn report(&self) -> Report {

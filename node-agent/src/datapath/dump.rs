@@ -5,11 +5,8 @@ use super::{
     pins::Pins,
     tables::{Contents, MapFamily, ServiceTables},
 };
-use aya::{
-    Pod,
-    maps::{Map, MapData, MapError},
-};
-use kpr_abi::{BackendValue, ServiceKey, V4};
+use aya::maps::{Map, MapData, MapError};
+use kpr_abi::{V4, V6};
 use std::path::Path;
 
 /// The IPv4 frontends, slots and backends pinned under `bpffs_root`; `None` if no datapath is there.
@@ -17,11 +14,12 @@ pub fn services4(bpffs_root: &Path) -> Result<Option<Contents<V4>>, Error> {
     services::<V4>(bpffs_root)
 }
 
-fn services<F: MapFamily>(bpffs_root: &Path) -> Result<Option<Contents<F>>, Error>
-where
-    ServiceKey<F::Addr>: Pod,
-    BackendValue<F::Addr>: Pod,
-{
+/// The IPv6 frontends, slots and backends pinned under `bpffs_root`; `None` if no datapath is there.
+pub fn services6(bpffs_root: &Path) -> Result<Option<Contents<V6>>, Error> {
+    services::<V6>(bpffs_root)
+}
+
+fn services<F: MapFamily>(bpffs_root: &Path) -> Result<Option<Contents<F>>, Error> {
     let pins = Pins::new(bpffs_root);
     if !pins.map(F::SERVICES).exists() {
         return Ok(None);

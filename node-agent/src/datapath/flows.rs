@@ -5,7 +5,6 @@ use super::{
     Error,
     tables::{MapFamily, PacketTables},
 };
-use aya::Pod;
 use kpr_abi::{
     FlowKey, FlowValue,
     flow::{direction, state},
@@ -77,7 +76,7 @@ pub struct Sweep {
 }
 
 /// The keys whose flows have been idle for too long. A flow is as fresh as its fresher direction; both directions go together.
-pub fn expired<A>(entries: &HashMap<FlowKey<A>, FlowValue<A>>, now: u32, timeouts: &Timeouts) -> Vec<FlowKey<A>>
+fn expired<A>(entries: &HashMap<FlowKey<A>, FlowValue<A>>, now: u32, timeouts: &Timeouts) -> Vec<FlowKey<A>>
 where
     A: kpr_abi::Address,
 {
@@ -100,11 +99,7 @@ where
 }
 
 /// Removes expired flows from the table.
-pub(super) fn sweep<F: MapFamily>(tables: &mut PacketTables<F>, now: u32, timeouts: &Timeouts) -> Result<Sweep, Error>
-where
-    FlowKey<F::Addr>: Pod,
-    FlowValue<F::Addr>: Pod,
-{
+pub(super) fn sweep<F: MapFamily>(tables: &mut PacketTables<F>, now: u32, timeouts: &Timeouts) -> Result<Sweep, Error> {
     let mut entries = HashMap::new();
     for entry in tables.flows.iter() {
         // An entry may be evicted while the table is read: the iteration goes on from the start then, and may end early.

@@ -1,8 +1,11 @@
 //! Loads the programs: maps from their pins where they are pinned, read-only data as the settings say.
 
-use super::{Error, Settings, features::Features, object, pins::Pins};
+use super::{Error, MapFamily, Settings, features::Features, object, pins::Pins};
 use aya::{Ebpf, EbpfLoader, maps::MapInfo, maps::MapType};
-use kpr_abi::{config, maps};
+use kpr_abi::{
+    BackendValue, FlowKey, FlowValue, FragmentKey, FragmentValue, PeerKey, PeerValue, ServiceKey, ServiceValue, V4, V6,
+    config, maps,
+};
 use std::path::PathBuf;
 
 /// Loads the object into the kernel's maps; programs are verified when they are attached.
@@ -39,11 +42,11 @@ pub(super) fn load(pins: &Pins, settings: &Settings, features: &Features) -> Res
 fn wanted_capacity(name: &str, settings: &Settings) -> Option<u32> {
     let sizes = settings.sizes;
     match name {
-        maps::SERVICES4 => Some(sizes.services),
-        maps::SLOTS4 => Some(sizes.slots),
-        maps::BACKENDS4 => Some(sizes.backends),
-        maps::FLOWS4 => Some(sizes.flows),
-        maps::PEERS4 => Some(sizes.peers),
+        maps::SERVICES4 | maps::SERVICES6 => Some(sizes.services),
+        maps::SLOTS4 | maps::SLOTS6 => Some(sizes.slots),
+        maps::BACKENDS4 | maps::BACKENDS6 => Some(sizes.backends),
+        maps::FLOWS4 | maps::FLOWS6 => Some(sizes.flows),
+        maps::PEERS4 | maps::PEERS6 => Some(sizes.peers),
         _ => None,
     }
 }
@@ -70,25 +73,50 @@ fn pinned_capacity(name: &'static str, pin: &PathBuf) -> Result<Option<u32>, Err
 
 /// Type, key size and value size of each map.
 fn layout(name: &str) -> (MapType, u32, u32) {
-    use kpr_abi::{Addr4, BackendValue, FlowKey, FlowValue, FragmentKey, FragmentValue, PeerKey, PeerValue, ServiceKey, ServiceValue};
+    family_layout::<V4>(name)
+        .or_else(|| family_layout::<V6>(name))
+        .unwrap_or((MapType::PerCpuArray, 4, 8))
+}
+
+/// The same for a map of one family.
+fn family_layout<F: MapFamily>(name: &str) -> Option<(MapType, u32, u32)> {
     #[expect(clippy::cast_possible_truncation, reason = "sizes of small structs")]
     const fn size<T>() -> u32 {
         size_of::<T>() as u32
     }
-    match name {
-        maps::SERVICES4 => (MapType::Hash, size::<ServiceKey<Addr4>>(), size::<ServiceValue>()),
-        maps::SLOTS4 => (MapType::Array, 4, 4),
-        maps::BACKENDS4 => (MapType::Array, 4, size::<BackendValue<Addr4>>()),
-        maps::FRAGMENTS4 => (
+    let index = 4;
+    [
+        (
+            F::SERVICES,
+            MapType::Hash,
+            size::<ServiceKey<F::Addr>>(),
+            size::<ServiceValue>(),
+        ),
+        (F::SLOTS, MapType::Array, index, size::<u32>()),
+        (F::BACKENDS, MapType::Array, index, size::<BackendValue<F::Addr>>()),
+        (
+            F::FLOWS,
             MapType::LruHash,
-            size::<FragmentKey<Addr4>>(),
+            size::<FlowKey<F::Addr>>(),
+            size::<FlowValue<F::Addr>>(),
+        ),
+        (
+            F::FRAGMENTS,
+            MapType::LruHash,
+            size::<FragmentKey<F::Addr>>(),
             size::<FragmentValue>(),
         ),
-        maps::FLOWS4 => (MapType::LruHash, size::<FlowKey<Addr4>>(), size::<FlowValue<Addr4>>()),
-        maps::LOCAL4 => (MapType::Hash, size::<Addr4>(), 4),
-        maps::SNAT_SOURCE4 => (MapType::Hash, 4, size::<Addr4>()),
-        maps::CONNECTED4 => (MapType::SkStorage, 4, size::<PeerValue<Addr4>>()),
-        maps::PEERS4 => (MapType::LruHash, size::<PeerKey<Addr4>>(), size::<PeerValue<Addr4>>()),
-        _ => (MapType::PerCpuArray, 4, 8),
-    }
+        (F::LOCAL, MapType::Hash, size::<F::Addr>(), size::<u32>()),
+        (F::SNAT_SOURCE, MapType::Hash, size::<u32>(), size::<F::Addr>()),
+        (F::CONNECTED, MapType::SkStorage, index, size::<PeerValue<F::Addr>>()),
+        (
+            F::PEERS,
+            MapType::LruHash,
+            size::<PeerKey<F::Addr>>(),
+            size::<PeerValue<F::Addr>>(),
+        ),
+    ]
+    .into_iter()
+    .find(|(map, ..)| *map == name)
+    .map(|(_, kind, key, value)| (kind, key, value))
 }

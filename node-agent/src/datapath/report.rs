@@ -30,7 +30,7 @@ pub struct Attachment {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MapFill {
     /// As `cilium status --verbose` would call it, for example "IPv4 service".
-    pub name: &'static str,
+    pub name: String,
     /// Most entries it can hold.
     pub capacity: u32,
     /// Entries in use; `None` where the kernel cannot say.

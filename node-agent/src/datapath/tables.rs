@@ -5,7 +5,7 @@ use aya::{
     Ebpf, Pod,
     maps::{Array, HashMap, Map, MapData, MapError},
 };
-use kpr_abi::{BackendValue, Family, FlowKey, FlowValue, ServiceKey, ServiceValue, Slice, V4, maps};
+use kpr_abi::{BackendValue, Family, FlowKey, FlowValue, ServiceKey, ServiceValue, Slice, V4, V6, maps};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// A family whose addresses stand in maps, and the names of its maps.
@@ -18,6 +18,12 @@ pub trait MapFamily: Family<Addr: Pod> {
     const BACKENDS: &'static str;
     /// Flows.
     const FLOWS: &'static str;
+    /// Ports of fragmented packets.
+    const FRAGMENTS: &'static str;
+    /// Peers of connected sockets.
+    const CONNECTED: &'static str;
+    /// Peers of unconnected sockets.
+    const PEERS: &'static str;
     /// Node addresses.
     const LOCAL: &'static str;
     /// SNAT sources.
@@ -29,8 +35,23 @@ impl MapFamily for V4 {
     const SLOTS: &'static str = maps::SLOTS4;
     const BACKENDS: &'static str = maps::BACKENDS4;
     const FLOWS: &'static str = maps::FLOWS4;
+    const FRAGMENTS: &'static str = maps::FRAGMENTS4;
+    const CONNECTED: &'static str = maps::CONNECTED4;
+    const PEERS: &'static str = maps::PEERS4;
     const LOCAL: &'static str = maps::LOCAL4;
     const SNAT_SOURCE: &'static str = maps::SNAT_SOURCE4;
+}
+
+impl MapFamily for V6 {
+    const SERVICES: &'static str = maps::SERVICES6;
+    const SLOTS: &'static str = maps::SLOTS6;
+    const BACKENDS: &'static str = maps::BACKENDS6;
+    const FLOWS: &'static str = maps::FLOWS6;
+    const FRAGMENTS: &'static str = maps::FRAGMENTS6;
+    const CONNECTED: &'static str = maps::CONNECTED6;
+    const PEERS: &'static str = maps::PEERS6;
+    const LOCAL: &'static str = maps::LOCAL6;
+    const SNAT_SOURCE: &'static str = maps::SNAT_SOURCE6;
 }
 
 /// What the maps of a family hold, read back.
@@ -45,21 +66,13 @@ pub struct Contents<F: Family> {
 }
 
 /// The maps that tell frontends and backends.
-pub(super) struct ServiceTables<F: MapFamily>
-where
-    ServiceKey<F::Addr>: Pod,
-    BackendValue<F::Addr>: Pod,
-{
+pub(super) struct ServiceTables<F: MapFamily> {
     pub(super) services: HashMap<MapData, ServiceKey<F::Addr>, ServiceValue>,
     pub(super) slots: Array<MapData, u32>,
     pub(super) backends: Array<MapData, BackendValue<F::Addr>>,
 }
 
-impl<F: MapFamily> ServiceTables<F>
-where
-    ServiceKey<F::Addr>: Pod,
-    BackendValue<F::Addr>: Pod,
-{
+impl<F: MapFamily> ServiceTables<F> {
     /// From wherever maps come: a loaded object, or pins.
     pub(super) fn open(mut map: impl FnMut(&'static str) -> Result<Map, Error>) -> Result<Self, Error> {
         let mut typed = |name| map(name);
@@ -117,21 +130,13 @@ where
 }
 
 /// The maps of the packet path.
-pub(super) struct PacketTables<F: MapFamily>
-where
-    FlowKey<F::Addr>: Pod,
-    FlowValue<F::Addr>: Pod,
-{
+pub(super) struct PacketTables<F: MapFamily> {
     pub(super) flows: HashMap<MapData, FlowKey<F::Addr>, FlowValue<F::Addr>>,
     pub(super) local: HashMap<MapData, F::Addr, u32>,
     pub(super) snat_source: HashMap<MapData, u32, F::Addr>,
 }
 
-impl<F: MapFamily> PacketTables<F>
-where
-    FlowKey<F::Addr>: Pod,
-    FlowValue<F::Addr>: Pod,
-{
+impl<F: MapFamily> PacketTables<F> {
     pub(super) fn open(ebpf: &mut Ebpf) -> Result<Self, Error> {
         Ok(Self {
             flows: convert(F::FLOWS, take(ebpf, F::FLOWS)?)?,

@@ -169,7 +169,10 @@ fn malformed_and_foreign_frames_pass_untouched() {
 #[test]
 fn fragments_follow_the_first_one_both_ways_to_a_local_and_to_a_remote_backend() {
     let more = 0x2000;
-    for (backend, address) in [(Backend::Local(LOCAL_POD), LOCAL_POD), (Backend::Remote(REMOTE_POD), REMOTE_POD)] {
+    for (backend, address) in [
+        (Backend::Local(LOCAL_POD), LOCAL_POD),
+        (Backend::Remote(REMOTE_POD), REMOTE_POD),
+    ] {
         let mut node = Rig::new();
         node.serve(Frontend::node_port(UDP), 0, &[backend]);
         let mut first = Packet::udp((CLIENT, CLIENT_PORT), (NODE, NODE_PORT));
@@ -190,7 +193,11 @@ fn fragments_follow_the_first_one_both_ways_to_a_local_and_to_a_remote_backend()
         answer.fragment = more;
         for packet in [answer.clone(), answer.later_fragment(100)] {
             let bytes = packet.bytes();
-            let seen = if address == LOCAL_POD { node.egress(&bytes) } else { node.ingress(&bytes) };
+            let seen = if address == LOCAL_POD {
+                node.egress(&bytes)
+            } else {
+                node.ingress(&bytes)
+            };
             let expected = packet.from((NODE, NODE_PORT)).to((CLIENT, CLIENT_PORT)).ttl(ttl);
             assert_eq!(seen.packet, expected.bytes());
         }
@@ -201,7 +208,9 @@ fn fragments_follow_the_first_one_both_ways_to_a_local_and_to_a_remote_backend()
 fn a_later_fragment_whose_first_was_never_seen_passes_untouched() {
     let mut node = Rig::new();
     node.serve(Frontend::node_port(UDP), 0, &[Backend::Local(LOCAL_POD)]);
-    let packet = Packet::udp((CLIENT, CLIENT_PORT), (NODE, NODE_PORT)).later_fragment(10).bytes();
+    let packet = Packet::udp((CLIENT, CLIENT_PORT), (NODE, NODE_PORT))
+        .later_fragment(10)
+        .bytes();
     let seen = node.ingress(&packet);
     assert_eq!((seen.verdict, seen.packet), (Verdict::Next, packet));
 }
@@ -353,11 +362,12 @@ fn established_tcp_outlives_its_backend_and_its_service() {
     node.serve(Frontend::node_port(TCP), 0, &[Backend::Local(LOCAL_POD)]);
     node.ingress(&request().bytes());
     node.datapath()
-        .apply4(&Op::DeleteService {
+        .v4_mut()
+        .apply(&Op::DeleteService {
             key: Frontend::node_port(TCP).key(),
         })
         .unwrap();
-    node.datapath().apply4(&Op::ClearBackend { id: 1 }).unwrap();
+    node.datapath().v4_mut().apply(&Op::ClearBackend { id: 1 }).unwrap();
     let packet = Packet::tcp(ACK, (CLIENT, CLIENT_PORT), (NODE, NODE_PORT));
     assert_eq!(node.ingress(&packet.bytes()).packet, packet.to((LOCAL_POD, 80)).bytes());
     let new = request().from((CLIENT, CLIENT_PORT + 1)).bytes();
@@ -376,7 +386,7 @@ fn a_syn_on_a_closed_flow_or_a_gone_backend_is_balanced_anew() {
         if closed {
             node.ingress(&Packet::tcp(FIN | ACK, (CLIENT, CLIENT_PORT), (NODE, NODE_PORT)).bytes());
         } else {
-            node.datapath().apply4(&Op::ClearBackend { id: 1 }).unwrap();
+            node.datapath().v4_mut().apply(&Op::ClearBackend { id: 1 }).unwrap();
         }
         assert_eq!(
             node.ingress(&request().bytes()).packet,
@@ -398,6 +408,6 @@ fn a_udp_flow_moves_at_once_when_its_backend_is_gone() {
         packet.clone().to((LOCAL_POD, 80)).bytes()
     );
     node.serve(Frontend::node_port(UDP), 10, &[Backend::Local(other)]);
-    node.datapath().apply4(&Op::ClearBackend { id: 1 }).unwrap();
+    node.datapath().v4_mut().apply(&Op::ClearBackend { id: 1 }).unwrap();
     assert_eq!(node.ingress(&packet.bytes()).packet, packet.to((other, 80)).bytes());
 }

@@ -4,37 +4,41 @@ use std::net::Ipv4Addr;
 
 /// An IPv4 packet of TCP or UDP in an Ethernet frame.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Packet {
-    pub src: (Ipv4Addr, u16),
-    pub dst: (Ipv4Addr, u16),
-    pub ttl: u8,
-    pub transport: Transport,
+pub(crate) struct Packet {
+    pub(crate) src: (Ipv4Addr, u16),
+    pub(crate) dst: (Ipv4Addr, u16),
+    pub(crate) ttl: u8,
+    pub(crate) transport: Transport,
     /// IPv4 options, a multiple of four bytes.
-    pub options: Vec<u8>,
+    pub(crate) options: Vec<u8>,
     /// Flags and fragment offset.
-    pub fragment: u16,
-    pub payload: Vec<u8>,
+    pub(crate) fragment: u16,
+    pub(crate) payload: Vec<u8>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Transport {
-    Tcp { flags: u8 },
-    Udp { checksum: bool },
+pub(crate) enum Transport {
+    Tcp {
+        flags: u8,
+    },
+    Udp {
+        checksum: bool,
+    },
     /// A later fragment of a UDP datagram: no transport header.
     Fragment,
 }
 
-pub const SYN: u8 = 0x02;
-pub const ACK: u8 = 0x10;
-pub const FIN: u8 = 0x01;
-pub const RST: u8 = 0x04;
+pub(crate) const SYN: u8 = 0x02;
+pub(crate) const ACK: u8 = 0x10;
+pub(crate) const FIN: u8 = 0x01;
+pub(crate) const RST: u8 = 0x04;
 
 impl Packet {
-    pub fn tcp(flags: u8, src: (Ipv4Addr, u16), dst: (Ipv4Addr, u16)) -> Self {
+    pub(crate) fn tcp(flags: u8, src: (Ipv4Addr, u16), dst: (Ipv4Addr, u16)) -> Self {
         Self::new(Transport::Tcp { flags }, src, dst)
     }
 
-    pub fn udp(src: (Ipv4Addr, u16), dst: (Ipv4Addr, u16)) -> Self {
+    pub(crate) fn udp(src: (Ipv4Addr, u16), dst: (Ipv4Addr, u16)) -> Self {
         Self::new(Transport::Udp { checksum: true }, src, dst)
     }
 
@@ -50,24 +54,28 @@ impl Packet {
         }
     }
 
-    pub fn from(self, src: (Ipv4Addr, u16)) -> Self {
+    pub(crate) fn from(self, src: (Ipv4Addr, u16)) -> Self {
         Self { src, ..self }
     }
 
-    pub fn to(self, dst: (Ipv4Addr, u16)) -> Self {
+    pub(crate) fn to(self, dst: (Ipv4Addr, u16)) -> Self {
         Self { dst, ..self }
     }
 
-    pub fn ttl(self, ttl: u8) -> Self {
+    pub(crate) fn ttl(self, ttl: u8) -> Self {
         Self { ttl, ..self }
     }
 
     /// The last fragment of this packet, `offset` times eight bytes behind its start.
-    pub fn later_fragment(self, offset: u16) -> Self {
-        Self { fragment: offset, transport: Transport::Fragment, ..self }
+    pub(crate) fn later_fragment(self, offset: u16) -> Self {
+        Self {
+            fragment: offset,
+            transport: Transport::Fragment,
+            ..self
+        }
     }
 
-    pub fn bytes(&self) -> Vec<u8> {
+    pub(crate) fn bytes(&self) -> Vec<u8> {
         let mut frame = vec![0x02, 0, 0, 0, 0, 1, 0x02, 0, 0, 0, 0, 2, 0x08, 0x00];
         let transport = self.transport_bytes();
         let header = 20 + self.options.len();
@@ -128,7 +136,7 @@ impl Packet {
 }
 
 /// Addresses and ports of a packet without options, for answers to ports that the program chose.
-pub fn endpoints(frame: &[u8]) -> ((Ipv4Addr, u16), (Ipv4Addr, u16)) {
+pub(crate) fn endpoints(frame: &[u8]) -> ((Ipv4Addr, u16), (Ipv4Addr, u16)) {
     let addr = |at: usize| Ipv4Addr::new(frame[at], frame[at + 1], frame[at + 2], frame[at + 3]);
     let port = |at: usize| u16::from_be_bytes([frame[at], frame[at + 1]]);
     ((addr(26), port(34)), (addr(30), port(36)))
@@ -148,13 +156,13 @@ fn checksum(bytes: &[u8]) -> u16 {
 
 /// An ICMP packet that quotes the start of another.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct IcmpError {
-    pub kind: u8,
-    pub code: u8,
-    pub src: Ipv4Addr,
-    pub dst: Ipv4Addr,
-    pub ttl: u8,
-    pub quoted: Packet,
+pub(crate) struct IcmpError {
+    pub(crate) kind: u8,
+    pub(crate) code: u8,
+    pub(crate) src: Ipv4Addr,
+    pub(crate) dst: Ipv4Addr,
+    pub(crate) ttl: u8,
+    pub(crate) quoted: Packet,
 }
 
 /// Length of the Ethernet header and of an IPv4 header without options.
@@ -163,13 +171,13 @@ const IPV4: usize = 20;
 const ICMP: usize = 8;
 
 impl IcmpError {
-    pub fn bytes(&self) -> Vec<u8> {
+    pub(crate) fn bytes(&self) -> Vec<u8> {
         self.assemble(&self.quoted.bytes()[ETHERNET..])
     }
 
     /// As [`Self::bytes`], but the transport checksum inside the quotation is the one that `original` quotes: translation leaves
     /// it, because receivers know the flow by its ports.
-    pub fn bytes_with_stale_inner_checksum(&self, original: &Self) -> Vec<u8> {
+    pub(crate) fn bytes_with_stale_inner_checksum(&self, original: &Self) -> Vec<u8> {
         let mut quoted = self.quoted.bytes()[ETHERNET..].to_vec();
         let at = IPV4
             + match self.quoted.transport {

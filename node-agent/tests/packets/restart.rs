@@ -11,7 +11,7 @@ use std::{fs, path::Path};
 fn a_restarted_agent_finds_flows_and_services_and_writes_nothing() {
     let mut node = Rig::new();
     node.serve(Frontend::node_port(TCP), 0, &[Backend::Remote(REMOTE_POD)]);
-    let before = node.datapath().restore4().unwrap();
+    let before = node.datapath().v4_mut().restore().unwrap();
     let syn = Packet::tcp(SYN, (CLIENT, 40_000), (NODE, NODE_PORT));
     let (src, dst) = endpoints(&node.ingress(&syn.bytes()).packet);
 
@@ -23,7 +23,7 @@ fn a_restarted_agent_finds_flows_and_services_and_writes_nothing() {
     );
 
     node.start(&settings());
-    assert_eq!(node.datapath().restore4().unwrap(), before);
+    assert_eq!(node.datapath().v4_mut().restore().unwrap(), before);
     assert_eq!(node.datapath().report().map_writes, 0);
     let packet = Packet::tcp(ACK, (CLIENT, 40_000), (NODE, NODE_PORT));
     assert_eq!(

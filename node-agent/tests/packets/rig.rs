@@ -18,17 +18,17 @@ use std::{
     sync::atomic::{AtomicU32, Ordering},
 };
 
-pub const NODE: Ipv4Addr = Ipv4Addr::new(192, 168, 49, 2);
-pub const CLIENT: Ipv4Addr = Ipv4Addr::new(192, 168, 49, 100);
-pub const LOCAL_POD: Ipv4Addr = Ipv4Addr::new(10, 244, 0, 3);
-pub const REMOTE_POD: Ipv4Addr = Ipv4Addr::new(10, 244, 1, 2);
-pub const NODE_PORT: u16 = 31_683;
-pub const SNAT: PortRange = PortRange {
+pub(crate) const NODE: Ipv4Addr = Ipv4Addr::new(192, 168, 49, 2);
+pub(crate) const CLIENT: Ipv4Addr = Ipv4Addr::new(192, 168, 49, 100);
+pub(crate) const LOCAL_POD: Ipv4Addr = Ipv4Addr::new(10, 244, 0, 3);
+pub(crate) const REMOTE_POD: Ipv4Addr = Ipv4Addr::new(10, 244, 1, 2);
+pub(crate) const NODE_PORT: u16 = 31_683;
+pub(crate) const SNAT: PortRange = PortRange {
     min: 45_000,
     max: 65_535,
 };
 
-pub fn sizes() -> Sizes {
+pub(crate) fn sizes() -> Sizes {
     Sizes {
         services: 1_024,
         slots: 4_096,
@@ -38,7 +38,7 @@ pub fn sizes() -> Sizes {
     }
 }
 
-pub fn settings() -> Settings {
+pub(crate) fn settings() -> Settings {
     Settings {
         node_ports: PortRange {
             min: 30_000,
@@ -50,25 +50,25 @@ pub fn settings() -> Settings {
 }
 
 /// The node. Each test thread has namespaces of its own, so that tests may run at the same time.
-pub struct Rig {
-    pub datapath: Option<Datapath>,
-    pub options: Options,
-    pub ifindex: u32,
+pub(crate) struct Rig {
+    pub(crate) datapath: Option<Datapath>,
+    pub(crate) options: Options,
+    pub(crate) ifindex: u32,
     directory: tempfile::TempDir,
     cgroup: PathBuf,
 }
 
 impl Rig {
     /// A node with eth0, a route to the other node's pods, and the datapath attached.
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self::with(&settings())
     }
 
-    pub fn with(settings: &Settings) -> Self {
+    pub(crate) fn with(settings: &Settings) -> Self {
         Self::build(settings, TcChoice::Auto)
     }
 
-    pub fn with_clsact() -> Self {
+    pub(crate) fn with_clsact() -> Self {
         Self::build(&settings(), TcChoice::Clsact)
     }
 
@@ -130,7 +130,7 @@ impl Rig {
     }
 
     /// Starts a datapath on what is pinned, as a restarted agent does.
-    pub fn start(&mut self, settings: &Settings) {
+    pub(crate) fn start(&mut self, settings: &Settings) {
         let mut datapath = Datapath::start(&self.options, settings).unwrap_or_else(|error| panic!("{}", chain(&error)));
         let eth0 = Device {
             name: "eth0".into(),
@@ -143,21 +143,24 @@ impl Rig {
         datapath
             .attach(&[eth0])
             .unwrap_or_else(|error| panic!("{}", chain(&error)));
-        datapath.set_local4(&[(NODE, self.ifindex)]).unwrap();
-        datapath.set_snat_source4(Some(NODE), &[(self.ifindex, NODE)]).unwrap();
+        datapath.v4_mut().set_local(&[(NODE, self.ifindex)]).unwrap();
+        datapath
+            .v4_mut()
+            .set_snat_source(Some(NODE), &[(self.ifindex, NODE)])
+            .unwrap();
         self.datapath = Some(datapath);
     }
 
-    pub fn datapath(&mut self) -> &mut Datapath {
+    pub(crate) fn datapath(&mut self) -> &mut Datapath {
         self.datapath.as_mut().expect("the datapath was started")
     }
 
     /// Programs one frontend that leads to these backends, at slots from `base` and with ids from `base + 1`.
-    pub fn serve(&mut self, frontend: Frontend, base: u32, backends: &[Backend]) {
+    pub(crate) fn serve(&mut self, frontend: Frontend, base: u32, backends: &[Backend]) {
         let (mut all, mut local) = (Vec::new(), Vec::new());
         for (id, backend) in (base + 1..).zip(backends) {
             let value = backend.value(frontend.proto);
-            self.datapath().apply4(&Op::PutBackend { id, value }).unwrap();
+            self.datapath().v4_mut().apply(&Op::PutBackend { id, value }).unwrap();
             all.push(id);
             if value.flags & backend::flags::LOCAL != 0 {
                 local.push(id);
@@ -171,7 +174,7 @@ impl Rig {
         };
         for (base, ids) in [(cluster.base, all), (local_slice.base, local)] {
             if !ids.is_empty() {
-                self.datapath().apply4(&Op::PutSlots { base, ids }).unwrap();
+                self.datapath().v4_mut().apply(&Op::PutSlots { base, ids }).unwrap();
             }
         }
         let has_endpoints = if backends.is_empty() { 0 } else { flags::HAS_ENDPOINTS };
@@ -183,25 +186,26 @@ impl Rig {
             ..ServiceValue::default()
         };
         self.datapath()
-            .apply4(&Op::PutService {
+            .v4_mut()
+            .apply(&Op::PutService {
                 key: frontend.key(),
                 value,
             })
             .unwrap();
     }
 
-    pub fn ingress(&mut self, packet: &[u8]) -> Trial {
+    pub(crate) fn ingress(&mut self, packet: &[u8]) -> Trial {
         let ifindex = self.ifindex;
         self.datapath().trial(Side::Ingress, packet, ifindex).unwrap()
     }
 
-    pub fn egress(&mut self, packet: &[u8]) -> Trial {
+    pub(crate) fn egress(&mut self, packet: &[u8]) -> Trial {
         let ifindex = self.ifindex;
         self.datapath().trial(Side::Egress, packet, ifindex).unwrap()
     }
 
     /// How often something happened so far.
-    pub fn count(&mut self, reason: kpr_abi::Reason) -> u64 {
+    pub(crate) fn count(&mut self, reason: kpr_abi::Reason) -> u64 {
         let report = self.datapath().report();
         report
             .counters
@@ -225,15 +229,15 @@ impl Drop for Rig {
 
 /// A frontend as tests name it.
 #[derive(Clone, Copy)]
-pub struct Frontend {
-    pub addr: Ipv4Addr,
-    pub port: u16,
-    pub proto: u8,
-    pub flags: u32,
+pub(crate) struct Frontend {
+    pub(crate) addr: Ipv4Addr,
+    pub(crate) port: u16,
+    pub(crate) proto: u8,
+    pub(crate) flags: u32,
 }
 
 impl Frontend {
-    pub fn node_port(proto: u8) -> Self {
+    pub(crate) fn node_port(proto: u8) -> Self {
         Self {
             addr: Ipv4Addr::UNSPECIFIED,
             port: NODE_PORT,
@@ -242,34 +246,34 @@ impl Frontend {
         }
     }
 
-    pub fn external_local(self) -> Self {
+    pub(crate) fn external_local(self) -> Self {
         Self {
             flags: self.flags | flags::EXTERNAL_LOCAL,
             ..self
         }
     }
 
-    pub fn has_endpoints(self) -> Self {
+    pub(crate) fn has_endpoints(self) -> Self {
         Self {
             flags: self.flags | flags::HAS_ENDPOINTS,
             ..self
         }
     }
 
-    pub fn key(&self) -> ServiceKey<<V4 as kpr_abi::Family>::Addr> {
+    pub(crate) fn key(&self) -> ServiceKey<<V4 as kpr_abi::Family>::Addr> {
         ServiceKey::new(self.addr.into(), Be16::new(self.port), self.proto)
     }
 }
 
 /// A backend as tests name it; its port is 80.
 #[derive(Clone, Copy)]
-pub enum Backend {
+pub(crate) enum Backend {
     Local(Ipv4Addr),
     Remote(Ipv4Addr),
 }
 
 impl Backend {
-    pub fn value(self, proto: u8) -> BackendValue<kpr_abi::Addr4> {
+    pub(crate) fn value(self, proto: u8) -> BackendValue<kpr_abi::Addr4> {
         let (addr, flags) = match self {
             Self::Local(addr) => (addr, backend::flags::LOCAL),
             Self::Remote(addr) => (addr, 0),
@@ -283,8 +287,8 @@ impl Backend {
     }
 }
 
-pub const TCP: u8 = proto::TCP;
-pub const UDP: u8 = proto::UDP;
+pub(crate) const TCP: u8 = proto::TCP;
+pub(crate) const UDP: u8 = proto::UDP;
 
 fn run(command: &str) {
     let mut words = command.split(' ');
