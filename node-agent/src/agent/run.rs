@@ -3,7 +3,9 @@
 use std::{sync::Arc, time::Duration};
 
 use tokio::{
+    runtime::{Handle, RuntimeFlavor},
     sync::{mpsc, watch},
+    task::block_in_place,
     time::{Instant, sleep_until, timeout_at},
 };
 use tokio_util::sync::CancellationToken;
@@ -31,7 +33,7 @@ pub async fn run<L: Loader>(
     stop: CancellationToken,
 ) {
     loop {
-        let due = core.work(Instant::now());
+        let due = blocking(|| core.work(Instant::now()));
         publish(&snapshots, core.snapshot());
         tokio::select! {
             () = stop.cancelled() => return,
@@ -49,6 +51,14 @@ pub async fn run<L: Loader>(
             // Every source is gone, and nothing is due.
             else => stop.cancelled().await,
         }
+    }
+}
+
+/// Map writes and sweeps are system calls by the thousand: other tasks of this thread go on elsewhere meanwhile.
+fn blocking<T>(work: impl FnOnce() -> T) -> T {
+    match Handle::current().runtime_flavor() {
+        RuntimeFlavor::MultiThread => block_in_place(work),
+        _ => work(),
     }
 }
 

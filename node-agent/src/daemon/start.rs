@@ -96,8 +96,12 @@ pub async fn run(args: &Args) -> anyhow::Result<()> {
 pub fn uninstall(args: &Args) -> anyhow::Result<()> {
     // Links are detached by removing their pins: the cgroup itself is not needed.
     let options = args.options_with(args.cgroup_root.clone().unwrap_or_default());
+    anyhow::ensure!(
+        nix::unistd::geteuid().is_root(),
+        "removing the datapath needs root: its pins and sysctls belong to root"
+    );
     let run_dir = RunDir::claim(&options.run_dir)?;
-    Datapath::remove(&options).context("the datapath could not be removed; is this root?")?;
+    Datapath::remove(&options).context("the datapath could not be removed")?;
     run_dir.remove();
     info!("the datapath is removed: no program, pin or sysctl of kpr is left on this node");
     Ok(())

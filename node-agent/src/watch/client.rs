@@ -19,8 +19,13 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 #[non_exhaustive]
 pub enum ConfigError {
     /// A kubeconfig was named and is wrong.
-    #[error("the kubeconfig cannot be used: {0}; correct the file that KUBECONFIG names, or name another")]
-    Kubeconfig(String),
+    #[error("the kubeconfig {file} cannot be used: {why}; correct it, or set KUBECONFIG to another file")]
+    Kubeconfig {
+        /// As the user named it.
+        file: String,
+        /// In one line.
+        why: String,
+    },
     /// There is none, and this is no pod.
     #[error(
         "it is not known where the API server is: set KUBECONFIG to a kubeconfig file, or run as a pod with \
@@ -48,11 +53,20 @@ pub async fn connect() -> Result<(Client, String), ConfigError> {
 
 /// A kubeconfig that is there and wrong is an error, even in a pod: `Config::infer` would pass over it without a word.
 async fn load() -> Result<Config, ConfigError> {
-    let asked = std::env::var_os("KUBECONFIG").is_some_and(|value| !value.is_empty());
+    let named = std::env::var("KUBECONFIG").ok().filter(|value| !value.is_empty());
     match Config::from_kubeconfig(&KubeConfigOptions::default()).await {
         Ok(config) => Ok(config),
-        Err(error) if !asked && is_absent(&error) => Config::incluster().map_err(|_| ConfigError::Nowhere),
-        Err(error) => Err(ConfigError::Kubeconfig(chain(&error))),
+        Err(error) if named.is_none() && is_absent(&error) => Config::incluster().map_err(|_| ConfigError::Nowhere),
+        Err(error) => Err(explain(&error, named)),
+    }
+}
+
+fn explain(error: &KubeconfigError, named: Option<String>) -> ConfigError {
+    // A YAML error goes on with a picture of the place.
+    let why = chain(error).lines().next().unwrap_or_default().to_owned();
+    ConfigError::Kubeconfig {
+        file: named.unwrap_or_else(|| "~/.kube/config".to_owned()),
+        why,
     }
 }
 
@@ -61,5 +75,27 @@ fn is_absent(error: &KubeconfigError) -> bool {
         KubeconfigError::FindPath => true,
         KubeconfigError::ReadConfig(why, _) => why.kind() == std::io::ErrorKind::NotFound,
         _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use kube::config::Kubeconfig;
+
+    use super::*;
+
+    #[test]
+    fn a_kubeconfig_that_is_none_is_one_sentence_that_names_it() {
+        let error = Kubeconfig::from_yaml("clusters: {this is: [no kubeconfig\n").unwrap_err();
+        let sentence = explain(&error, Some("/etc/kpr/kubeconfig".into())).to_string();
+        assert!(
+            sentence.starts_with("the kubeconfig /etc/kpr/kubeconfig cannot be used: "),
+            "{sentence}"
+        );
+        assert!(
+            sentence.ends_with("; correct it, or set KUBECONFIG to another file"),
+            "{sentence}"
+        );
+        assert_eq!(sentence.lines().count(), 1, "{sentence}");
     }
 }
