@@ -4,6 +4,8 @@
 
 mod icmp;
 mod node_port;
+mod node_port6;
 mod packet;
+mod packet6;
 mod restart;
 mod rig;

@@ -12,7 +12,7 @@ use nix::{
 };
 use std::{
     fs,
-    net::Ipv4Addr,
+    net::{Ipv4Addr, Ipv6Addr},
     path::PathBuf,
     process::Command,
     sync::atomic::{AtomicU32, Ordering},
@@ -22,6 +22,10 @@ pub(crate) const NODE: Ipv4Addr = Ipv4Addr::new(192, 168, 49, 2);
 pub(crate) const CLIENT: Ipv4Addr = Ipv4Addr::new(192, 168, 49, 100);
 pub(crate) const LOCAL_POD: Ipv4Addr = Ipv4Addr::new(10, 244, 0, 3);
 pub(crate) const REMOTE_POD: Ipv4Addr = Ipv4Addr::new(10, 244, 1, 2);
+pub(crate) const NODE6: Ipv6Addr = Ipv6Addr::new(0xfd00, 0x49, 0, 0, 0, 0, 0, 2);
+pub(crate) const CLIENT6: Ipv6Addr = Ipv6Addr::new(0xfd00, 0x49, 0, 0, 0, 0, 0, 0x100);
+pub(crate) const LOCAL_POD6: Ipv6Addr = Ipv6Addr::new(0xfd00, 0x244, 0, 0, 0, 0, 0, 3);
+pub(crate) const REMOTE_POD6: Ipv6Addr = Ipv6Addr::new(0xfd00, 0x244, 1, 0, 0, 0, 0, 2);
 pub(crate) const NODE_PORT: u16 = 31_683;
 pub(crate) const SNAT: PortRange = PortRange {
     min: 45_000,
@@ -95,10 +99,15 @@ impl Rig {
             "ip link set pod up",
             "ip link set pod-end up",
             "ip route add 10.244.0.0/24 dev pod",
+            "ip -6 addr add fd00:49::2/64 dev eth0 nodad",
+            "ip -6 route add default via fd00:49::100",
+            "ip -6 route add fd00:244:1::/64 via fd00:49::3",
+            "ip -6 route add fd00:244:0::/64 dev pod",
         ] {
             run(command);
         }
         fs::write("/proc/sys/net/ipv4/ip_forward", "1").unwrap();
+        fs::write("/proc/sys/net/ipv6/conf/all/forwarding", "1").unwrap();
         let directory = tempfile::Builder::new().prefix("kpr-packets-").tempdir().unwrap();
         let bpffs = directory.path().join("bpf");
         fs::create_dir(&bpffs).unwrap();
@@ -148,6 +157,11 @@ impl Rig {
             .v4_mut()
             .set_snat_source(Some(NODE), &[(self.ifindex, NODE)])
             .unwrap();
+        datapath.v6_mut().set_local(&[(NODE6, self.ifindex)]).unwrap();
+        datapath
+            .v6_mut()
+            .set_snat_source(Some(NODE6), &[(self.ifindex, NODE6)])
+            .unwrap();
         self.datapath = Some(datapath);
     }
 
@@ -192,6 +206,30 @@ impl Rig {
                 value,
             })
             .unwrap();
+    }
+
+    /// Programs an IPv6 NodePort that leads to one backend, port 80.
+    pub(crate) fn serve6(&mut self, proto: u8, addr: Ipv6Addr, local: bool) {
+        let flags = if local { backend::flags::LOCAL } else { 0 };
+        let tables = self.datapath().v6_mut();
+        let value = BackendValue {
+            addr: addr.into(),
+            port: Be16::new(80),
+            proto,
+            flags,
+        };
+        tables.apply(&Op::PutBackend { id: 1, value }).unwrap();
+        tables.apply(&Op::PutSlots { base: 0, ids: vec![1] }).unwrap();
+        let slice = Slice { base: 0, len: 1 };
+        let value = ServiceValue {
+            id: 1,
+            flags: flags::NODE_PORT | flags::HAS_ENDPOINTS,
+            cluster: slice,
+            local: if local { slice } else { Slice::default() },
+            ..ServiceValue::default()
+        };
+        let key = ServiceKey::new(Ipv6Addr::UNSPECIFIED.into(), Be16::new(NODE_PORT), proto);
+        tables.apply(&Op::PutService { key, value }).unwrap();
     }
 
     pub(crate) fn ingress(&mut self, packet: &[u8]) -> Trial {
