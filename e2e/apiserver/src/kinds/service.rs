@@ -1,0 +1,381 @@
+//! Services: cluster IPs and node ports are given at once, as the real server does.
+
+use std::collections::BTreeSet;
+use std::net::Ipv4Addr;
+
+use serde_json::{Map, Value, json};
+
+use crate::alloc::ip::IpRange;
+use crate::alloc::port;
+use crate::error::{ApiError, Result};
+use crate::field::FieldError;
+use crate::object::{self, at, child_mut, list, map_mut, put_default, text};
+use crate::resource::Resource;
+use crate::state::State;
+
+/// Gives the Service what its type needs and takes what it no longer needs.
+pub(super) fn allocate(state: &mut State, resource: &Resource, new: &mut Value, old: Option<&Value>) -> Result<()> {
+    let refuse = |error: FieldError, name: &str| Err(ApiError::invalid("", "Service", name, &[error]));
+    let name = object::name(new).to_owned();
+    let used = Used::collect(state, resource, new);
+    carry_over(new, old);
+    if let Err(error) = cluster_ip(state, new, old, &used.ips) {
+        return refuse(error, &name);
+    }
+    match node_ports(state, new, old, used.ports) {
+        Ok(()) => Ok(()),
+        Err(error) => refuse(error, &name),
+    }
+}
+
+/// What the other Services have.
+struct Used {
+    ips: BTreeSet<Ipv4Addr>,
+    ports: BTreeSet<u16>,
+}
+
+impl Used {
+    fn collect(state: &State, resource: &Resource, own: &Value) -> Self {
+        let mut used = Self {
+            ips: BTreeSet::new(),
+            ports: BTreeSet::new(),
+        };
+        let own = (object::namespace(own), object::name(own));
+        let others = state
+            .store
+            .objects(&resource.storage)
+            .filter(|s| (object::namespace(s), object::name(s)) != own);
+        for service in others {
+            used.ips
+                .extend(text(service, &["spec", "clusterIP"]).parse::<Ipv4Addr>());
+            used.ports.extend(
+                list(service, &["spec", "ports"])
+                    .iter()
+                    .filter_map(|port| number(port, "nodePort")),
+            );
+            used.ports.extend(number(&service["spec"], "healthCheckNodePort"));
+        }
+        used
+    }
+}
+
+fn number(value: &Value, field: &str) -> Option<u16> {
+    value
+        .get(field)?
+        .as_u64()
+        .and_then(|n| u16::try_from(n).ok())
+        .filter(|n| *n != 0)
+}
+
+fn kind(service: &Value) -> &str {
+    text(service, &["spec", "type"])
+}
+
+fn has_cluster_ip(service: &Value) -> bool {
+    kind(service) != "ExternalName"
+}
+
+fn has_node_ports(service: &Value) -> bool {
+    match kind(service) {
+        "NodePort" => true,
+        "LoadBalancer" => at(service, &["spec", "allocateLoadBalancerNodePorts"]) != Some(&json!(false)),
+        _ => false,
+    }
+}
+
+/// An update that leaves out what was allocated keeps it; a change of type drops it.
+fn carry_over(new: &mut Value, old: Option<&Value>) {
+    let Some(old) = old else { return };
+    let keeps_ip = has_cluster_ip(old) && has_cluster_ip(new);
+    let (was, is) = (has_node_ports(old), has_node_ports(new));
+    if was && is {
+        keep_node_ports(new, old);
+    }
+    let spec = child_mut(new, "spec");
+    if keeps_ip {
+        for field in ["clusterIP", "clusterIPs", "ipFamilies", "ipFamilyPolicy"] {
+            if let Some(value) = at(old, &["spec", field]) {
+                put_default(spec, field, value.clone());
+            }
+        }
+    } else if !old["spec"]["clusterIP"].is_null() {
+        for field in ["clusterIP", "clusterIPs", "ipFamilies", "ipFamilyPolicy"] {
+            spec.remove(field);
+        }
+    }
+    if was && !is {
+        let before: Vec<Option<u16>> = list(old, &["spec", "ports"])
+            .iter()
+            .map(|p| number(p, "nodePort"))
+            .collect();
+        for port in ports(spec) {
+            let current = port
+                .get("nodePort")
+                .and_then(Value::as_u64)
+                .and_then(|n| u16::try_from(n).ok());
+            if before.contains(&current) {
+                port.remove("nodePort");
+            }
+        }
+        if spec["type"] == "ClusterIP" && spec.get("externalIPs").is_none() {
+            spec.remove("externalTrafficPolicy");
+            spec.remove("allocateLoadBalancerNodePorts");
+        }
+    }
+}
+
+fn keep_node_ports(new: &mut Value, old: &Value) {
+    let taken: BTreeSet<u16> = list(new, &["spec", "ports"])
+        .iter()
+        .filter_map(|port| number(port, "nodePort"))
+        .collect();
+    let mut taken = taken;
+    for port in ports(child_mut(new, "spec")) {
+        if port.get("nodePort").and_then(Value::as_u64).unwrap_or_default() != 0 {
+            continue;
+        }
+        let name = port.get("name").and_then(Value::as_str).unwrap_or_default();
+        let before = list(old, &["spec", "ports"])
+            .iter()
+            .find(|old| text(old, &["name"]) == name);
+        if let Some(kept) = before
+            .and_then(|before| number(before, "nodePort"))
+            .filter(|kept| taken.insert(*kept))
+        {
+            port.insert("nodePort".into(), json!(kept));
+        }
+    }
+}
+
+fn ports(spec: &mut Map<String, Value>) -> impl Iterator<Item = &mut Map<String, Value>> {
+    spec.get_mut("ports")
+        .and_then(Value::as_array_mut)
+        .into_iter()
+        .flatten()
+        .map(map_mut)
+}
+
+fn cluster_ip(
+    state: &mut State,
+    new: &mut Value,
+    old: Option<&Value>,
+    used: &BTreeSet<Ipv4Addr>,
+) -> Result<(), FieldError> {
+    if !has_cluster_ip(new) {
+        return Ok(());
+    }
+    let range = IpRange::new(state.options.service_cidr);
+    let asked = match text(new, &["spec", "clusterIP"]) {
+        "" => list(new, &["spec", "clusterIPs"])
+            .first()
+            .and_then(Value::as_str)
+            .unwrap_or_default(),
+        asked => asked,
+    };
+    let shown = json!([asked]);
+    let ip = match asked {
+        "None" => "None".to_owned(),
+        "" => range
+            .next(used, &mut state.cursors.ip)
+            .map_err(|error| {
+                FieldError::invalid(
+                    "spec.clusterIPs",
+                    shown,
+                    format!("failed to allocate a serviceIP: {error}"),
+                )
+            })?
+            .to_string(),
+        asked => {
+            let Ok(ip) = asked.parse::<Ipv4Addr>() else {
+                return Err(FieldError::invalid(
+                    "spec.clusterIPs[0]",
+                    asked,
+                    "must be a valid IPv4 address (this API server is IPv4 single-stack)",
+                ));
+            };
+            let unchanged = old.is_some_and(|old| text(old, &["spec", "clusterIP"]) == asked);
+            if !unchanged {
+                range
+                    .claim(ip, used)
+                    .map_err(|error| FieldError::invalid("spec.clusterIPs", shown, error.to_string()))?;
+            }
+            asked.to_owned()
+        }
+    };
+    let spec = child_mut(new, "spec");
+    spec.insert("clusterIPs".into(), json!([ip]));
+    spec.insert("clusterIP".into(), ip.into());
+    put_default(spec, "ipFamilies", json!(["IPv4"]));
+    put_default(spec, "ipFamilyPolicy", json!("SingleStack"));
+    Ok(())
+}
+
+fn node_ports(
+    state: &mut State,
+    new: &mut Value,
+    old: Option<&Value>,
+    mut used: BTreeSet<u16>,
+) -> Result<(), FieldError> {
+    let range = state.options.node_ports.clone();
+    let needs_health = kind(new) == "LoadBalancer" && text(new, &["spec", "externalTrafficPolicy"]) == "Local";
+    let wants = has_node_ports(new);
+    let own: BTreeSet<u16> = old
+        .map(|old| {
+            list(old, &["spec", "ports"])
+                .iter()
+                .filter_map(|p| number(p, "nodePort"))
+                .collect()
+        })
+        .unwrap_or_default();
+    let spec = child_mut(new, "spec");
+    if wants {
+        // Ports that were asked for come first, so that none of them is given away to another port of this Service.
+        let mut given: Vec<(String, u16)> = Vec::new();
+        for (index, port) in ports(spec).enumerate() {
+            let asked = port.get("nodePort").and_then(Value::as_i64).unwrap_or_default();
+            if asked == 0 {
+                continue;
+            }
+            let protocol = port
+                .get("protocol")
+                .and_then(Value::as_str)
+                .unwrap_or_default()
+                .to_owned();
+            let invalid = |error: port::PortError| {
+                FieldError::invalid(format!("spec.ports[{index}].nodePort"), asked, error.to_string())
+            };
+            let number = u16::try_from(asked).unwrap_or_default();
+            // One port number may serve TCP and UDP of the same Service.
+            let shared = given.iter().any(|(other, one)| *one == number && *other != protocol);
+            if !shared && !own.contains(&number) {
+                port::claim(&range, number, &used).map_err(invalid)?;
+            }
+            used.insert(number);
+            given.push((protocol, number));
+        }
+        for (index, port) in ports(spec).enumerate() {
+            if port.get("nodePort").and_then(Value::as_i64).unwrap_or_default() == 0 {
+                let free = port::next(&range, &used, &mut state.cursors.port).map_err(|error| {
+                    FieldError::invalid(format!("spec.ports[{index}].nodePort"), 0, error.to_string())
+                })?;
+                used.insert(free);
+                port.insert("nodePort".into(), json!(free));
+            }
+        }
+    }
+    if !needs_health {
+        spec.remove("healthCheckNodePort");
+        return Ok(());
+    }
+    let before = old.and_then(|old| number(&old["spec"], "healthCheckNodePort"));
+    let asked = spec
+        .get("healthCheckNodePort")
+        .and_then(Value::as_u64)
+        .and_then(|n| u16::try_from(n).ok())
+        .filter(|n| *n != 0);
+    let health = match asked.or(before) {
+        Some(port) if Some(port) == before => port,
+        Some(port) => port::claim(&range, port, &used)
+            .map(|()| port)
+            .map_err(|error| FieldError::invalid("spec.healthCheckNodePort", port, error.to_string()))?,
+        None => port::next(&range, &used, &mut state.cursors.port)
+            .map_err(|error| FieldError::invalid("spec.healthCheckNodePort", 0, error.to_string()))?,
+    };
+    spec.insert("healthCheckNodePort".into(), json!(health));
+    Ok(())
+}
+
+/// The rules of `ValidateService` that concern what kpr reads.
+pub(super) fn validate(service: &Value, old: Option<&Value>) -> Vec<FieldError> {
+    let mut errors = Vec::new();
+    let kind = kind(service);
+    if !matches!(kind, "ClusterIP" | "NodePort" | "LoadBalancer" | "ExternalName") {
+        errors.push(FieldError::not_supported(
+            "spec.type",
+            kind,
+            &["ClusterIP", "ExternalName", "LoadBalancer", "NodePort"],
+        ));
+    }
+    let headless = text(service, &["spec", "clusterIP"]) == "None";
+    if headless && matches!(kind, "NodePort" | "LoadBalancer") {
+        errors.push(FieldError::invalid(
+            "spec.clusterIPs[0]",
+            "None",
+            format!("may not be set to 'None' for {kind} services"),
+        ));
+    }
+    let ports = list(service, &["spec", "ports"]);
+    if ports.is_empty() && !headless && kind != "ExternalName" {
+        errors.push(FieldError::required("spec.ports", ""));
+    }
+    for (index, port) in ports.iter().enumerate() {
+        port_rules(port, ports, index, &mut errors);
+    }
+    for (field, allowed) in [
+        ("sessionAffinity", &["ClientIP", "None"][..]),
+        ("externalTrafficPolicy", &["Cluster", "Local"]),
+        ("internalTrafficPolicy", &["Cluster", "Local"]),
+    ] {
+        let value = text(service, &["spec", field]);
+        if !value.is_empty() && !allowed.contains(&value) {
+            errors.push(FieldError::not_supported(format!("spec.{field}"), value, allowed));
+        }
+    }
+    let external = text(service, &["spec", "externalTrafficPolicy"]);
+    let outside = matches!(kind, "NodePort" | "LoadBalancer") || !list(service, &["spec", "externalIPs"]).is_empty();
+    if !external.is_empty() && !outside {
+        let why = "may only be set for externally-accessible services";
+        errors.push(FieldError::invalid("spec.externalTrafficPolicy", external, why));
+    }
+    if let Some(old) = old.filter(|old| has_cluster_ip(old) && has_cluster_ip(service)) {
+        let (was, is) = (text(old, &["spec", "clusterIP"]), text(service, &["spec", "clusterIP"]));
+        if !was.is_empty() && was != is {
+            errors.push(FieldError::invalid(
+                "spec.clusterIPs[0]",
+                json!([is]),
+                "may not change once set",
+            ));
+        }
+    }
+    errors
+}
+
+fn port_rules(port: &Value, ports: &[Value], index: usize, errors: &mut Vec<FieldError>) {
+    let path = format!("spec.ports[{index}]");
+    let between = "must be between 1 and 65535, inclusive";
+    let number = port["port"].as_i64().unwrap_or_default();
+    if !(1..=65535).contains(&number) {
+        errors.push(FieldError::invalid(format!("{path}.port"), number, between));
+    }
+    if let Some(target) = port["targetPort"]
+        .as_i64()
+        .filter(|target| !(1..=65535).contains(target))
+    {
+        errors.push(FieldError::invalid(format!("{path}.targetPort"), target, between));
+    }
+    let protocol = text(port, &["protocol"]);
+    if !matches!(protocol, "TCP" | "UDP" | "SCTP") {
+        errors.push(FieldError::not_supported(
+            format!("{path}.protocol"),
+            protocol,
+            &["SCTP", "TCP", "UDP"],
+        ));
+    }
+    if ports.len() > 1 && text(port, &["name"]).is_empty() {
+        errors.push(FieldError::required(format!("{path}.name"), ""));
+    }
+    let before = &ports[..index];
+    let name = text(port, &["name"]);
+    if !name.is_empty() && before.iter().any(|other| text(other, &["name"]) == name) {
+        errors.push(FieldError::duplicate(format!("{path}.name"), name));
+    }
+    if before
+        .iter()
+        .any(|other| other["port"] == port["port"] && other["protocol"] == port["protocol"])
+    {
+        errors.push(FieldError::duplicate(
+            path,
+            json!({"port": port["port"], "protocol": port["protocol"]}),
+        ));
+    }
+}

@@ -1,0 +1,29 @@
+//! What can be chosen about a server.
+
+use std::net::Ipv4Addr;
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+/// Settings of an [`ApiServer`](crate::ApiServer); the defaults are those of the test cluster.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// First address and prefix length of the range for Service cluster IPs.
+    pub service_cidr: (Ipv4Addr, u8),
+    /// Ports for Services of type NodePort and LoadBalancer.
+    pub node_ports: RangeInclusive<u16>,
+    /// How many changes a watch can look back; older ones answer 410 Expired.
+    pub log_capacity: usize,
+    /// How often an idle watch with `allowWatchBookmarks` gets a bookmark.
+    pub bookmark_interval: Duration,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            service_cidr: (Ipv4Addr::new(10, 96, 0, 0), 16),
+            node_ports: 30000..=32767,
+            log_capacity: 10_000,
+            bookmark_interval: Duration::from_secs(60),
+        }
+    }
+}
