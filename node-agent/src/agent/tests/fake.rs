@@ -28,6 +28,8 @@ pub(crate) struct State {
     pub(crate) ops: Vec<Op<V4>>,
     /// Settings of every start.
     pub(crate) starts: Vec<Settings>,
+    /// How often the tables were read.
+    pub(crate) reads: usize,
     /// Every placement.
     pub(crate) placements: Vec<Placement>,
     /// How often everything was removed.
@@ -118,7 +120,8 @@ impl Tables<V4> for Kernel {
     }
 
     fn contents(&mut self) -> Result<Contents<V4>, Error> {
-        let state = self.state();
+        let mut state = self.state();
+        state.reads += 1;
         Ok(Contents {
             services: state.services.iter().map(|(key, value)| (*key, *value)).collect(),
             slots: state.slots.clone(),

@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use super::{fake::Kernel, rig::Rig};
+use super::{
+    fake::Kernel,
+    rig::{Rig, datapath, draining},
+};
 use crate::{
     agent::GRACE,
     model::tests::fixtures::{ep, named, slice, svc},
@@ -157,19 +160,35 @@ fn services_that_do_not_fit_are_counted_and_named_and_fit_once_others_went() {
     assert_eq!(kernel.shows().len(), 1);
 }
 
-#[test]
-fn an_idle_agent_wakes_up_rarely() {
-    let kernel = Kernel::default();
-    let mut agent = Rig::serving(&kernel);
+/// How often an agent that is told nothing more wakes up in a minute.
+fn wakes(agent: &mut Rig) -> usize {
     let mut wakes = 0;
     let end = agent.now + Duration::from_mins(1);
-    while agent.now < end {
-        let due = agent.core.work(agent.now).unwrap();
+    while let Some(due) = agent.core.work(agent.now).filter(|due| *due < end) {
         assert!(due > agent.now, "never at once");
         agent.now = due;
         wakes += 1;
     }
+    wakes
+}
+
+#[test]
+fn an_idle_agent_wakes_up_rarely() {
+    let kernel = Kernel::default();
+    let mut agent = Rig::serving(&kernel);
+    let wakes = wakes(&mut agent);
     assert!(wakes <= 20, "{wakes} wakes in a minute");
+}
+
+#[test]
+fn what_failed_and_is_no_longer_wanted_wakes_nobody() {
+    let kernel = Kernel::default();
+    let mut agent = Rig::serving(&kernel);
+    kernel.state().failing_removal = true;
+    agent.tell([datapath(2, draining())]);
+    agent.later(Duration::from_mins(1));
+    agent.tell([Change::Datapath(None)]);
+    assert!(wakes(&mut agent) <= 1);
 }
 
 #[test]
