@@ -2,7 +2,9 @@
 
 mod backoff;
 mod cache;
+mod neighbours;
 mod signal;
+mod superseded;
 mod write;
 
 use std::collections::HashMap;
@@ -26,6 +28,7 @@ use crate::decide::{World, decide};
 use crate::drain::Limits;
 use crate::node::NodeView;
 use cache::Cache;
+use neighbours::Neighbours;
 use write::{WriteError, Writer};
 
 /// How the controller behaves.
@@ -45,6 +48,7 @@ struct Context {
     nodes: Cache<NodeView>,
     datapaths: Cache<Arc<NodeDatapath>>,
     writer: Writer,
+    neighbours: Neighbours,
     limits: Limits,
     failures: Mutex<HashMap<String, u32>>,
 }
@@ -54,6 +58,7 @@ pub async fn run(client: Client, settings: Settings, stop: CancellationToken) {
     let changed = Arc::new(Notify::new());
     let nodes = Cache::new(Arc::clone(&changed), |_, _| false);
     let datapaths = Cache::new(Arc::clone(&changed), older);
+    let neighbours = Neighbours::new(Arc::clone(&changed));
     let policies = Api::<KubeProxyReplacement>::all(client.clone());
     let controller = Controller::new(policies, watcher::Config::default())
         // One at a time: each looks at all policies, and two that look at different states could disagree.
@@ -65,6 +70,7 @@ pub async fn run(client: Client, settings: Settings, stop: CancellationToken) {
         nodes: nodes.clone(),
         datapaths: datapaths.clone(),
         writer: Writer::new(client.clone(), &settings.identity, datapaths.clone()),
+        neighbours,
         limits: settings.limits,
         failures: Mutex::default(),
     });
@@ -77,7 +83,8 @@ pub async fn run(client: Client, settings: Settings, stop: CancellationToken) {
             () = async { tokio::join!(nodes.filled(), datapaths.filled()); } => {}
         }
         info!("Nodes and NodeDatapaths are known: reconciling");
-        controller.run(reconcile, failed, context).for_each(report).await;
+        let outcomes = controller.run(reconcile, failed, Arc::clone(&context));
+        outcomes.for_each(async |outcome| report(outcome, &context)).await;
     };
     tokio::select! {
         () = reconciling => {}
@@ -106,6 +113,10 @@ fn older(first: &Arc<NodeDatapath>, second: &Arc<NodeDatapath>) -> bool {
 }
 
 async fn reconcile(policy: Arc<KubeProxyReplacement>, context: Arc<Context>) -> Result<Action, WriteError> {
+    if context.writer.has_replaced(&policy) {
+        return Ok(Action::await_change());
+    }
+    context.neighbours.saw(&policy);
     let decision = {
         let policies = context.policies.state();
         let nodes = context.nodes.snapshot();
@@ -152,11 +163,12 @@ fn failed(policy: Arc<KubeProxyReplacement>, error: &WriteError, context: Arc<Co
 type Outcome<K> =
     Result<(kube::runtime::reflector::ObjectRef<K>, Action), controller::Error<WriteError, watcher::Error>>;
 
-async fn report(outcome: Outcome<KubeProxyReplacement>) {
+fn report(outcome: Outcome<KubeProxyReplacement>, context: &Context) {
     match outcome {
         Ok((object, _)) => debug!(policy = %object.name, "reconciled"),
         // Said where it happened.
-        Err(controller::Error::ReconcilerFailed(..) | controller::Error::ObjectNotFound(_)) => {}
+        Err(controller::Error::ReconcilerFailed(..)) => {}
+        Err(controller::Error::ObjectNotFound(object)) => context.neighbours.lost(&object.name),
         Err(controller::Error::QueueError(error)) => {
             warn!(
                 "KubeProxyReplacements can't be watched: {}; trying again",

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use futures::{StreamExt, stream};
 use kpr_crds::names::{FINALIZER, OPERATOR_MANAGER};
 use kpr_crds::{KubeProxyReplacement, KubeProxyReplacementStatus, NodeDatapath};
-use kube::api::{DeleteParams, Patch, PatchParams, Preconditions};
+use kube::api::{DeleteParams, ObjectMeta, Patch, PatchParams, Preconditions};
 use kube::runtime::events::{Event, EventType, Recorder, Reporter};
 use kube::{Api, Client, Resource, ResourceExt};
 use serde_json::json;
@@ -14,6 +14,7 @@ use tracing::{info, warn};
 
 use super::cache::Cache;
 use super::reduced;
+use super::superseded::Superseded;
 use crate::connect;
 use crate::decide::{Decision, Deletion, Finalizer};
 use crate::notice::Notice;
@@ -50,6 +51,7 @@ pub(super) struct Writer {
     datapaths: Api<NodeDatapath>,
     recorder: Recorder,
     known: Cache<Arc<NodeDatapath>>,
+    superseded: Superseded,
     /// Forced: fields that the operator applies are the operator's, whoever changed them.
     apply: PatchParams,
 }
@@ -65,8 +67,15 @@ impl Writer {
             datapaths: Api::all(client.clone()),
             recorder: Recorder::new(client, reporter),
             known,
+            superseded: Superseded::default(),
             apply: PatchParams::apply(OPERATOR_MANAGER).force(),
         }
+    }
+
+    /// Is this a version of the policy that we have replaced ourselves? Then the newer one is on its way to us.
+    pub(super) fn has_replaced(&self, policy: &KubeProxyReplacement) -> bool {
+        self.superseded
+            .contains(&policy.name_any(), policy.resource_version().as_deref())
     }
 
     /// Carries the decision out, in its order. A node that can't be written does not keep others from it, but the
@@ -118,12 +127,13 @@ impl Writer {
             field_manager: Some(OPERATOR_MANAGER.to_owned()),
             ..PatchParams::default()
         };
+        let what = format!("the finalizer of KubeProxyReplacement {name}");
         match self.policies.patch_metadata(&name, &params, &patch).await {
-            Err(error) if !ours && is_gone(&error) => Ok(()),
-            result => result
-                .map(drop)
-                .map_err(WriteError::new(format!("the finalizer of KubeProxyReplacement {name}"))),
+            Ok(written) => self.wrote(policy, &written.metadata),
+            Err(error) if !ours && is_gone(&error) => {}
+            Err(error) => return Err(WriteError::new(what)(error)),
         }
+        Ok(())
     }
 
     async fn apply_datapath(&self, desired: Desired) -> Result<(), WriteError> {
@@ -184,11 +194,25 @@ impl Writer {
             .patch_status(&name, &self.apply, &Patch::Apply(body))
             .await
         {
-            Err(error) if is_gone(&error) => Ok(()),
-            result => result
-                .map(drop)
-                .map_err(WriteError::new(format!("the status of KubeProxyReplacement {name}"))),
+            Ok(written) => self.wrote(policy, &written.metadata),
+            Err(error) if is_gone(&error) => {}
+            Err(error) => {
+                return Err(WriteError::new(format!("the status of KubeProxyReplacement {name}"))(
+                    error,
+                ));
+            }
         }
+        Ok(())
+    }
+
+    /// The policy has another version now than the one that was decided on.
+    fn wrote(&self, policy: &KubeProxyReplacement, written: &ObjectMeta) {
+        let before = policy.resource_version();
+        self.superseded.note(
+            &policy.name_any(),
+            before.as_deref(),
+            written.resource_version.as_deref(),
+        );
     }
 
     /// An Event that can't be published is a pity, no failure.

@@ -1,0 +1,10 @@
+//! The operator against an API server: named scenarios, each saying what is written and what is not.
+
+mod support;
+
+mod delete;
+mod election;
+mod failures;
+mod nodes;
+mod pools;
+mod status;

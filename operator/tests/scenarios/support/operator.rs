@@ -1,0 +1,101 @@
+//! Operators that run inside of the test.
+
+use std::time::Duration;
+
+use kpr_operator::connect::Connection;
+use kpr_operator::drain::Limits;
+use kpr_operator::lease::Timing;
+use kpr_operator::run::Election;
+use kpr_operator::{Error, Settings, controller, run};
+use kube::Client;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+/// Namespace of the Lease.
+pub(crate) const NAMESPACE: &str = "kube-system";
+
+/// An operator, to be started.
+pub(crate) struct OperatorBuilder {
+    client: Client,
+    settings: Settings,
+}
+
+impl OperatorBuilder {
+    pub(crate) fn new(client: Client) -> Self {
+        let controller = controller::Settings {
+            limits: Limits::default(),
+            collect: Duration::from_millis(20),
+            identity: "operator".to_owned(),
+        };
+        let settings = Settings {
+            election: None,
+            controller,
+            first_retry: Duration::from_millis(50),
+        };
+        Self { client, settings }
+    }
+
+    /// How long a removal waits for a node that is down.
+    pub(crate) fn node_down_wait(mut self, wait: Duration) -> Self {
+        self.settings.controller.limits.node_down = wait;
+        self
+    }
+
+    /// With leader election, under this name.
+    pub(crate) fn elected(mut self, identity: &str) -> Self {
+        let timing = Timing {
+            duration: Duration::from_secs(1),
+            renew_deadline: Duration::from_millis(700),
+            retry: Duration::from_millis(100),
+        };
+        self.settings.election = Some(Election {
+            namespace: NAMESPACE.to_owned(),
+            timing,
+        });
+        identity.clone_into(&mut self.settings.controller.identity);
+        self
+    }
+
+    pub(crate) fn start(self) -> Operator {
+        let stop = CancellationToken::new();
+        let connection = Connection {
+            client: self.client,
+            url: "http://api.test".to_owned(),
+        };
+        let task = tokio::spawn(run(connection, self.settings, stop.clone()));
+        Operator { stop, task }
+    }
+}
+
+/// An operator that runs. Dropping it ends it without a farewell, as a crash would.
+pub(crate) struct Operator {
+    stop: CancellationToken,
+    task: JoinHandle<Result<(), Error>>,
+}
+
+impl Operator {
+    /// Stops it, and waits until it has ended.
+    pub(crate) async fn stop(mut self) {
+        self.stop.cancel();
+        (&mut self.task)
+            .await
+            .expect("no panic")
+            .expect("an operator that is stopped ends well");
+    }
+
+    /// Waits until it ends by itself.
+    pub(crate) async fn ended(mut self) -> Result<(), Error> {
+        let ended = tokio::time::timeout(super::PATIENCE, &mut self.task).await;
+        ended.expect("it ends").expect("no panic")
+    }
+
+    pub(crate) fn has_ended(&self) -> bool {
+        self.task.is_finished()
+    }
+}
+
+impl Drop for Operator {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
