@@ -1,8 +1,11 @@
 //! The test cluster from the command line.
 
+use std::process::ExitCode;
+
 use anyhow::Result;
 use clap::{Parser, Subcommand};
-use kpr_cluster::{client, server, teardown};
+use kpr_cluster::{client, demo, interrupt, server, teardown};
+use tracing_subscriber::EnvFilter;
 
 /// A two-node Kubernetes cluster in network namespaces, to try and to test kpr on.
 #[derive(Debug, Parser)]
@@ -14,6 +17,18 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Walk through the whole story: cluster, kpr, a Service, and its end
+    Demo {
+        /// Leave the cluster up, and print how to use it, until Ctrl-C
+        #[arg(long)]
+        keep: bool,
+    },
+    /// Bring up the cluster with kpr, and leave it up until Ctrl-C
+    Up {
+        /// Only the cluster: neither kpr's API nor its programs
+        #[arg(long)]
+        without_kpr: bool,
+    },
     /// Remove what a killed run left behind
     Sweep,
     /// The server inside a pod
@@ -24,9 +39,26 @@ enum Command {
     Client(client::ClientArgs),
 }
 
-fn main() -> Result<()> {
+fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    match arguments.command {
+    let filter = EnvFilter::try_from_env("KPR_LOG").unwrap_or_else(|_unset| EnvFilter::new("off"));
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .init();
+    match run(arguments.command) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("kpr-cluster: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(command: Command) -> Result<()> {
+    match command {
+        Command::Demo { keep } => multi_threaded(demo::demo(keep)),
+        Command::Up { without_kpr } => multi_threaded(demo::up(!without_kpr)),
         Command::Sweep => sweep(),
         Command::PodServer(args) => single_threaded(server::run(args)),
         Command::Client(args) => single_threaded(client::run(args)),
@@ -47,6 +79,14 @@ fn sweep() -> Result<()> {
 /// One thread is enough for a pod or a client, and starts faster.
 fn single_threaded(work: impl Future<Output = Result<()>>) -> Result<()> {
     tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?
+        .block_on(work)
+}
+
+fn multi_threaded(work: impl Future<Output = Result<()>>) -> Result<()> {
+    interrupt::watch()?;
+    tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()?
         .block_on(work)

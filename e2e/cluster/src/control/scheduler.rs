@@ -4,10 +4,13 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use anyhow::Result;
 use futures::StreamExt as _;
-use k8s_openapi::api::core::v1::{Node, Pod};
+use k8s_openapi::{
+    api::core::v1::{Binding, Node, ObjectReference, Pod},
+    apimachinery::pkg::apis::meta::v1::{ObjectMeta, Status},
+};
 use kube::{
     Api, Client, ResourceExt as _,
-    api::{ListParams, Patch, PatchParams},
+    api::{ListParams, PostParams},
     runtime::{
         Controller,
         controller::{self, Action},
@@ -50,9 +53,20 @@ async fn reconcile(pod: Arc<Pod>, client: Arc<Client>) -> Result<Action, Failure
     let Some(node) = choose(&pod, &nodes, &others) else {
         return Ok(Action::requeue(UNSCHEDULABLE));
     };
-    let binding = serde_json::json!({ "spec": { "nodeName": node } });
+    let binding = Binding {
+        metadata: ObjectMeta {
+            name: pod.metadata.name.clone(),
+            ..ObjectMeta::default()
+        },
+        target: ObjectReference {
+            kind: Some("Node".to_owned()),
+            name: Some(node.to_owned()),
+            ..ObjectReference::default()
+        },
+    };
     let api: Api<Pod> = Api::namespaced((*client).clone(), &pod.namespace().unwrap_or_default());
-    api.patch(&pod.name_any(), &PatchParams::default(), &Patch::Merge(&binding))
+    let _: Status = api
+        .create_subresource("binding", &pod.name_any(), &PostParams::default(), &binding)
         .await?;
     Ok(Action::await_change())
 }

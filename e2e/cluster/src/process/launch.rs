@@ -148,6 +148,8 @@ impl Launch {
     fn command(self) -> Result<Command> {
         let mut command = Command::new(&self.program);
         command.args(&self.arguments).envs(self.environment).kill_on_drop(true);
+        // A Ctrl-C on the terminal is for this process alone: it ends the others in its own order.
+        command.process_group(0);
         if let Some(directory) = &self.directory {
             command.current_dir(directory);
         }

@@ -1,0 +1,87 @@
+//! Scripts that run a command inside the cluster: `node-a kpr status`, `client curl …`, `pod NAME curl …`.
+//!
+//! They put the command into the right namespace **and** cgroup, which a plain `nsenter` or `ip netns exec` does not.
+
+use std::{
+    fs,
+    os::unix::fs::PermissionsExt as _,
+    path::{Path, PathBuf},
+};
+
+use anyhow::{Context as _, Result};
+
+use super::Cluster;
+use crate::{
+    net::{CLIENT, NETNS_DIR},
+    testbed::Host,
+};
+
+/// The scripts' folder in the cluster's directory.
+const FOLDER: &str = "bin";
+/// The script that leads into pods.
+const POD: &str = "pod";
+
+impl Cluster {
+    /// The folder of the scripts. There is one per node, called like it, one called `client`, and one called `pod`.
+    pub fn doors(&self) -> PathBuf {
+        self.testbed().dir().join(FOLDER)
+    }
+
+    pub(super) fn write_doors(&self) -> Result<()> {
+        let doors = self.doors();
+        fs::create_dir(&doors).with_context(|| format!("make {}", doors.display()))?;
+        let binaries = self.testbed().binaries().directory();
+        for host in self.testbed().hosts() {
+            write(
+                &doors.join(&host.spec.name),
+                &node(binaries, self.node_kubeconfig(), host),
+            )?;
+        }
+        let client = self.testbed().client().path();
+        write(
+            &doors.join(CLIENT),
+            &format!("exec nsenter --net={} -- \"${{@:-sh}}\"\n", client.display()),
+        )?;
+        let cgroup = self
+            .testbed()
+            .hosts()
+            .first()
+            .and_then(|host| host.cgroup.path().parent());
+        let cgroup = cgroup.context("a node's cgroup has a parent")?;
+        write(&doors.join(POD), &pod(cgroup, &self.testbed().id().netns("")))
+    }
+}
+
+fn node(binaries: &Path, kubeconfig: &Path, host: &Host) -> String {
+    format!(
+        "mkdir -p {cgroup}\n\
+         echo $$ > {cgroup}/cgroup.procs\n\
+         export PATH={binaries}:\"$PATH\" KUBECONFIG={kubeconfig}\n\
+         export KPR_BPFFS_ROOT={bpffs} KPR_RUN_DIR={run_dir}\n\
+         exec nsenter --net={netns} -- \"${{@:-sh}}\"\n",
+        cgroup = host.cgroup.path().join("system").display(),
+        binaries = binaries.display(),
+        kubeconfig = kubeconfig.display(),
+        bpffs = host.bpffs.display(),
+        run_dir = host.agent_run_dir().display(),
+        netns = host.netns.path().display(),
+    )
+}
+
+fn pod(cgroup: &Path, netns_prefix: &str) -> String {
+    format!(
+        "name=${{1:?which pod? Pods of other namespaces than default are called NAMESPACE.NAME}}\n\
+         shift\n\
+         for cgroup in {cgroup}/*/pods/\"$name\"; do\n\
+         \x20 echo $$ > \"$cgroup\"/cgroup.procs || exit 1\n\
+         done\n\
+         exec nsenter --net={NETNS_DIR}/{netns_prefix}\"$name\" -- \"${{@:-sh}}\"\n",
+        cgroup = cgroup.display(),
+    )
+}
+
+fn write(path: &Path, script: &str) -> Result<()> {
+    fs::write(path, format!("#!/bin/sh\n{script}")).with_context(|| format!("write {}", path.display()))?;
+    fs::set_permissions(path, fs::Permissions::from_mode(0o755))?;
+    Ok(())
+}

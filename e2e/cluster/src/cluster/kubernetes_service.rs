@@ -1,0 +1,50 @@
+//! The Service `default/kubernetes`, which an API server makes for itself.
+
+use std::net::SocketAddr;
+
+use anyhow::{Context as _, Result};
+use k8s_openapi::api::{core::v1::Service, discovery::v1::EndpointSlice};
+use kube::{Api, Client, api::PostParams};
+use serde_json::json;
+
+const NAME: &str = "kubernetes";
+const NAMESPACE: &str = "default";
+/// First address of the service CIDR 10.96.0.0/16, as kube-apiserver takes it.
+const CLUSTER_IP: &str = "10.96.0.1";
+
+/// Publishes the API server at `endpoint`, unless it has done so itself.
+pub(super) async fn publish(client: &Client, endpoint: SocketAddr) -> Result<()> {
+    let services: Api<Service> = Api::namespaced(client.clone(), NAMESPACE);
+    let service = serde_json::from_value(json!({
+        "metadata": {"name": NAME, "labels": {"component": "apiserver", "provider": "kubernetes"}},
+        "spec": {
+            "type": "ClusterIP",
+            "clusterIP": CLUSTER_IP,
+            "ports": [{"name": "https", "port": 443, "protocol": "TCP", "targetPort": endpoint.port()}],
+        },
+    }))?;
+    create(&services, &service)
+        .await
+        .context("create the Service default/kubernetes")?;
+    let slices: Api<EndpointSlice> = Api::namespaced(client.clone(), NAMESPACE);
+    let slice = serde_json::from_value(json!({
+        "metadata": {"name": NAME, "labels": {"kubernetes.io/service-name": NAME}},
+        "addressType": if endpoint.is_ipv4() { "IPv4" } else { "IPv6" },
+        "endpoints": [{"addresses": [endpoint.ip().to_string()], "conditions": {"ready": true}}],
+        "ports": [{"name": "https", "port": endpoint.port(), "protocol": "TCP"}],
+    }))?;
+    create(&slices, &slice)
+        .await
+        .context("create the EndpointSlice default/kubernetes")
+}
+
+async fn create<K>(api: &Api<K>, object: &K) -> Result<()>
+where
+    K: Clone + std::fmt::Debug + serde::de::DeserializeOwned + serde::Serialize,
+{
+    match api.create(&PostParams::default(), object).await {
+        Ok(_) => Ok(()),
+        Err(kube::Error::Api(error)) if error.is_already_exists() => Ok(()),
+        Err(error) => Err(error.into()),
+    }
+}

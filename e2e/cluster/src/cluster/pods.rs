@@ -1,0 +1,75 @@
+//! Programs inside a cluster's pods, nodes and outside client.
+
+use std::net::IpAddr;
+
+use anyhow::{Context as _, Result};
+use k8s_openapi::api::core::v1::Pod;
+
+use super::Cluster;
+use crate::{
+    control::pods::node_name,
+    kubelet::Names,
+    net::{Capture, Netns},
+    process::Launch,
+};
+
+impl Cluster {
+    /// A program inside a pod that runs.
+    pub fn in_pod(&self, pod: &Pod, program: &str) -> Result<Launch> {
+        let node = node_name(pod).context("the pod is bound to no node")?;
+        let host = self.testbed().host(node)?;
+        let names = Names::of(pod);
+        let host_network = pod.spec.as_ref().and_then(|spec| spec.host_network).unwrap_or(false);
+        let netns = if host_network {
+            host.netns.clone()
+        } else {
+            Netns::existing(&self.testbed().id().netns(&names.sandbox))?
+        };
+        let cgroup = host.cgroup.child("pods")?.child(&names.sandbox)?;
+        Ok(Launch::new(self.program(program)?).in_netns(&netns).in_cgroup(&cgroup))
+    }
+
+    /// A program on a node, outside any pod.
+    pub fn on_node(&self, node: &str, program: &str) -> Result<Launch> {
+        self.testbed().host(node)?.launch(self.program(program)?)
+    }
+
+    /// A program on the outside client.
+    pub fn outside(&self, program: &str) -> Result<Launch> {
+        Ok(Launch::new(self.program(program)?).in_netns(self.testbed().client()))
+    }
+
+    /// Records the packets that cross a pod's veth, on the node's side: what comes in there has left the pod.
+    pub fn capture(&self, pod: &Pod) -> Result<Capture> {
+        let node = node_name(pod).context("the pod is bound to no node")?;
+        Capture::start(&self.testbed().host(node)?.netns, &Names::of(pod).veth)
+    }
+
+    /// The address at which the outside reaches a node.
+    pub fn node_address(&self, node: &str) -> Result<IpAddr> {
+        self.testbed()
+            .host(node)?
+            .spec
+            .addresses
+            .primary()
+            .with_context(|| format!("{node} has no address"))
+    }
+
+    /// The outside client's address.
+    pub fn client_address(&self) -> Result<IpAddr> {
+        self.testbed()
+            .spec()
+            .client
+            .primary()
+            .context("the client has no address")
+    }
+
+    /// A program of this project by its path, any other by its name.
+    fn program(&self, name: &str) -> Result<std::path::PathBuf> {
+        if name.starts_with("kpr") {
+            self.testbed().binaries().get(name)
+        } else {
+            Ok(name.into())
+        }
+    }
+}

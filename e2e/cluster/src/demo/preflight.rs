@@ -1,0 +1,37 @@
+//! What the demo needs on this machine, checked before anything is built.
+
+use std::env;
+
+use anyhow::{Result, ensure};
+
+use crate::{cgroup, process::Binaries};
+
+const PROGRAMS: [(&str, &str); 5] = [
+    ("ip", "install the package iproute2"),
+    ("tc", "install the package iproute2"),
+    ("nsenter", "install the package util-linux"),
+    ("kubectl", "run `cargo xtask setup`"),
+    ("curl", "install the package curl"),
+];
+
+/// Fails with what is missing first, and what to do about it.
+pub(super) fn check(programs_under_test: &[&str]) -> Result<()> {
+    ensure!(
+        nix::unistd::geteuid().is_root(),
+        "the test cluster makes network namespaces and loads eBPF programs: run it as root"
+    );
+    cgroup::mount_point()?;
+    for (program, remedy) in PROGRAMS {
+        ensure!(is_on_path(program), "`{program}` is not on the PATH: {remedy}");
+    }
+    let binaries = Binaries::find()?;
+    for program in programs_under_test {
+        binaries.get(program)?;
+    }
+    Ok(())
+}
+
+fn is_on_path(program: &str) -> bool {
+    let path = env::var_os("PATH").unwrap_or_default();
+    env::split_paths(&path).any(|directory| directory.join(program).is_file())
+}

@@ -1,0 +1,85 @@
+//! What kpr must do, as functions over a running cluster. Each is a sentence; tests give it a cluster of its own.
+
+pub mod churn;
+pub mod cluster_ip;
+pub mod install;
+pub mod node_port;
+pub mod removal;
+pub mod restart;
+mod vantage;
+mod workload;
+pub mod wrong_input;
+
+use std::{net::SocketAddr, time::Duration};
+
+use anyhow::{Context as _, Result, ensure};
+use k8s_openapi::api::core::v1::Pod;
+use tokio::sync::Semaphore;
+
+pub use self::{
+    vantage::{Holding, Load, Vantage},
+    workload::{Deployed, TCP_PORT, UDP_PORT, Workload, client_pod},
+};
+use crate::{
+    cluster::{Cluster, eventually},
+    spec::ClusterSpec,
+};
+
+/// How many clusters run at a time, however many threads the tests have: their measurements share the processors.
+const PARALLEL: usize = 2;
+static CLUSTERS: Semaphore = Semaphore::const_new(PARALLEL);
+
+/// Runs `scenario` on a cluster that kpr serves.
+pub async fn with_kpr(scenario: impl AsyncFnOnce(&mut Cluster) -> Result<()>) -> Result<()> {
+    without_kpr(async |cluster| {
+        install::kpr(cluster).await?;
+        scenario(cluster).await
+    })
+    .await
+}
+
+/// Runs `scenario` on a cluster that knows nothing of kpr yet. After a failure the logs tell what the programs did.
+pub async fn without_kpr(scenario: impl AsyncFnOnce(&mut Cluster) -> Result<()>) -> Result<()> {
+    let _turn = CLUSTERS.acquire().await?;
+    let mut cluster = Cluster::start(ClusterSpec::default()).await?;
+    let result = scenario(&mut cluster).await;
+    let logs = if result.is_err() {
+        cluster.program_logs()
+    } else {
+        String::new()
+    };
+    // Waits for the removal, which is not for a thread of the runtime.
+    tokio::task::spawn_blocking(move || drop(cluster)).await?;
+    result.with_context(|| logs)
+}
+
+/// Waits until connections to `target` are refused; from then on every one must be, and at once.
+async fn refused(cluster: &Cluster, from: &Vantage, target: SocketAddr) -> Result<()> {
+    eventually(&format!("{target} refuses {from}"), Duration::from_secs(20), || async {
+        let tally = from.http(cluster, target, 1).await?;
+        let refused = tally.failures.contains_key("ECONNREFUSED");
+        Ok(if refused { Ok(()) } else { Err(format!("{tally:?}")) })
+    })
+    .await?;
+    let tally = from.http(cluster, target, 20).await?;
+    ensure!(
+        tally.failures == [("ECONNREFUSED".to_owned(), 20)].into(),
+        "{target} to {from}: {tally:?}"
+    );
+    Ok(())
+}
+
+/// Makes a pod want traffic, or not, as its readiness probe would.
+async fn set_ready(cluster: &Cluster, pod: &Pod, ready: bool) -> Result<()> {
+    let address = pod
+        .status
+        .as_ref()
+        .and_then(|status| status.pod_ip.clone())
+        .context("the pod has no address")?;
+    let node = crate::control::pods::node_name(pod).context("the pod is bound to no node")?;
+    let url = format!("http://{address}:{TCP_PORT}/ready/{ready}");
+    let curl = cluster
+        .on_node(node, "curl")?
+        .args(["--silent", "--show-error", "--fail", "--request", "POST", &url]);
+    curl.output().await?.success().map(|_output| ())
+}

@@ -1,0 +1,143 @@
+//! Where a client stands, and what it does there.
+
+use std::{fmt, net::SocketAddr, time::Duration};
+
+use anyhow::Result;
+use k8s_openapi::api::core::v1::Pod;
+use kube::ResourceExt as _;
+
+use crate::{
+    client::{Held, Started, Tally, UdpStyle},
+    cluster::Cluster,
+    process::{Launch, Session},
+};
+
+/// How long a session may take to start, or to sum up.
+const SESSION_PATIENCE: Duration = Duration::from_secs(20);
+
+/// Where a client stands.
+#[derive(Clone)]
+pub enum Vantage {
+    /// In a pod.
+    Pod(Box<Pod>),
+    /// On a node, outside any pod.
+    Node(String),
+    /// Outside the cluster.
+    Outside,
+}
+
+impl fmt::Display for Vantage {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Pod(pod) => write!(formatter, "pod {}", pod.name_any()),
+            Self::Node(node) => formatter.write_str(node),
+            Self::Outside => formatter.write_str("the outside"),
+        }
+    }
+}
+
+impl Vantage {
+    /// In `pod`.
+    pub fn pod(pod: &Pod) -> Self {
+        Self::Pod(Box::new(pod.clone()))
+    }
+
+    /// On the node called `name`.
+    pub fn node(name: &str) -> Self {
+        Self::Node(name.to_owned())
+    }
+
+    /// One request that gives up soon: is anybody there?
+    pub(super) async fn probe(&self, cluster: &Cluster, target: SocketAddr, udp: bool) -> Result<Tally> {
+        let client = self.client(cluster, if udp { "udp" } else { "http" }, target)?;
+        client.args(["--timeout-ms", "300"]).output().await?.json()
+    }
+
+    /// Makes `count` HTTP requests to `target`, one after the other.
+    pub async fn http(&self, cluster: &Cluster, target: SocketAddr, count: u32) -> Result<Tally> {
+        let client = self.client(cluster, "http", target)?;
+        client.args(["--count", &count.to_string()]).output().await?.json()
+    }
+
+    /// Makes `count` HTTP requests to `target`, `parallel` at a time.
+    pub async fn http_parallel(
+        &self,
+        cluster: &Cluster,
+        target: SocketAddr,
+        count: u32,
+        parallel: u32,
+    ) -> Result<Tally> {
+        let client = self.client(cluster, "http", target)?;
+        client
+            .args(["--count", &count.to_string(), "--parallel", &parallel.to_string()])
+            .output()
+            .await?
+            .json()
+    }
+
+    /// Sends `count` datagrams to `target`.
+    pub async fn udp(&self, cluster: &Cluster, target: SocketAddr, style: UdpStyle, count: u32) -> Result<Tally> {
+        let style = match style {
+            UdpStyle::Connected => "connected",
+            UdpStyle::Unconnected => "unconnected",
+        };
+        let client = self.client(cluster, "udp", target)?;
+        client
+            .args(["--count", &count.to_string(), "--style", style])
+            .output()
+            .await?
+            .json()
+    }
+
+    /// Opens `connections` to `target` and keeps them in use until [`Holding::finish`].
+    pub async fn hold(&self, cluster: &Cluster, target: SocketAddr, connections: u32) -> Result<Holding> {
+        let client = self
+            .client(cluster, "hold", target)?
+            .args(["--connections", &connections.to_string()]);
+        let mut session = client.session().await?;
+        let _: Started = session.next(SESSION_PATIENCE).await?;
+        Ok(Holding(session))
+    }
+
+    /// Makes requests on new connections, `parallel` at a time, until [`Load::finish`].
+    pub async fn load(&self, cluster: &Cluster, target: SocketAddr, parallel: u32) -> Result<Load> {
+        let client = self
+            .client(cluster, "load", target)?
+            .args(["--connections", &parallel.to_string()]);
+        let mut session = client.session().await?;
+        let _: Started = session.next(SESSION_PATIENCE).await?;
+        Ok(Load(session))
+    }
+
+    fn client(&self, cluster: &Cluster, kind: &str, target: SocketAddr) -> Result<Launch> {
+        let program = "kpr-cluster";
+        let launch = match self {
+            Self::Pod(pod) => cluster.in_pod(pod, program)?,
+            Self::Node(node) => cluster.on_node(node, program)?,
+            Self::Outside => cluster.outside(program)?,
+        };
+        Ok(launch.args(["client", kind, &target.to_string()]))
+    }
+}
+
+/// Connections that are open and in use.
+#[derive(Debug)]
+pub struct Holding(Session);
+
+impl Holding {
+    /// Ends them, and tells how they fared.
+    pub async fn finish(self) -> Result<Held> {
+        self.0.finish(SESSION_PATIENCE).await
+    }
+}
+
+/// Requests that go on and on.
+#[derive(Debug)]
+pub struct Load(Session);
+
+impl Load {
+    /// Ends them, and tells how they fared.
+    pub async fn finish(self) -> Result<Tally> {
+        self.0.finish(SESSION_PATIENCE).await
+    }
+}
