@@ -41,6 +41,10 @@ impl<L: Loader> Core<L> {
             _ => {}
         }
         self.object = object;
+        if self.object.is_none() {
+            // It was about a wish that nobody has any more.
+            self.troubles.rejected = None;
+        }
         self.troubles.orphaned = (self.object.is_none() && self.running.is_some()).then(|| {
             "the NodeDatapath is gone without having been drained; its configuration stays in force".to_owned()
         });
@@ -53,8 +57,9 @@ impl<L: Loader> Core<L> {
             Wanted::Draining if self.removed != Some(generation) => self.remove(generation, now),
             Wanted::Draining => {}
             Wanted::Active => {
-                let in_force =
-                    self.running.is_some() && self.applied.as_ref().is_some_and(|a| a.generation == generation);
+                // An object that was deleted and made anew counts its generations from 1 again.
+                let same = |applied: &Applied| applied.generation == generation && *applied.spec == object.spec;
+                let in_force = self.running.is_some() && self.applied.as_ref().is_some_and(same);
                 if !in_force {
                     let spec = Arc::new(object.spec.clone());
                     self.apply(generation, spec, now);

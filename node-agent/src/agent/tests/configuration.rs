@@ -38,6 +38,18 @@ fn a_node_datapath_that_vanishes_leaves_its_configuration_in_force() {
 }
 
 #[test]
+fn a_node_datapath_that_is_made_anew_is_carried_out_though_its_generation_is_the_same() {
+    let kernel = Kernel::default();
+    let mut agent = Rig::serving(&kernel);
+    let mut other = spec();
+    other.node_port.range = "30000-40000".into();
+    agent.tell([Change::Datapath(None)]);
+    agent.tell([datapath(1, other)]);
+    assert_eq!(kernel.state().starts.len(), 2);
+    assert_eq!(agent.snapshot().applied.unwrap().spec.node_port.range, "30000-40000");
+}
+
+#[test]
 fn draining_removes_everything_once_and_active_brings_it_back() {
     let kernel = Kernel::default();
     let mut agent = Rig::serving(&kernel);
