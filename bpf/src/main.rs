@@ -1,5 +1,4 @@
-//! kpr's eBPF programs: entry points only. Each maps the outcome of a `try_*` function to the verdict of its hook; nothing
-//! else decides a verdict.
+//! kpr's eBPF programs: entry points only. Outcomes become verdicts in two places, `socket::verdict` and `tc::verdict`.
 //!
 //! | hook | programs | does |
 //! |---|---|---|
@@ -17,11 +16,9 @@ mod socket;
 mod tc;
 
 use aya_ebpf::{
-    bindings::{TC_ACT_SHOT, TC_ACT_UNSPEC},
     macros::{cgroup_sock_addr, classifier},
     programs::{SockAddrContext, TcContext},
 };
-use kpr_abi::Reason;
 use socket::address::{Inet, Inet6, Mapped, is_mapped};
 
 /// `connect(2)` of an IPv4 socket.
@@ -91,50 +88,13 @@ pub fn kpr_getpeername6(ctx: SockAddrContext) -> i32 {
 /// Packets that come in by an external device.
 #[classifier]
 pub fn kpr_ingress(ctx: TcContext) -> i32 {
-    verdict(tc::ingress::try_ingress(&ctx))
+    tc::ingress(&ctx)
 }
 
 /// Packets that go out by an external device.
 #[classifier]
 pub fn kpr_egress(ctx: TcContext) -> i32 {
-    verdict(tc::egress::try_egress(&ctx))
-}
-
-/// What a packet's outcome means to tc. `TC_ACT_UNSPEC` (`TCX_NEXT`) lets the next program on the hook see the packet, and
-/// the stack after the last one.
-#[inline(always)]
-fn verdict(outcome: Result<tc::Handled, Reason>) -> i32 {
-    match outcome {
-        Ok(tc::Handled::NotOurs | tc::Handled::Translated) => TC_ACT_UNSPEC,
-        // The verdict of the redirect helper.
-        Ok(tc::Handled::Redirected(action)) => action,
-        Err(reason) => {
-            counters::count(reason);
-            match reason {
-                // The stack knows such a flow (netfilter's own translation), or resets it.
-                Reason::PassMidFlow
-                // A node's own address: the stack answers with a reset or with ICMP port unreachable.
-                | Reason::PassNoEndpoint => TC_ACT_UNSPEC,
-                // Counted when they happen, not verdicts.
-                Reason::SocketTranslated
-                | Reason::SocketNoEndpoint
-                | Reason::SocketNoLocalEndpoint
-                | Reason::FlowToLocal
-                | Reason::FlowToRemote => TC_ACT_UNSPEC,
-                // An answer would be wrong (traffic policy) or has to be made up by hand (no socket has the address).
-                Reason::DropNoEndpoint
-                | Reason::DropNoLocalEndpoint
-                // Sending such a packet untranslated would leak it with a wrong address.
-                | Reason::DropSnatExhausted
-                | Reason::DropNoRoute
-                | Reason::DropTtl
-                | Reason::DropFragment
-                | Reason::DropFlowTableFull
-                | Reason::DropInconsistent
-                | Reason::DropRewriteFailed => TC_ACT_SHOT,
-            }
-        }
-    }
+    tc::egress(&ctx)
 }
 
 #[unsafe(link_section = "license")]

@@ -1,7 +1,7 @@
 //! IPv4 packets of TCP and UDP.
 
 use crate::{IcmpError, Packet, Parsed, Part, TransportChange, Unparsed, Window, checksum::Change, transport};
-use kpr_abi::{Addr4, Be16, FlowKey, FlowValue};
+use kpr_abi::{Addr4, FlowValue};
 
 /// Length of an IPv4 header without options.
 pub const HEADER: usize = 20;
@@ -26,7 +26,7 @@ fn header<P: Packet>(packet: &P, l3: usize) -> Result<(Window<HEADER>, usize), U
 
 /// Reads the headers of the packet whose IPv4 header is at `l3`.
 #[inline(always)]
-pub fn parse<P: Packet>(packet: &P, l3: usize) -> Result<Parsed<Addr4>, Unparsed> {
+pub fn parse<P: Packet>(packet: &P, l3: usize, parsed: &mut Parsed<Addr4>) -> Result<(), Unparsed> {
     let (ip, l4) = header(packet, l3)?;
     let protocol = ip.u8::<9>();
     if protocol == ICMP {
@@ -36,31 +36,20 @@ pub fn parse<P: Packet>(packet: &P, l3: usize) -> Result<Parsed<Addr4>, Unparsed
         return Err(Unparsed::OtherProtocol);
     }
     let fragment = u16::from_be(ip.u16::<6>());
-    let mut parsed = Parsed {
-        key: FlowKey {
-            src: Addr4(ip.u32::<12>()),
-            dst: Addr4(ip.u32::<16>()),
-            sport: Be16(0),
-            dport: Be16(0),
-            proto: protocol,
-            direction: 0,
-            zero: 0,
-        },
-        l3,
-        l4,
-        tcp_flags: 0,
-        hops: ip.u8::<8>(),
-        class: ip.u8::<1>(),
-        part: Part::Whole,
-        id: u32::from(ip.u16::<4>()),
-    };
+    parsed.key.src = Addr4(ip.u32::<12>());
+    parsed.key.dst = Addr4(ip.u32::<16>());
+    parsed.key.proto = protocol;
+    parsed.l3 = l3;
+    parsed.l4 = l4;
+    parsed.hops = ip.u8::<8>();
+    parsed.class = ip.u8::<1>();
+    parsed.id = u32::from(ip.u16::<4>());
     if fragment & FRAGMENT_OFFSET != 0 {
         parsed.part = Part::Later;
     } else if fragment & FRAGMENT != 0 {
         parsed.part = Part::First;
     }
-    transport::read(packet, &mut parsed)?;
-    Ok(parsed)
+    transport::read(packet, parsed)
 }
 
 /// Writes a flow's new addresses and ports into the packet, with `hop` also one less time to live, and fixes the IPv4 header's
@@ -96,7 +85,7 @@ pub fn rewrite<P: Packet>(
 /// Reads an ICMP error (RFC 792: destination unreachable, source quench, time exceeded, parameter problem) whose IPv4 header is
 /// at `l3`.
 #[inline(always)]
-pub fn parse_error<P: Packet>(packet: &P, l3: usize) -> Result<IcmpError<Addr4>, Unparsed> {
+pub fn parse_error<P: Packet>(packet: &P, l3: usize, report: &mut IcmpError<Addr4>) -> Result<(), Unparsed> {
     let (outer, icmp) = header(packet, l3)?;
     if outer.u8::<9>() != ICMP || u16::from_be(outer.u16::<6>()) & FRAGMENT_OFFSET != 0 {
         return Err(Unparsed::OtherProtocol);
@@ -116,25 +105,20 @@ pub fn parse_error<P: Packet>(packet: &P, l3: usize) -> Result<IcmpError<Addr4>,
     }
     // At least the ports are there: RFC 792 asks for the first 64 bits behind the header.
     let (sport, dport) = transport::ports(packet, inner_l4)?;
-    Ok(IcmpError {
-        src: Addr4(outer.u32::<12>()),
-        dst: Addr4(outer.u32::<16>()),
-        l3,
-        icmp,
-        inner_l3,
-        inner_l4,
-        hops: outer.u8::<8>(),
-        class: outer.u8::<1>(),
-        answer: FlowKey {
-            src: Addr4(inner.u32::<16>()),
-            dst: Addr4(inner.u32::<12>()),
-            sport: dport,
-            dport: sport,
-            proto: protocol,
-            direction: 0,
-            zero: 0,
-        },
-    })
+    report.src = Addr4(outer.u32::<12>());
+    report.dst = Addr4(outer.u32::<16>());
+    report.l3 = l3;
+    report.icmp = icmp;
+    report.inner_l3 = inner_l3;
+    report.inner_l4 = inner_l4;
+    report.hops = outer.u8::<8>();
+    report.class = outer.u8::<1>();
+    report.answer.src = Addr4(inner.u32::<16>());
+    report.answer.dst = Addr4(inner.u32::<12>());
+    report.answer.sport = dport;
+    report.answer.dport = sport;
+    report.answer.proto = protocol;
+    Ok(())
 }
 
 /// Translates an ICMP error: the outer addresses become `src` and `dst`, the quoted packet becomes the one that `quoted`
@@ -179,8 +163,14 @@ mod tests {
     extern crate std;
     use super::*;
     use crate::buffer::{Buffer, sum};
+    use kpr_abi::Be16;
     use proptest::prelude::*;
     use std::{vec, vec::Vec};
+
+    fn parsed(packet: &Buffer, l3: usize) -> Result<Parsed<Addr4>, Unparsed> {
+        let mut parsed = Parsed::default();
+        parse(packet, l3, &mut parsed).map(|()| parsed)
+    }
 
     /// A packet with a header of `words` 32-bit words and a right header checksum.
     fn packet(words: u8, protocol: u8, fragment: u16, rest: &[u8]) -> Vec<u8> {
@@ -240,14 +230,14 @@ mod tests {
             ("ICMP", packet(5, 1, 0, &udp), Unparsed::Icmp),
             ("SCTP", packet(5, 132, 0, &udp), Unparsed::OtherProtocol),
         ] {
-            assert_eq!(parse(&Buffer::new(bytes), 0).map(|p| p.key), Err(why), "{name}");
+            assert_eq!(parsed(&Buffer::new(bytes), 0).map(|p| p.key), Err(why), "{name}");
         }
     }
 
     #[test]
     fn ports_and_flags_are_found_behind_options() {
         for words in 5..=15 {
-            let parsed = parse(&Buffer::new(packet(words, 6, 0x4000, &tcp_head(0x12))), 0).unwrap();
+            let parsed = parsed(&Buffer::new(packet(words, 6, 0x4000, &tcp_head(0x12))), 0).unwrap();
             assert_eq!((parsed.key.sport.host(), parsed.key.dport.host()), (40_000, 31_683));
             assert_eq!(
                 (parsed.tcp_flags, parsed.part, parsed.l4),
@@ -265,7 +255,7 @@ mod tests {
             (0x20b9, Part::Later, 0),
             (0x00b9, Part::Later, 0),
         ] {
-            let parsed = parse(&Buffer::new(packet(5, 17, fragment, &tcp_head(0))), 0).unwrap();
+            let parsed = parsed(&Buffer::new(packet(5, 17, fragment, &tcp_head(0))), 0).unwrap();
             assert_eq!((parsed.part, parsed.key.dport.host()), (part, port), "{fragment:#06x}");
         }
     }
@@ -276,7 +266,7 @@ mod tests {
             bytes in proptest::collection::vec(any::<u8>(), 0..128), l3 in 0_usize..140,
         ) {
             let length = bytes.len();
-            if let Ok(parsed) = parse(&Buffer::new(bytes), l3) {
+            if let Ok(parsed) = parsed(&Buffer::new(bytes), l3) {
                 prop_assert!(parsed.l4 >= l3 + HEADER);
                 prop_assert!(matches!(parsed.part, Part::Later) || parsed.l4 + 8 <= length);
             }
@@ -288,10 +278,10 @@ mod tests {
             words in 5_u8..=15, hop in any::<bool>(),
         ) {
             let mut buffer = Buffer::new(packet(words, 6, 0x4000, &tcp_head(0x10)));
-            let before = parse(&buffer, 0).unwrap();
+            let before = parsed(&buffer, 0).unwrap();
             let to = FlowValue { src: Addr4(src), dst: Addr4(dst), sport: Be16(sport), dport: Be16(dport), ..FlowValue::default() };
             rewrite(&buffer, &before, &to, hop).unwrap();
-            let after = parse(&buffer, 0).unwrap();
+            let after = parsed(&buffer, 0).unwrap();
             prop_assert_eq!((after.key.src, after.key.dst, after.key.sport, after.key.dport), (to.src, to.dst, to.sport, to.dport));
             prop_assert_eq!(after.hops, if hop { 63 } else { 64 });
             prop_assert_eq!(sum(&buffer.bytes()[..usize::from(words) * 4]), 0xffff, "header checksum");

@@ -1,7 +1,7 @@
 //! IPv6 packets of TCP and UDP (RFC 8200), and ICMPv6 errors about them (RFC 4443).
 
 use crate::{IcmpError, Packet, Parsed, Part, TransportChange, Unparsed, Window, checksum::Change, transport};
-use kpr_abi::{Addr6, Be16, FlowKey, FlowValue};
+use kpr_abi::{Addr6, Be16, FlowValue};
 
 /// Length of the fixed header.
 pub const HEADER: usize = 40;
@@ -19,62 +19,49 @@ const DESTINATION: u8 = 60;
 
 const ICMP_HEADER: usize = 8;
 
-/// Where the extension headers end.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Chain {
-    /// Protocol of what follows.
-    pub protocol: u8,
-    /// Offset of what follows.
-    pub l4: usize,
-    /// Which part of a packet this is, as its fragment header says.
-    pub part: Part,
-    /// Identification of a fragmented packet, else 0.
-    pub id: u32,
-}
-
 /// Longest chain of headers that is looked through; what is longer is the stack's.
 const LONGEST: usize = 512;
 
-/// A chain in one word, so that a function of its own can return it: the verifier then looks through the loop once and not
-/// once for every way through it.
+/// Where the extension headers end, in one word, so that a function of its own can return it: the verifier then looks through
+/// the loop once, and not once for every way through it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct PackedChain(pub u64);
+pub struct Chain(pub u64);
 
-impl PackedChain {
+impl Chain {
     /// No transport header was found.
-    pub const MALFORMED: Self = Self(0);
+    const MALFORMED: Self = Self(0);
 
-    /// From a result of [`walk`].
     #[inline(always)]
-    pub fn pack(chain: Result<Chain, Unparsed>) -> Self {
-        let Ok(chain) = chain else { return Self::MALFORMED };
-        Self(
-            chain.l4 as u64 & 0xffff
-                | u64::from(chain.protocol) << 16
-                | (chain.part as u64) << 24
-                | u64::from(chain.id) << 32,
-        )
+    const fn new(protocol: u8, l4: usize, part: Part, id: u32) -> Self {
+        Self(l4 as u64 & 0xffff | (protocol as u64) << 16 | (part as u64) << 24 | (id as u64) << 32)
     }
 
-    /// Back again.
+    /// Protocol of what follows.
     #[inline(always)]
-    pub fn unpack(self) -> Result<Chain, Unparsed> {
-        #[expect(clippy::cast_possible_truncation, reason = "the fields of the word")]
-        let (l4, protocol, kind, id) = (
-            (self.0 & 0xffff) as usize,
-            (self.0 >> 16) as u8,
-            (self.0 >> 24) as u8,
-            (self.0 >> 32) as u32,
-        );
-        if l4 < HEADER || l4 > LONGEST {
-            return Err(Unparsed::Malformed);
-        }
-        let part = match kind {
+    const fn protocol(self) -> u8 {
+        (self.0 >> 16) as u8
+    }
+
+    /// Offset of what follows.
+    #[inline(always)]
+    const fn l4(self) -> usize {
+        (self.0 & 0xffff) as usize
+    }
+
+    /// Which part of a packet this is, as its fragment header says.
+    #[inline(always)]
+    const fn part(self) -> Part {
+        match (self.0 >> 24) as u8 {
             0 => Part::Whole,
             1 => Part::First,
             _ => Part::Later,
-        };
-        Ok(Chain { protocol, l4, part, id })
+        }
+    }
+
+    /// Identification of a fragmented packet, else 0.
+    #[inline(always)]
+    const fn id(self) -> u32 {
+        (self.0 >> 32) as u32
     }
 }
 
@@ -104,50 +91,45 @@ fn header<P: Packet>(packet: &P, l3: usize) -> Result<Window<HEADER>, Unparsed> 
 
 /// Walks over extension headers from the one of kind `first` at `start` to the transport header; `read` reads one.
 #[inline(always)]
-pub fn walk(first: u8, start: usize, mut read: impl FnMut(usize) -> Option<Extension>) -> Result<Chain, Unparsed> {
-    let mut chain = Chain {
-        protocol: first,
-        l4: start,
-        part: Part::Whole,
-        id: 0,
-    };
+pub fn walk(first: u8, start: usize, mut read: impl FnMut(usize) -> Option<Extension>) -> Chain {
+    let (mut kind, mut l4, mut part, mut id) = (first, start, Part::Whole, 0);
     let mut passed = 0;
     while passed < EXTENSIONS {
-        let kind = chain.protocol;
         if kind != HOP_BY_HOP && kind != ROUTING && kind != FRAGMENT && kind != AUTHENTICATION && kind != DESTINATION {
-            return Ok(chain);
+            return Chain::new(kind, l4, part, id);
         }
-        let extension = read(chain.l4).ok_or(Unparsed::Malformed)?;
-        chain.protocol = extension.next;
+        let Some(extension) = read(l4) else {
+            return Chain::MALFORMED;
+        };
         if kind == FRAGMENT {
             let offset = extension.offset.host();
-            chain.l4 += 8;
-            chain.id = extension.id;
+            l4 += 8;
+            id = extension.id;
             if offset & 0xfff8 != 0 {
-                chain.part = Part::Later;
-                return Ok(chain);
+                return Chain::new(extension.next, l4, Part::Later, id);
             }
             if offset & 1 != 0 {
-                chain.part = Part::First;
+                part = Part::First;
             }
         } else {
             // Authentication counts words of four bytes less two (RFC 4302 §2.2), the others words of eight less one.
             let units = usize::from(extension.units);
-            chain.l4 += if kind == AUTHENTICATION {
+            l4 += if kind == AUTHENTICATION {
                 (units + 2) * 4
             } else {
                 (units + 1) * 8
             };
         }
+        kind = extension.next;
         passed += 1;
     }
-    Err(Unparsed::Malformed)
+    Chain::MALFORMED
 }
 
 /// Walks over a packet's extension headers through windows.
 #[inline(always)]
-pub fn walk_windows<P: Packet>(packet: &P, first: u8, start: usize) -> PackedChain {
-    PackedChain::pack(walk(first, start, |offset| {
+pub fn walk_windows<P: Packet>(packet: &P, first: u8, start: usize) -> Chain {
+    walk(first, start, |offset| {
         let extension: Window<8> = packet.window(offset)?;
         Some(Extension {
             next: extension.u8::<0>(),
@@ -155,7 +137,7 @@ pub fn walk_windows<P: Packet>(packet: &P, first: u8, start: usize) -> PackedCha
             offset: Be16(extension.u16::<2>()),
             id: extension.u32::<4>(),
         })
-    }))
+    })
 }
 
 #[inline(always)]
@@ -201,47 +183,33 @@ fn class(ip: Window<HEADER>) -> u8 {
 
 /// Reads the headers of the packet whose IPv6 header is at `l3`.
 #[inline(always)]
-pub fn parse<P: Packet>(packet: &P, l3: usize) -> Result<Parsed<Addr6>, Unparsed> {
+pub fn parse<P: Packet>(packet: &P, l3: usize, parsed: &mut Parsed<Addr6>) -> Result<(), Unparsed> {
     let ip = header(packet, l3)?;
-    let (src, dst, hops, class) = (src(ip), dst(ip), ip.u8::<7>(), class(ip));
+    parsed.key.src = src(ip);
+    parsed.key.dst = dst(ip);
+    parsed.l3 = l3;
+    parsed.hops = ip.u8::<7>();
+    parsed.class = class(ip);
     let first = ip.u8::<6>();
-    let start = l3 + HEADER;
-    let chain = if transport::is_known(first) || first == ICMP {
-        Chain {
-            protocol: first,
-            l4: start,
-            part: Part::Whole,
-            id: 0,
+    parsed.key.proto = first;
+    parsed.l4 = l3 + HEADER;
+    if first != ICMP && !transport::is_known(first) {
+        let chain = packet.walk6(first, l3 + HEADER);
+        if chain.l4() < HEADER || chain.l4() > LONGEST {
+            return Err(Unparsed::Malformed);
         }
-    } else {
-        packet.walk6(first, start).unpack()?
-    };
-    if chain.protocol == ICMP {
+        parsed.key.proto = chain.protocol();
+        parsed.l4 = chain.l4();
+        parsed.part = chain.part();
+        parsed.id = chain.id();
+    }
+    if parsed.key.proto == ICMP {
         return Err(Unparsed::Icmp);
     }
-    if !transport::is_known(chain.protocol) {
+    if !transport::is_known(parsed.key.proto) {
         return Err(Unparsed::OtherProtocol);
     }
-    let mut parsed = Parsed {
-        key: FlowKey {
-            src,
-            dst,
-            sport: Be16(0),
-            dport: Be16(0),
-            proto: chain.protocol,
-            direction: 0,
-            zero: 0,
-        },
-        l3,
-        l4: chain.l4,
-        tcp_flags: 0,
-        hops,
-        class,
-        part: chain.part,
-        id: chain.id,
-    };
-    transport::read(packet, &mut parsed)?;
-    Ok(parsed)
+    transport::read(packet, parsed)
 }
 
 /// Writes a flow's new addresses and ports into the packet, with `hop` also one less hop. As [`crate::ipv4::rewrite`]; IPv6
@@ -270,7 +238,7 @@ pub fn rewrite<P: Packet>(
 /// Reads an ICMPv6 error (RFC 4443 §3: destination unreachable, packet too big, time exceeded, parameter problem) whose IPv6
 /// header is at `l3`.
 #[inline(always)]
-pub fn parse_error<P: Packet>(packet: &P, l3: usize) -> Result<IcmpError<Addr6>, Unparsed> {
+pub fn parse_error<P: Packet>(packet: &P, l3: usize, report: &mut IcmpError<Addr6>) -> Result<(), Unparsed> {
     let outer = header(packet, l3)?;
     // Errors of routers have no extension headers; what has some goes to the stack.
     if outer.u8::<6>() != ICMP {
@@ -281,34 +249,28 @@ pub fn parse_error<P: Packet>(packet: &P, l3: usize) -> Result<IcmpError<Addr6>,
     if kind == 0 || kind > 4 {
         return Err(Unparsed::OtherProtocol);
     }
-    let (outer_src, outer_dst, hops, class) = (src(outer), dst(outer), outer.u8::<7>(), class(outer));
     let inner_l3 = icmp + ICMP_HEADER;
     let inner = header(packet, inner_l3)?;
-    let (inner_src, inner_dst, protocol) = (src(inner), dst(inner), inner.u8::<6>());
+    let protocol = inner.u8::<6>();
     if !transport::is_known(protocol) {
         return Err(Unparsed::OtherProtocol);
     }
     let inner_l4 = inner_l3 + HEADER;
     let (sport, dport) = transport::ports(packet, inner_l4)?;
-    Ok(IcmpError {
-        src: outer_src,
-        dst: outer_dst,
-        l3,
-        icmp,
-        inner_l3,
-        inner_l4,
-        hops,
-        class,
-        answer: FlowKey {
-            src: inner_dst,
-            dst: inner_src,
-            sport: dport,
-            dport: sport,
-            proto: protocol,
-            direction: 0,
-            zero: 0,
-        },
-    })
+    report.src = src(outer);
+    report.dst = dst(outer);
+    report.l3 = l3;
+    report.icmp = icmp;
+    report.inner_l3 = inner_l3;
+    report.inner_l4 = inner_l4;
+    report.hops = outer.u8::<7>();
+    report.class = class(outer);
+    report.answer.src = dst(inner);
+    report.answer.dst = src(inner);
+    report.answer.sport = dport;
+    report.answer.dport = sport;
+    report.answer.proto = protocol;
+    Ok(())
 }
 
 /// As [`crate::ipv4::rewrite_error`]. The ICMPv6 checksum covers the outer addresses (its pseudo header), the quoted ones and
@@ -349,6 +311,11 @@ mod tests {
     use proptest::prelude::*;
     use std::{vec, vec::Vec};
 
+    fn parsed(packet: &Buffer) -> Result<Parsed<Addr6>, Unparsed> {
+        let mut parsed = Parsed::default();
+        parse(packet, 0, &mut parsed).map(|()| parsed)
+    }
+
     /// A packet of these extension headers, each given with the type of the next one already in it.
     fn packet(first: u8, extensions: &[u8], rest: &[u8]) -> Vec<u8> {
         let mut bytes = vec![0x6a, 0xb0, 0, 0, 0, 0, first, 64];
@@ -379,7 +346,7 @@ mod tests {
             ("the first fragment", 44, fragment(6, 1), 48, Part::First),
             ("an atomic fragment", 44, fragment(6, 0), 48, Part::Whole),
         ] {
-            let parsed = parse(&Buffer::new(packet(first, &extensions, &HEAD)), 0).unwrap();
+            let parsed = parsed(&Buffer::new(packet(first, &extensions, &HEAD))).unwrap();
             assert_eq!((parsed.l4, parsed.part), (l4, part), "{name}");
             assert_eq!(parsed.id, if first == 44 { id } else { 0 }, "{name}");
             assert_eq!(
@@ -389,7 +356,7 @@ mod tests {
             );
             assert_eq!((parsed.class, parsed.hops), (0xab, 64), "{name}");
         }
-        let later = parse(&Buffer::new(packet(44, &fragment(17, 0x00b9), &HEAD)), 0).unwrap();
+        let later = parsed(&Buffer::new(packet(44, &fragment(17, 0x00b9), &HEAD))).unwrap();
         assert_eq!(
             (later.part, later.key.dport, later.key.proto),
             (Part::Later, Be16(0), proto::UDP)
@@ -429,16 +396,16 @@ mod tests {
             ("ICMPv6", packet(58, &[], &HEAD), Unparsed::Icmp),
             ("no next header", packet(59, &[], &HEAD), Unparsed::OtherProtocol),
         ] {
-            assert_eq!(parse(&Buffer::new(bytes), 0).map(|p| p.key), Err(why), "{name}");
+            assert_eq!(parsed(&Buffer::new(bytes)).map(|p| p.key), Err(why), "{name}");
         }
     }
 
     proptest! {
         #[test]
         fn any_bytes_are_parsed_or_refused(bytes in proptest::collection::vec(any::<u8>(), 0..160), first in 0_u8..61) {
-            let _ = parse(&Buffer::new(packet(first, &[], &bytes)), 0);
-            let _ = parse_error(&Buffer::new(packet(58, &[], &bytes)), 0);
-            let _ = parse(&Buffer::new(bytes), 0);
+            let _ = parsed(&Buffer::new(packet(first, &[], &bytes)));
+            let _ = parse_error(&Buffer::new(packet(58, &[], &bytes)), 0, &mut IcmpError::default());
+            let _ = parsed(&Buffer::new(bytes));
         }
 
         #[test]
@@ -451,10 +418,10 @@ mod tests {
             let check = !verify(&bytes);
             bytes[56..58].copy_from_slice(&check.to_ne_bytes());
             let mut buffer = Buffer::new(bytes);
-            let before = parse(&buffer, 0).unwrap();
+            let before = parsed(&buffer).unwrap();
             let to = FlowValue { src: Addr6(src), dst: Addr6(dst), sport: Be16(sport), dport: Be16(dport), ..FlowValue::default() };
             let change = rewrite(&buffer, &before, &to, hop).unwrap();
-            let after = parse(&buffer, 0).unwrap();
+            let after = parsed(&buffer).unwrap();
             prop_assert_eq!((after.key.src, after.key.dst, after.key.sport, after.key.dport), (to.src, to.dst, to.sport, to.dport));
             prop_assert_eq!(after.hops, if hop { 63 } else { 64 });
             let mut bytes = buffer.bytes().to_vec();

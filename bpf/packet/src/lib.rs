@@ -28,7 +28,7 @@ pub trait Packet {
 
     /// Walks over IPv6 extension headers, as [`ipv6::walk`]; a packet in the kernel does it in a function of its own.
     #[inline(always)]
-    fn walk6(&self, first: u8, start: usize) -> ipv6::PackedChain
+    fn walk6(&self, first: u8, start: usize) -> ipv6::Chain
     where
         Self: Sized,
     {
@@ -37,7 +37,10 @@ pub trait Packet {
 }
 
 /// What of a packet decides its way.
-#[derive(Clone, Copy, Debug)]
+///
+/// Parsers fill one that the caller made: a large value inside a `Result` is partly undefined in the error case, and a compiler
+/// that moves undefined registers about meets a verifier that refuses to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Parsed<A> {
     /// The packet's tuple, direction 0.
     pub key: FlowKey<A>,
@@ -59,10 +62,11 @@ pub struct Parsed<A> {
 
 /// Whether a packet is whole. Four bytes without a payload: an enum with padding in it makes the compiler copy undefined
 /// bytes, which the verifier refuses.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(u32)]
 pub enum Part {
     /// It is.
+    #[default]
     Whole = 0,
     /// The first of several fragments: the others have no ports.
     First = 1,
@@ -70,8 +74,8 @@ pub enum Part {
     Later = 2,
 }
 
-/// An ICMP error about a packet of TCP or UDP.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// An ICMP error about a packet of TCP or UDP. Filled by parsers, as [`Parsed`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct IcmpError<A> {
     /// Who reports.
     pub src: A,

@@ -27,7 +27,9 @@ pub(crate) fn read<P: Packet, A>(packet: &P, parsed: &mut Parsed<A>) -> Result<(
     if parsed.part == Part::Later {
         return Ok(());
     }
-    (parsed.key.sport, parsed.key.dport) = ports(packet, parsed.l4)?;
+    let (sport, dport) = ports(packet, parsed.l4)?;
+    parsed.key.sport = sport;
+    parsed.key.dport = dport;
     if parsed.key.proto == proto::TCP {
         parsed.tcp_flags = packet
             .window::<TCP_HEAD>(parsed.l4)

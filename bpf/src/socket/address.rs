@@ -94,7 +94,6 @@ pub fn is_mapped(ctx: &SockAddrContext) -> bool {
 pub fn port(ctx: &SockAddrContext) -> Be16 {
     // SAFETY: the field is part of every hook's context.
     let port = unsafe { read_volatile(&raw const (*raw(ctx)).user_port) };
-    #[expect(clippy::cast_possible_truncation, reason = "the upper half of the field is always 0")]
     Be16(port as u16)
 }
 

@@ -50,7 +50,6 @@ pub fn sendmsg<S: SocketAddress>(ctx: &SockAddrContext) -> Result<(), Reason> {
     let cookie = unsafe { bpf_get_socket_cookie(ctx.as_ptr()) };
     // The same socket gets the same backend for every datagram while the endpoints stay: what conntrack does for kube-proxy.
     // Cookies count up: Fibonacci hashing spreads neighbours.
-    #[expect(clippy::cast_possible_truncation, reason = "the upper half is the well-mixed one")]
     let number = (cookie.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32) as u32;
     let peer = choose::<S>(service, addr, port, number)?;
     remember::<S>(cookie, &peer);
@@ -149,7 +148,6 @@ fn forget<S: SocketAddress>(ctx: &SockAddrContext) {
 /// Key of a peer of an unconnected socket.
 #[inline(always)]
 pub fn peer_key<F: Family>(cookie: u64, addr: F::Addr, port: Be16) -> PeerKey<F::Addr> {
-    #[expect(clippy::cast_possible_truncation, reason = "low word, then high word")]
     PeerKey {
         cookie: [cookie as u32, (cookie >> 32) as u32],
         addr,

@@ -22,10 +22,7 @@ const JUMPS: u32 = 32;
 pub fn now() -> u32 {
     // SAFETY: a helper without arguments.
     let nanoseconds = unsafe { bpf_ktime_get_coarse_ns() };
-    #[expect(clippy::cast_possible_truncation, reason = "136 years of uptime")]
-    {
-        (nanoseconds / 1_000_000_000) as u32
-    }
+    (nanoseconds / 1_000_000_000) as u32
 }
 
 /// State bits that a packet of these TCP flags sets.

@@ -17,9 +17,10 @@ const CHECKSUM: usize = 2;
 /// Handles an ICMP packet that came in by an external device.
 #[inline(always)]
 pub fn ingress<F: Wire>(ctx: &TcContext) -> Result<Handled, Reason> {
-    let Ok(mut report) = F::parse_error(&Skb(ctx), ETHERNET) else {
+    let mut report = IcmpError::default();
+    if F::parse_error(&Skb(ctx), ETHERNET, &mut report).is_err() {
         return Ok(Handled::NotOurs);
-    };
+    }
     // About a packet to a remote backend: its answer would be a reply.
     report.answer.direction = direction::REPLY;
     if let Some(handled) = redirect_or_pass::<F>(ctx, &report)? {
@@ -33,9 +34,10 @@ pub fn ingress<F: Wire>(ctx: &TcContext) -> Result<Handled, Reason> {
 /// Handles an ICMP packet that goes out by an external device: a local backend, or the node for it, reports to the client.
 #[inline(always)]
 pub fn egress<F: Wire>(ctx: &TcContext) -> Result<Handled, Reason> {
-    let Ok(mut report) = F::parse_error(&Skb(ctx), ETHERNET) else {
+    let mut report = IcmpError::default();
+    if F::parse_error(&Skb(ctx), ETHERNET, &mut report).is_err() {
         return Ok(Handled::NotOurs);
-    };
+    }
     report.answer.direction = direction::REPLY;
     match flow::peek::<F>(&report.answer) {
         Some(value) if !flow::is_forwarded(&value) => rewrite::<F>(ctx, &report, &value, false),

@@ -3,7 +3,7 @@
 //! A packet that is no service's costs one hash look-up (two where its port may be a NodePort or an SNAT port).
 
 use super::{
-    Handled, flow, fragment, icmp, route,
+    Handled, flow, fragment, route,
     skb::{ETHERNET, Skb},
     translate,
     wire::Wire,
@@ -11,35 +11,24 @@ use super::{
 use crate::{balance, config, counters};
 use aya_ebpf::{helpers::bpf_get_prandom_u32, programs::TcContext};
 use kpr_abi::{
-    FlowValue, Reason, ServiceValue, Slice, V4, V6, backend,
+    FlowValue, Reason, ServiceValue, Slice, backend,
     flow::{action, direction},
     service::flags,
 };
 use kpr_packet::{Parsed, Unparsed};
 
-/// Handles a packet that came in by an external device.
+/// Handles a packet of the family that came in by an external device.
 #[inline(always)]
-pub fn try_ingress(ctx: &TcContext) -> Result<Handled, Reason> {
-    let skb = Skb(ctx);
-    if skb.is::<V4>() {
-        handle::<V4>(ctx)
-    } else if skb.is::<V6>() {
-        handle::<V6>(ctx)
-    } else {
-        Ok(Handled::NotOurs)
-    }
-}
-
-#[inline(always)]
-fn handle<F: Wire>(ctx: &TcContext) -> Result<Handled, Reason> {
+pub fn handle<F: Wire>(ctx: &TcContext) -> Result<Handled, Reason> {
     let skb = Skb(ctx);
     skb.make_headers_linear();
     // What does not parse has no ports: it is the stack's.
-    let mut parsed = match F::parse(&skb, ETHERNET) {
-        Ok(parsed) => parsed,
-        Err(Unparsed::Icmp) => return icmp::ingress::<F>(ctx),
+    let mut parsed = Parsed::default();
+    match F::parse(&skb, ETHERNET, &mut parsed) {
+        Ok(()) => {}
+        Err(Unparsed::Icmp) => return Ok(Handled::Icmp),
         Err(_) => return Ok(Handled::NotOurs),
-    };
+    }
     if !fragment::track::<F>(&mut parsed)? {
         return Ok(Handled::NotOurs);
     }
@@ -58,17 +47,8 @@ fn handle<F: Wire>(ctx: &TcContext) -> Result<Handled, Reason> {
     if may_be_node_port && let Some(handled) = established::<F>(ctx, &parsed)? {
         return Ok(handled);
     }
-    let service = match balance::frontend::<F>(parsed.key.dst, parsed.key.dport, parsed.key.proto) {
-        Some(service) => service,
-        None => {
-            if !may_be_node_port || !balance::is_local::<F>(parsed.key.dst) {
-                return Ok(Handled::NotOurs);
-            }
-            match balance::node_port::<F>(parsed.key.dport, parsed.key.proto) {
-                Some(service) => service,
-                None => return Ok(Handled::NotOurs),
-            }
-        }
+    let Some(service) = frontend::<F>(&parsed, may_be_node_port) else {
+        return Ok(Handled::NotOurs);
     };
     if !may_be_node_port && let Some(handled) = established::<F>(ctx, &parsed)? {
         return Ok(handled);
@@ -79,6 +59,17 @@ fn handle<F: Wire>(ctx: &TcContext) -> Result<Handled, Reason> {
     // SAFETY: a map value that was looked up above.
     let value = begin::<F>(ctx, &parsed, unsafe { &*service })?;
     translate::<F>(ctx, &parsed, &value)
+}
+
+/// The frontend that the packet is for: one of exactly its destination, or a NodePort on an address of this node.
+#[inline(always)]
+fn frontend<F: Wire>(parsed: &Parsed<F::Addr>, may_be_node_port: bool) -> Option<*const ServiceValue> {
+    let key = &parsed.key;
+    let exact = balance::frontend::<F>(key.dst, key.dport, key.proto);
+    if exact.is_some() || !may_be_node_port || !balance::is_local::<F>(key.dst) {
+        return exact;
+    }
+    balance::node_port::<F>(key.dport, key.proto)
 }
 
 /// Handles the packet of a known flow.

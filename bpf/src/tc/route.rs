@@ -83,7 +83,6 @@ impl Route {
     /// Sends the packet this way once the program ends; returns the verdict to end with.
     #[inline(always)]
     pub fn redirect(mut self) -> i32 {
-        #[expect(clippy::cast_possible_truncation, reason = "a tc verdict")]
         // SAFETY: the helper reads the next hop within the size given.
         unsafe {
             bpf_redirect_neigh(

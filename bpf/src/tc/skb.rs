@@ -6,7 +6,7 @@ use core::ptr::read_volatile;
 use kpr_abi::Be16;
 use kpr_packet::{
     Packet, Window,
-    ipv6::{self, PackedChain},
+    ipv6::{self, Chain},
 };
 
 /// Offset of the network header behind an Ethernet header.
@@ -30,8 +30,8 @@ impl Packet for Skb<'_> {
     }
 
     #[inline(always)]
-    fn walk6(&self, first: u8, start: usize) -> PackedChain {
-        PackedChain(kpr_walk6(self.0.skb.skb, u32::from(first), start as u32))
+    fn walk6(&self, first: u8, start: usize) -> Chain {
+        Chain(kpr_walk6(self.0.skb.skb, u32::from(first), start as u32))
     }
 }
 
@@ -41,7 +41,6 @@ impl Packet for Skb<'_> {
 #[inline(never)]
 #[unsafe(no_mangle)]
 pub extern "C" fn kpr_walk6(skb: *mut __sk_buff, first: u32, start: u32) -> u64 {
-    #[expect(clippy::cast_possible_truncation, reason = "a protocol number")]
     let first = first as u8;
     let chain = ipv6::walk(first, start as usize, |offset| {
         let mut bytes = [0_u32; 2];
@@ -56,7 +55,7 @@ pub extern "C" fn kpr_walk6(skb: *mut __sk_buff, first: u32, start: u32) -> u64 
             id,
         })
     });
-    PackedChain::pack(chain).0
+    chain.0
 }
 
 impl Skb<'_> {

@@ -60,7 +60,6 @@ pub fn replace(ctx: &TcContext, at: usize, change: Change, flags: u64) -> Result
     if change == Change::NONE {
         return Ok(());
     }
-    #[expect(clippy::cast_possible_truncation, reason = "inside the headers")]
     // SAFETY: the helper checks the offset against the packet.
     let result = unsafe { bpf_l4_csum_replace(ctx.skb.skb, at as u32, 0, u64::from(change.sum()), flags) };
     if result == 0 {

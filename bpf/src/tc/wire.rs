@@ -15,7 +15,7 @@ pub trait Wire: Tables {
     const ETHERTYPE: Be16;
 
     /// Reads the headers of a packet whose network header is at `l3`.
-    fn parse(skb: &Skb, l3: usize) -> Result<Parsed<Self::Addr>, Unparsed>;
+    fn parse(skb: &Skb, l3: usize, parsed: &mut Parsed<Self::Addr>) -> Result<(), Unparsed>;
 
     /// Writes the translation into the headers, all but the transport checksum.
     fn rewrite(
@@ -29,7 +29,7 @@ pub trait Wire: Tables {
     fn route(ctx: &TcContext, parsed: &Parsed<Self::Addr>, to: &FlowValue<Self::Addr>) -> Result<Route, Reason>;
 
     /// Reads an ICMP error whose network header is at `l3`.
-    fn parse_error(skb: &Skb, l3: usize) -> Result<IcmpError<Self::Addr>, Unparsed>;
+    fn parse_error(skb: &Skb, l3: usize, report: &mut IcmpError<Self::Addr>) -> Result<(), Unparsed>;
 
     /// Writes the translation into the error and the packet that it quotes, all but the ICMP checksum.
     fn rewrite_error(
@@ -54,8 +54,8 @@ impl Wire for V4 {
     const ETHERTYPE: Be16 = Be16::new(0x0800);
 
     #[inline(always)]
-    fn parse(skb: &Skb, l3: usize) -> Result<Parsed<Addr4>, Unparsed> {
-        ipv4::parse(skb, l3)
+    fn parse(skb: &Skb, l3: usize, parsed: &mut Parsed<Addr4>) -> Result<(), Unparsed> {
+        ipv4::parse(skb, l3, parsed)
     }
 
     #[inline(always)]
@@ -69,8 +69,8 @@ impl Wire for V4 {
     }
 
     #[inline(always)]
-    fn parse_error(skb: &Skb, l3: usize) -> Result<IcmpError<Addr4>, Unparsed> {
-        ipv4::parse_error(skb, l3)
+    fn parse_error(skb: &Skb, l3: usize, report: &mut IcmpError<Addr4>) -> Result<(), Unparsed> {
+        ipv4::parse_error(skb, l3, report)
     }
 
     #[inline(always)]
@@ -97,8 +97,8 @@ impl Wire for V6 {
     const ETHERTYPE: Be16 = Be16::new(0x86dd);
 
     #[inline(always)]
-    fn parse(skb: &Skb, l3: usize) -> Result<Parsed<Addr6>, Unparsed> {
-        ipv6::parse(skb, l3)
+    fn parse(skb: &Skb, l3: usize, parsed: &mut Parsed<Addr6>) -> Result<(), Unparsed> {
+        ipv6::parse(skb, l3, parsed)
     }
 
     #[inline(always)]
@@ -112,8 +112,8 @@ impl Wire for V6 {
     }
 
     #[inline(always)]
-    fn parse_error(skb: &Skb, l3: usize) -> Result<IcmpError<Addr6>, Unparsed> {
-        ipv6::parse_error(skb, l3)
+    fn parse_error(skb: &Skb, l3: usize, report: &mut IcmpError<Addr6>) -> Result<(), Unparsed> {
+        ipv6::parse_error(skb, l3, report)
     }
 
     #[inline(always)]

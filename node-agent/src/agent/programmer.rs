@@ -93,7 +93,7 @@ impl Datapath for datapath::Datapath {
     }
 
     fn sweep(&mut self) -> Result<Sweep, Error> {
-        self.v4_mut().sweep(&Timeouts::default())
+        Ok(self.v4_mut().sweep(&Timeouts::default()))
     }
 
     fn report(&self) -> Report {

@@ -76,7 +76,7 @@ impl Source for View {
                 .maps
                 .iter()
                 .map(|map| api::Map {
-                    name: map.name.to_owned(),
+                    name: map.name.clone(),
                     size: map.capacity,
                     used: map.entries,
                 })

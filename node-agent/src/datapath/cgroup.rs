@@ -1,6 +1,6 @@
 //! The socket hooks, on one cgroup2 directory.
 
-use super::{Attachment, Error, links, pins::Pins};
+use super::{Attachment, Error, links, pins::Pins, verify};
 use aya::{
     Ebpf,
     programs::{CgroupAttachMode, CgroupSockAddr, ProgramError, links::FdLink},
@@ -39,7 +39,7 @@ pub(super) fn attach(ebpf: &mut Ebpf, cgroup_root: &Path, pins: &Pins) -> Result
             .ok_or(Error::Missing(name))?
             .try_into()
             .map_err(failed("find"))?;
-        program.load().map_err(failed("load"))?;
+        verify::load(|| program.load()).map_err(failed("load"))?;
         let pin = pins.cgroup_link(name);
         let fd = program.fd().map_err(failed("load"))?.as_fd().try_clone_to_owned();
         let fd = fd.map_err(|source| Error::Io {

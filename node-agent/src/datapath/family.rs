@@ -106,10 +106,10 @@ impl<F: MapFamily> FamilyTables<F> {
     }
 
     /// Removes flows that have been idle for too long.
-    pub fn sweep(&mut self, timeouts: &Timeouts) -> Result<Sweep, Error> {
-        let sweep = flows::sweep::<F>(&mut self.packets, flows::now(), timeouts)?;
+    pub fn sweep(&mut self, timeouts: &Timeouts) -> Sweep {
+        let sweep = flows::sweep::<F>(&mut self.packets, flows::now(), timeouts);
         self.live_flows = Some(sweep.live);
-        Ok(sweep)
+        sweep
     }
 
     /// How much the service maps hold.

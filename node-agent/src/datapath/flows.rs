@@ -1,10 +1,7 @@
 //! Ages the flows of the packet path: which entries may go. The decision is pure; the kernel's table is LRU, so a late sweep
 //! costs room, not correctness.
 
-use super::{
-    Error,
-    tables::{MapFamily, PacketTables},
-};
+use super::tables::{MapFamily, PacketTables};
 use kpr_abi::{
     FlowKey, FlowValue,
     flow::{direction, state},
@@ -99,9 +96,9 @@ where
 }
 
 /// Removes expired flows from the table.
-pub(super) fn sweep<F: MapFamily>(tables: &mut PacketTables<F>, now: u32, timeouts: &Timeouts) -> Result<Sweep, Error> {
+pub(super) fn sweep<F: MapFamily>(tables: &mut PacketTables<F>, now: u32, timeouts: &Timeouts) -> Sweep {
     let mut entries = HashMap::new();
-    for entry in tables.flows.iter() {
+    for entry in &tables.flows {
         // An entry may be evicted while the table is read: the iteration goes on from the start then, and may end early.
         let Ok((key, value)) = entry else { break };
         entries.insert(key, value);
@@ -120,10 +117,10 @@ pub(super) fn sweep<F: MapFamily>(tables: &mut PacketTables<F>, now: u32, timeou
         }
     }
     let total = u32::try_from(entries.len()).unwrap_or(u32::MAX);
-    Ok(Sweep {
+    Sweep {
         live: total - removed,
         expired: removed,
-    })
+    }
 }
 
 /// Seconds of the clock that flows are aged by: `CLOCK_MONOTONIC_COARSE`, as `bpf_ktime_get_coarse_ns` reads it.

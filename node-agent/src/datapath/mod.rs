@@ -20,6 +20,7 @@ mod reserved_ports;
 mod sys;
 mod tables;
 mod trial;
+mod verify;
 
 pub use checks::{cgroup2_mount, preflight};
 pub use error::Error;

@@ -43,7 +43,7 @@ fn add(list: &str, range: PortRange) -> String {
     let mut merged: Vec<(u16, u16)> = Vec::new();
     for (min, max) in ranges {
         match merged.last_mut() {
-            Some((_, last)) if u32::from(min) <= u32::from(*last) + 1 => *last = max.max(*last),
+            Some((_, end)) if u32::from(min) <= u32::from(*end) + 1 => *end = max.max(*end),
             _ => merged.push((min, max)),
         }
     }

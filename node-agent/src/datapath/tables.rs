@@ -87,7 +87,7 @@ impl<F: MapFamily> ServiceTables<F> {
     /// something is missing, and writes it anew.
     pub(super) fn contents(&self) -> Result<Contents<F>, Error> {
         let mut services = Vec::new();
-        for entry in self.services.iter() {
+        for entry in &self.services {
             services.push(entry.map_err(|source| Error::Map {
                 map: F::SERVICES,
                 source,

@@ -103,7 +103,7 @@ fn devices(snapshot: &Snapshot) -> Vec<DeviceStatus> {
 fn maps(snapshot: &Snapshot) -> Vec<MapStatus> {
     let filled = |map: &crate::datapath::MapFill| {
         Some(MapStatus {
-            name: map.name.to_owned(),
+            name: map.name.clone(),
             capacity: map.capacity,
             entries: map.entries?,
         })

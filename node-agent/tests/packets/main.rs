@@ -2,6 +2,8 @@
 //!
 //! Each test is a node of its own; needs root and the built eBPF object: `cargo xtask test --only bpf`.
 
+#![allow(clippy::unwrap_used, reason = "a test ends where something unexpected happens")]
+
 mod icmp;
 mod node_port;
 mod node_port6;

@@ -3,7 +3,7 @@
 mod clsact;
 mod tcx;
 
-use super::{Attachment, Error, Options, Side, TcChoice, features::Features, pins::Pins};
+use super::{Attachment, Error, Options, Side, TcChoice, features::Features, pins::Pins, verify};
 use crate::devices::Device;
 use aya::{
     Ebpf,
@@ -27,7 +27,8 @@ pub(super) fn name(side: Side) -> &'static str {
 /// Loads the packet programs.
 pub(super) fn load(ebpf: &mut Ebpf) -> Result<(), Error> {
     for (name, _) in PROGRAMS {
-        program(ebpf, name)?.load().map_err(failed("load", name))?;
+        let program = program(ebpf, name)?;
+        verify::load(|| program.load()).map_err(failed("load", name))?;
     }
     Ok(())
 }

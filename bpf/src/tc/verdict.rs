@@ -1,0 +1,50 @@
+//! From outcomes to verdicts: the only place where tc's are decided.
+
+use super::Handled;
+use crate::counters;
+use aya_ebpf::bindings::{TC_ACT_SHOT, TC_ACT_UNSPEC};
+use kpr_abi::Reason;
+
+/// The next program on the hook sees the packet, and the stack after the last one (`TCX_NEXT` is the same number).
+pub const NEXT: i32 = TC_ACT_UNSPEC;
+const DROP: i32 = TC_ACT_SHOT;
+/// Between the steps of a program, never returned to the kernel: look at the packet as ICMP.
+pub const ICMP: i32 = 0x1c;
+
+/// What a packet's outcome means to tc. `TC_ACT_UNSPEC` (`TCX_NEXT`) lets the next program on the hook see the packet, and
+/// the stack after the last one.
+#[inline(always)]
+pub fn verdict(outcome: Result<Handled, Reason>) -> i32 {
+    match outcome {
+        Ok(Handled::NotOurs | Handled::Translated) => NEXT,
+        Ok(Handled::Icmp) => ICMP,
+        // The verdict of the redirect helper.
+        Ok(Handled::Redirected(action)) => action,
+        Err(reason) => {
+            counters::count(reason);
+            match reason {
+                // The stack knows such a flow (netfilter's own translation), or resets it.
+                Reason::PassMidFlow
+                // A node's own address: the stack answers with a reset or with ICMP port unreachable.
+                | Reason::PassNoEndpoint => NEXT,
+                // Counted when they happen, not verdicts.
+                Reason::SocketTranslated
+                | Reason::SocketNoEndpoint
+                | Reason::SocketNoLocalEndpoint
+                | Reason::FlowToLocal
+                | Reason::FlowToRemote => NEXT,
+                // An answer would be wrong (traffic policy) or has to be made up by hand (no socket has the address).
+                Reason::DropNoEndpoint
+                | Reason::DropNoLocalEndpoint
+                // Sending such a packet untranslated would leak it with a wrong address.
+                | Reason::DropSnatExhausted
+                | Reason::DropNoRoute
+                | Reason::DropTtl
+                | Reason::DropFragment
+                | Reason::DropFlowTableFull
+                | Reason::DropInconsistent
+                | Reason::DropRewriteFailed => DROP,
+            }
+        }
+    }
+}
