@@ -1,6 +1,8 @@
 //! Files that are generated from the types: the CRDs.
 
-use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
+    CustomResourceDefinition, JSONSchemaProps, JSONSchemaPropsOrArray, JSONSchemaPropsOrBool,
+};
 use kube::CustomResourceExt;
 
 use crate::{KubeProxyReplacement, NodeDatapath};
@@ -17,7 +19,41 @@ pub struct Error {
 
 /// The CRDs of kpr, in the order in which they are installed.
 pub fn crds() -> Vec<CustomResourceDefinition> {
-    vec![KubeProxyReplacement::crd(), NodeDatapath::crd()]
+    let mut crds = vec![KubeProxyReplacement::crd(), NodeDatapath::crd()];
+    for version in crds.iter_mut().flat_map(|crd| &mut crd.spec.versions) {
+        if let Some(schema) = version
+            .schema
+            .as_mut()
+            .and_then(|schema| schema.open_api_v3_schema.as_mut())
+        {
+            reflow(schema);
+        }
+    }
+    crds
+}
+
+/// Doc comments are broken into lines where the source is; descriptions are broken by whoever shows them.
+fn reflow(schema: &mut JSONSchemaProps) {
+    if let Some(description) = &mut schema.description {
+        let paragraphs: Vec<_> = description
+            .split("\n\n")
+            .map(|paragraph| paragraph.replace('\n', " "))
+            .collect();
+        *description = paragraphs.join("\n\n");
+    }
+    schema
+        .properties
+        .iter_mut()
+        .flatten()
+        .for_each(|(_, schema)| reflow(schema));
+    match &mut schema.items {
+        Some(JSONSchemaPropsOrArray::Schema(items)) => reflow(items),
+        Some(JSONSchemaPropsOrArray::Schemas(items)) => items.iter_mut().for_each(reflow),
+        None => {}
+    }
+    if let Some(JSONSchemaPropsOrBool::Schema(values)) = &mut schema.additional_properties {
+        reflow(values);
+    }
 }
 
 /// Every generated file: its path, relative to the root of the repository, and its content.

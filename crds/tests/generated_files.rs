@@ -141,7 +141,12 @@ fn every_field_is_described() {
     for schema in schemas() {
         walk(&schema["properties"]["spec"], &mut |schema| {
             for (name, property) in schema["properties"].as_object().into_iter().flatten() {
-                assert!(property["description"].is_string(), "field {name} has no description");
+                let description = property["description"].as_str().unwrap_or_default();
+                assert!(!description.is_empty(), "field {name} has no description");
+                assert!(
+                    !description.replace("\n\n", "").contains('\n'),
+                    "{name}: lines are broken by who shows them"
+                );
             }
         });
     }

@@ -7,8 +7,9 @@ use tracing_subscriber::fmt;
 
 use crate::options::LogFormat;
 
-/// kube logs every failed request by itself, with less than our own line about it says.
-const QUIET: &str = "kube_client::client::builder=off";
+/// kube logs every failed request by itself, with less than our own line about it says, and wraps each of our lines into
+/// a span that repeats them.
+const QUIET: &str = "kube_client::client::builder=off,kube_runtime::controller=warn";
 
 /// Starts logging for the whole process.
 pub fn start(format: LogFormat, filter: &str) -> anyhow::Result<()> {
