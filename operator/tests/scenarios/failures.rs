@@ -6,6 +6,9 @@ use kube::ResourceExt;
 
 use crate::support::{Cluster, policy};
 
+/// How long an operator is watched that must not end.
+const WHILE: Duration = Duration::from_millis(300);
+
 #[tokio::test]
 async fn watch_expired_410() {
     let cluster = Cluster::with_nodes(&["node-a"]).await;
@@ -48,8 +51,11 @@ async fn api_server_away() {
 
     cluster.goes_away().await;
     cluster.create_node("node-b").await;
-    tokio::time::sleep(Duration::from_millis(300)).await;
-    assert!(!operator.has_ended(), "it waits for the API server to come back");
+    cluster
+        .stays("it waits for the API server to come back", WHILE, |_| {
+            !operator.has_ended()
+        })
+        .await;
     cluster.comes_back();
 
     cluster
@@ -71,8 +77,9 @@ async fn api_server_away_from_the_start() {
     cluster.create_policy(policy("default")).await;
     cluster.goes_away().await;
     let operator = cluster.operator().start();
-    tokio::time::sleep(Duration::from_millis(300)).await;
-    assert!(!operator.has_ended(), "it waits for the API server");
+    cluster
+        .stays("it waits for the API server", WHILE, |_| !operator.has_ended())
+        .await;
     cluster.comes_back();
     cluster
         .until("the operator works", async |c| c.datapath_names().await == ["node-a"])
@@ -85,8 +92,9 @@ async fn crds_that_come_later_are_waited_for() {
     let cluster = Cluster::without_crds();
     cluster.create_node("node-a").await;
     let operator = cluster.operator().start();
-    tokio::time::sleep(Duration::from_millis(300)).await;
-    assert!(!operator.has_ended(), "it waits for the CRDs");
+    cluster
+        .stays("it waits for the CRDs", WHILE, |_| !operator.has_ended())
+        .await;
     cluster.install_crds().await;
     cluster.create_policy(policy("default")).await;
     cluster
