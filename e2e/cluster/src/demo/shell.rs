@@ -54,9 +54,10 @@ impl Shell<'_> {
     pub(super) async fn show(&self, place: &Place, line: &str) -> Result<String> {
         self.narrator.command(&place.prompt(), line);
         let output = self.run(place, line).await?;
-        self.narrator.output(&output.stdout);
-        if !output.stderr.trim().is_empty() {
-            self.narrator.output(&output.stderr);
+        for printed in [&output.stdout, &output.stderr] {
+            if !printed.trim().is_empty() {
+                self.narrator.output(printed);
+            }
         }
         if !output.status.success() {
             bail!("`{line}` ended with {}", output.status);

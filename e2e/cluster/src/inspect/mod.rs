@@ -4,7 +4,7 @@ mod attached;
 mod sysctls;
 
 use std::{
-    fs,
+    fs, io,
     path::{Path, PathBuf},
     process::Command,
 };
@@ -55,8 +55,14 @@ fn classic_tc(host: &Host) -> Result<Vec<String>> {
     Ok(found.then(|| "tc/clsact".to_owned()).into_iter().collect())
 }
 
+/// A directory that is gone has no files: agents remove their own at the end.
 fn files(directory: &Path, found: &mut Vec<PathBuf>) -> Result<()> {
-    for entry in fs::read_dir(directory).with_context(|| format!("list {}", directory.display()))? {
+    let entries = match fs::read_dir(directory) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(error).with_context(|| format!("list {}", directory.display())),
+    };
+    for entry in entries {
         let entry = entry?;
         if entry.file_type()?.is_dir() {
             files(&entry.path(), found)?;

@@ -88,7 +88,7 @@ pub async fn with_the_api_server_away(cluster: &mut Cluster) -> Result<()> {
     let directory = tempfile::tempdir()?;
     let path = directory.path().join("kubeconfig");
     let nobody = fs::read_to_string(cluster.node_kubeconfig())?.replace(":8443", ":9");
-    ensure!(nobody.contains(":9\n"), "the kubeconfig names another port: {nobody}");
+    ensure!(nobody.contains(":9\""), "the kubeconfig names another port: {nobody}");
     fs::write(&path, nobody)?;
     let cgroup = cluster.testbed().host("node-a")?.cgroup.path().to_owned();
     let agent = agent_with(cluster, |launch| {
