@@ -39,7 +39,7 @@ pub trait Datapath: Tables<V4> + Send + 'static {
     fn place(&mut self, placement: &Placement) -> Result<(), Error>;
 
     /// Forgets flows that have been idle for too long.
-    fn sweep(&mut self) -> Result<Sweep, Error>;
+    fn sweep(&mut self) -> Sweep;
 
     /// What it is doing.
     fn report(&self) -> Report;
@@ -92,8 +92,8 @@ impl Datapath for datapath::Datapath {
         self.attach(&selection.devices)
     }
 
-    fn sweep(&mut self) -> Result<Sweep, Error> {
-        Ok(self.v4_mut().sweep(&Timeouts::default()))
+    fn sweep(&mut self) -> Sweep {
+        self.v4_mut().sweep(&Timeouts::default())
     }
 
     fn report(&self) -> Report {

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use jiff::Timestamp;
 use kpr_abi::V4;
 use tokio::time::Instant;
-use tracing::{error, info, warn};
+use tracing::{debug, error, info};
 
 use super::{
     super::{Datapath as _, Loader, devices::place, services::ServiceTables},
@@ -102,15 +102,9 @@ impl<L: Loader> Core<L> {
             return;
         };
         running.sweep_due = now + SWEEP;
-        match running.datapath.sweep() {
-            Ok(_) => self.tasks.sweep.succeeded(Timestamp::now()),
-            Err(failed) => {
-                let message = sentence(&failed);
-                if self.tasks.sweep.failed(Timestamp::now(), &message) {
-                    warn!("idle flows cannot be swept: {message}");
-                }
-            }
-        }
+        let swept = running.datapath.sweep();
+        debug!(live = swept.live, expired = swept.expired, "idle flows swept");
+        self.tasks.sweep.succeeded(Timestamp::now());
     }
 
     pub(super) fn look(&mut self, now: Instant) {
