@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 pub(crate) struct FieldError {
     /// `spec.ports[0].nodePort`; empty means the whole object and prints as `<nil>`.
     pub(crate) path: String,
-    pub(crate) kind: FieldErrorKind,
+    pub(crate) kind: Box<FieldErrorKind>,
 }
 
 /// What kind of rule was broken.
@@ -29,7 +29,7 @@ impl FieldError {
     pub(crate) fn new(path: impl Into<String>, kind: FieldErrorKind) -> Self {
         Self {
             path: path.into(),
-            kind,
+            kind: Box::new(kind),
         }
     }
 
@@ -56,7 +56,7 @@ impl FieldError {
 
     /// The `reason` of a `StatusCause`.
     pub(crate) fn reason(&self) -> &'static str {
-        match self.kind {
+        match *self.kind {
             FieldErrorKind::Required(_) => "FieldValueRequired",
             FieldErrorKind::Invalid(..) => "FieldValueInvalid",
             FieldErrorKind::TypeInvalid(..) => "FieldValueTypeInvalid",
@@ -74,7 +74,7 @@ impl FieldError {
 
     /// The message without the path.
     pub(crate) fn body(&self) -> String {
-        match &self.kind {
+        match &*self.kind {
             FieldErrorKind::Required(why) => with_detail("Required value".into(), why),
             FieldErrorKind::Invalid(value, why) | FieldErrorKind::TypeInvalid(value, why) => {
                 with_detail(format!("Invalid value: {value}"), why)

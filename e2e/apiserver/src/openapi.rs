@@ -64,13 +64,12 @@ pub(crate) fn document(registry: &Registry, group: &str, version: &str) -> Optio
 }
 
 fn schema_name(resource: &Resource) -> String {
-    match resource.openapi.get("$ref").and_then(Value::as_str) {
-        Some(reference) => reference.trim_start_matches(DEFINITIONS).to_owned(),
-        None => {
-            let mut parts: Vec<&str> = resource.group.split('.').collect();
-            parts.reverse();
-            format!("{}.{}.{}", parts.join("."), resource.version, resource.kind)
-        }
+    if let Some(reference) = resource.openapi.get("$ref").and_then(Value::as_str) {
+        reference.trim_start_matches(DEFINITIONS).to_owned()
+    } else {
+        let mut parts: Vec<&str> = resource.group.split('.').collect();
+        parts.reverse();
+        format!("{}.{}.{}", parts.join("."), resource.version, resource.kind)
     }
 }
 

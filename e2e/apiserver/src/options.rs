@@ -23,7 +23,7 @@ impl Default for Options {
             service_cidr: (Ipv4Addr::new(10, 96, 0, 0), 16),
             node_ports: 30000..=32767,
             log_capacity: 10_000,
-            bookmark_interval: Duration::from_secs(60),
+            bookmark_interval: Duration::from_mins(1),
         }
     }
 }

@@ -55,8 +55,7 @@ fn owned(object: &DynamicObject, manager: &str, operation: &str) -> Value {
     let entries = object.metadata.managed_fields.iter().flatten();
     entries
         .filter(|entry| entry.manager.as_deref() == Some(manager) && entry.operation.as_deref() == Some(operation))
-        .filter_map(|entry| entry.fields_v1.as_ref().map(|fields| fields.0.clone()))
-        .next()
+        .find_map(|entry| entry.fields_v1.as_ref().map(|fields| fields.0.clone()))
         .unwrap_or_default()
 }
 

@@ -76,34 +76,34 @@ fn versions<'a>(objects: impl IntoIterator<Item = &'a ConfigMap>) -> BTreeMap<St
 
 async fn check(operations: Vec<Operation>, config: watcher::Config) -> Result<(), TestCaseError> {
     let server = ApiServer::new();
-    let api: Api<ConfigMap> = Api::default_namespaced(server.client());
+    let objects: Api<ConfigMap> = Api::default_namespaced(server.client());
     let (reader, writer) = reflector::store();
-    let mut stream = reflector(writer, watcher(api.clone(), config.clone())).boxed();
+    let mut stream = reflector(writer, watcher(objects.clone(), config.clone())).boxed();
     let watching = tokio::spawn(async move { while stream.next().await.is_some() {} });
     common::within(reader.wait_until_ready())
         .await
         .map_err(|error| TestCaseError::fail(error.to_string()))?;
 
-    let (mut before, mut last) = (BTreeMap::new(), server.revision());
+    let (mut before, mut revision_before) = (BTreeMap::new(), server.revision());
     for operation in &operations {
-        carry_out(&server, &api, operation).await;
-        let list = api
+        carry_out(&server, &objects, operation).await;
+        let list = objects
             .list(&ListParams::default())
             .await
             .map_err(|error| TestCaseError::fail(error.to_string()))?;
         let now = versions(&list);
         let revision = server.revision();
-        prop_assert!(revision >= last, "revisions never go back");
+        prop_assert!(revision >= revision_before, "revisions never go back");
         if now != before {
-            prop_assert!(revision > last, "a change moves the revision on");
+            prop_assert!(revision > revision_before, "a change moves the revision on");
         }
-        (before, last) = (now, revision);
+        (before, revision_before) = (now, revision);
     }
     let params = ListParams {
         label_selector: config.label_selector.clone(),
         ..ListParams::default()
     };
-    let list = api
+    let list = objects
         .list(&params)
         .await
         .map_err(|error| TestCaseError::fail(error.to_string()))?;

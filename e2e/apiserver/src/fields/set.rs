@@ -175,8 +175,8 @@ fn shown(element: &str) -> String {
 mod tests {
     use super::*;
 
-    fn set(json: Value) -> FieldSet {
-        FieldSet::from_json(&json)
+    fn set(json: &Value) -> FieldSet {
+        FieldSet::from_json(json)
     }
 
     #[test]
@@ -185,13 +185,13 @@ mod tests {
             "f:metadata": {"f:labels": {".": {}, "f:app": {}}},
             "f:status": {"f:conditions": {"k:{\"type\":\"Ready\"}": {".": {}, "f:status": {}, "f:type": {}}}},
         });
-        assert_eq!(set(wire.clone()).to_json(), wire);
+        assert_eq!(set(&wire).to_json(), wire);
     }
 
     #[test]
     fn sets_are_combined_path_by_path() {
-        let a = set(json!({"f:spec": {"f:mode": {}, "f:devices": {"v:\"eth0\"": {}}}}));
-        let b = set(json!({"f:spec": {"f:mode": {}, "f:devices": {"v:\"eth1\"": {}}}}));
+        let a = set(&json!({"f:spec": {"f:mode": {}, "f:devices": {"v:\"eth0\"": {}}}}));
+        let b = set(&json!({"f:spec": {"f:mode": {}, "f:devices": {"v:\"eth1\"": {}}}}));
         assert_eq!(a.intersection(&b).paths(), [".spec.mode"]);
         assert_eq!(a.difference(&b).paths(), [r#".spec.devices[="eth0"]"#]);
         assert_eq!(a.union(&b).paths().len(), 3);
@@ -200,7 +200,7 @@ mod tests {
 
     #[test]
     fn paths_read_as_in_messages() {
-        let ports = set(json!({"f:spec": {"f:ports": {"k:{\"port\":80,\"protocol\":\"TCP\"}": {"f:nodePort": {}}}}}));
+        let ports = set(&json!({"f:spec": {"f:ports": {"k:{\"port\":80,\"protocol\":\"TCP\"}": {"f:nodePort": {}}}}}));
         assert_eq!(ports.paths(), [r#".spec.ports[port=80,protocol="TCP"].nodePort"#]);
     }
 }

@@ -14,7 +14,7 @@ pub(super) fn apply(kind: &str, object: &mut Value) {
             put_default(spec, "replicas", json!(1));
             put_default(spec, "revisionHistoryLimit", json!(10));
             put_default(spec, "progressDeadlineSeconds", json!(600));
-            rolling(spec, "strategy", json!({"maxUnavailable": "25%", "maxSurge": "25%"}));
+            rolling(spec, "strategy", &json!({"maxUnavailable": "25%", "maxSurge": "25%"}));
             template(spec);
         }
         "ReplicaSet" => {
@@ -25,7 +25,7 @@ pub(super) fn apply(kind: &str, object: &mut Value) {
         "DaemonSet" => {
             let spec = child_mut(object, "spec");
             put_default(spec, "revisionHistoryLimit", json!(10));
-            rolling(spec, "updateStrategy", json!({"maxUnavailable": 1, "maxSurge": 0}));
+            rolling(spec, "updateStrategy", &json!({"maxUnavailable": 1, "maxSurge": 0}));
             template(spec);
         }
         "EndpointSlice" => {
@@ -95,7 +95,7 @@ fn service(object: &mut Value) {
         .or_insert_with(|| json!({"loadBalancer": {}}));
 }
 
-fn rolling(spec: &mut Map<String, Value>, field: &str, limits: Value) {
+fn rolling(spec: &mut Map<String, Value>, field: &str, limits: &Value) {
     let strategy = map_mut(spec.entry(field).or_insert_with(|| json!({})));
     put_default(strategy, "type", json!("RollingUpdate"));
     if strategy["type"] == "RollingUpdate" {

@@ -121,13 +121,12 @@ fn list(schema: &Schema, strategy: &StrategicList, target: &mut Vec<Value>, patc
             target.retain(|existing| existing.get(key) != Some(wanted));
             continue;
         }
-        match target.iter_mut().find(|existing| existing.get(key) == Some(wanted)) {
-            Some(existing) => object(schema.item(), map_mut(existing), fields)?,
-            None => {
-                let mut added = json!({});
-                object(schema.item(), map_mut(&mut added), fields)?;
-                target.push(added);
-            }
+        if let Some(existing) = target.iter_mut().find(|existing| existing.get(key) == Some(wanted)) {
+            object(schema.item(), map_mut(existing), fields)?;
+        } else {
+            let mut added = json!({});
+            object(schema.item(), map_mut(&mut added), fields)?;
+            target.push(added);
         }
     }
     Ok(())

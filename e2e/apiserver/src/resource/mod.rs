@@ -84,6 +84,10 @@ pub(crate) enum Columns {
 
 /// One served resource.
 #[derive(Debug, Clone)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "independent properties, one row of a table each"
+)]
 pub(crate) struct Resource {
     pub(crate) group: String,
     pub(crate) version: String,

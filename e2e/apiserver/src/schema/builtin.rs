@@ -101,7 +101,7 @@ impl Loader<'_> {
         });
         self.open.pop();
         let mut schema = schema.unwrap_or_else(|error| unreachable!("built-in schema: {error}"));
-        if name.ends_with(".Quantity") {
+        if name.rsplit('.').next() == Some("Quantity") {
             // A bare number is a quantity too.
             schema.int_or_string = true;
         }
@@ -113,7 +113,7 @@ impl Loader<'_> {
 
 /// Recursive or untyped definitions.
 fn is_free_form(name: &str) -> bool {
-    name.ends_with(".JSONSchemaProps") || name.ends_with(".FieldsV1") || name.ends_with(".JSON")
+    matches!(name.rsplit('.').next(), Some("JSONSchemaProps" | "FieldsV1" | "JSON"))
 }
 
 #[cfg(test)]

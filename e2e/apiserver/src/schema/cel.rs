@@ -44,14 +44,11 @@ impl Rules {
         let Err(broken) = validator.validate_compiled(&self.compiled, object, old) else {
             return Vec::new();
         };
-        broken
-            .into_iter()
-            .map(|error| self.field_error(&error, object))
-            .collect()
+        broken.into_iter().map(|error| self.field_error(&error)).collect()
     }
 
-    fn field_error(&self, error: &kube_cel::ValidationError, object: &Value) -> FieldError {
-        // kube-cel already puts a rule's `fieldPath` behind the node's path; the node is what the value's type is of.
+    fn field_error(&self, error: &kube_cel::ValidationError) -> FieldError {
+        // kube-cel has already put the rule's `fieldPath` behind the path of its node.
         let path = error.field_path.clone();
         let message = match error.kind {
             ErrorKind::ValidationFailure => error.message.clone(),
@@ -60,17 +57,15 @@ impl Rules {
         let kind = match error.reason.as_deref() {
             Some("FieldValueForbidden") => FieldErrorKind::Forbidden(message),
             Some("FieldValueRequired") => FieldErrorKind::Required(message),
-            Some("FieldValueDuplicate") => FieldErrorKind::Duplicate(self.value_type(&path, &error.rule, object)),
-            _ => FieldErrorKind::Invalid(self.value_type(&path, &error.rule, object), message),
+            Some("FieldValueDuplicate") => FieldErrorKind::Duplicate(self.value_type(&error.rule)),
+            _ => FieldErrorKind::Invalid(self.value_type(&error.rule), message),
         };
         FieldError::new(path, kind)
     }
 
     /// The type of the node that carries `rule`: what the API server shows in place of the value.
-    fn value_type(&self, path: &str, rule: &str, _object: &Value) -> Value {
-        let found = find_rule(&self.schema, rule);
-        let _ = path;
-        Value::String(found.unwrap_or("object").to_owned())
+    fn value_type(&self, rule: &str) -> Value {
+        Value::String(find_rule(&self.schema, rule).unwrap_or("object").to_owned())
     }
 }
 

@@ -23,7 +23,7 @@ pub(super) fn matches(format: &str, value: &str) -> bool {
             parts == [8, 4, 4, 4, 12] && value.chars().all(|c| c == '-' || c.is_ascii_hexdigit())
         }
         "byte" => {
-            value.len() % 4 == 0
+            value.len().is_multiple_of(4)
                 && value
                     .trim_end_matches('=')
                     .bytes()

@@ -65,6 +65,10 @@ pub(crate) enum StrategicList {
 
 /// One node of a structural schema.
 #[derive(Debug, Clone, Default)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "the extensions of OpenAPI schemas are flags"
+)]
 pub(crate) struct Schema {
     pub(crate) kind: Option<Type>,
     pub(crate) nullable: bool,

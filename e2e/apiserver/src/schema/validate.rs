@@ -46,7 +46,7 @@ impl Walk<'_> {
             return;
         }
         if self.required {
-            self.checks(&schema.checks, schema, value, path);
+            self.checks(&schema.checks, value, path);
         }
         match value {
             Value::Object(map) => {
@@ -72,7 +72,7 @@ impl Walk<'_> {
         self.errors.push(FieldError::new(path, kind));
     }
 
-    fn invalid(&mut self, path: &str, value: &Value, why: String) {
+    fn invalid(&mut self, path: &str, value: &Value, why: &str) {
         self.push(
             path,
             FieldErrorKind::Invalid(shown(value), format!("{path} in body {why}")),
@@ -95,7 +95,7 @@ impl Walk<'_> {
         self.push(path, FieldErrorKind::TypeInvalid(bad, why));
     }
 
-    fn checks(&mut self, checks: &Checks, schema: &Schema, value: &Value, path: &str) {
+    fn checks(&mut self, checks: &Checks, value: &Value, path: &str) {
         if let Some(allowed) = &checks.allowed
             && !allowed.iter().any(|one| same(one, value))
         {
@@ -113,7 +113,7 @@ impl Walk<'_> {
                 }
                 let count = map.len() as u64;
                 if let Some(min) = checks.min_properties.filter(|min| count < *min) {
-                    self.invalid(path, value, format!("should have at least {min} properties"));
+                    self.invalid(path, value, &format!("should have at least {min} properties"));
                 }
                 if let Some(max) = checks.max_properties.filter(|max| count > *max) {
                     self.push(path, FieldErrorKind::TooMany(count, max));
@@ -121,7 +121,7 @@ impl Walk<'_> {
             }
             _ => {}
         }
-        self.branches(checks, schema, value, path);
+        self.branches(checks, value, path);
     }
 
     fn string(&mut self, checks: &Checks, text: &str, value: &Value, path: &str) {
@@ -130,51 +130,48 @@ impl Walk<'_> {
             self.push(path, FieldErrorKind::TooLong(max));
         }
         if let Some(min) = checks.min_length.filter(|min| length < *min) {
-            self.invalid(path, value, format!("should be at least {min} chars long"));
+            self.invalid(path, value, &format!("should be at least {min} chars long"));
         }
         if let Some(pattern) = &checks.pattern
             && !pattern.is_match(text)
         {
-            self.invalid(path, value, format!("should match '{pattern}'"));
+            self.invalid(path, value, &format!("should match '{pattern}'"));
         }
         if let Some(format) = &checks.format
             && !format::matches(format, text)
         {
-            self.invalid(path, value, format!("must be of type {format}: {value}"));
+            self.invalid(path, value, &format!("must be of type {format}: {value}"));
         }
     }
 
     fn number(&mut self, checks: &Checks, number: f64, value: &Value, path: &str) {
         if let Some(max) = checks.maximum {
             if max.exclusive && number >= max.value {
-                self.invalid(path, value, format!("should be less than {}", max.value));
+                self.invalid(path, value, &format!("should be less than {}", max.value));
             } else if number > max.value {
-                self.invalid(path, value, format!("should be less than or equal to {}", max.value));
+                self.invalid(path, value, &format!("should be less than or equal to {}", max.value));
             }
         }
         if let Some(min) = checks.minimum {
             if min.exclusive && number <= min.value {
-                self.invalid(path, value, format!("should be greater than {}", min.value));
+                self.invalid(path, value, &format!("should be greater than {}", min.value));
             } else if number < min.value {
-                self.invalid(path, value, format!("should be greater than or equal to {}", min.value));
+                self.invalid(
+                    path,
+                    value,
+                    &format!("should be greater than or equal to {}", min.value),
+                );
             }
         }
         if let Some(step) = checks.multiple_of
             && (number / step).fract() != 0.0
         {
-            self.invalid(path, value, format!("should be a multiple of {step}"));
+            self.invalid(path, value, &format!("should be a multiple of {step}"));
         }
-        let range = match checks.format.as_deref() {
-            Some("int32") => Some((f64::from(i32::MIN), f64::from(i32::MAX))),
-            Some("uint8") => Some((0.0, f64::from(u8::MAX))),
-            Some("uint16") => Some((0.0, f64::from(u16::MAX))),
-            _ => None,
-        };
-        // The real server checks the width of int32 only; the unsigned ones come with a minimum from schemars.
-        if let Some((low, high)) = range.filter(|_| checks.format.as_deref() == Some("int32"))
-            && !(low..=high).contains(&number)
-        {
-            self.invalid(path, value, format!("must be of type int32: \"{value}\""));
+        // As the real server, only the width of int32 counts; unsigned formats come with a minimum.
+        let is_int32 = (f64::from(i32::MIN)..=f64::from(i32::MAX)).contains(&number);
+        if checks.format.as_deref() == Some("int32") && !is_int32 {
+            self.invalid(path, value, &format!("must be of type int32: \"{value}\""));
         }
     }
 
@@ -184,10 +181,10 @@ impl Walk<'_> {
             self.push(path, FieldErrorKind::TooMany(count, max));
         }
         if let Some(min) = checks.min_items.filter(|min| count < *min) {
-            self.invalid(path, value, format!("should have at least {min} items"));
+            self.invalid(path, value, &format!("should have at least {min} items"));
         }
         if checks.unique_items && items.iter().enumerate().any(|(i, item)| items[..i].contains(item)) {
-            self.invalid(path, value, "shouldn't contain duplicates".into());
+            self.invalid(path, value, "shouldn't contain duplicates");
         }
     }
 
@@ -212,7 +209,7 @@ impl Walk<'_> {
         }
     }
 
-    fn branches(&mut self, checks: &Checks, _schema: &Schema, value: &Value, path: &str) {
+    fn branches(&mut self, checks: &Checks, value: &Value, path: &str) {
         for branch in &checks.all_of {
             self.node(branch, value, path);
         }
@@ -222,7 +219,7 @@ impl Walk<'_> {
                 .iter()
                 .any(|branch| validate(branch, value, path).is_empty())
         {
-            self.invalid(path, value, "must validate at least one schema (anyOf)".into());
+            self.invalid(path, value, "must validate at least one schema (anyOf)");
         }
         if !checks.one_of.is_empty() {
             let valid = checks
@@ -239,14 +236,14 @@ impl Walk<'_> {
                 self.invalid(
                     path,
                     value,
-                    format!("must validate one and only one schema (oneOf). {found}"),
+                    &format!("must validate one and only one schema (oneOf). {found}"),
                 );
             }
         }
         if let Some(not) = &checks.not
             && validate(not, value, path).is_empty()
         {
-            self.invalid(path, value, "must not validate the schema (not)".into());
+            self.invalid(path, value, "must not validate the schema (not)");
         }
     }
 }

@@ -6,8 +6,11 @@ use serde_json::{Value, json};
 use super::Column;
 use super::cells;
 
-/// Name, type and priority; the first column is always the name.
-const COLUMNS: &[(&str, &[(&str, &str, i64)])] = &[
+/// Name, type and priority.
+type Plain = (&'static str, &'static str, i64);
+
+/// The columns by kind; the first one is always the name.
+const COLUMNS: &[(&str, &[Plain])] = &[
     ("Namespace", &[("Status", "string", 0), ("Age", "string", 0)]),
     (
         "Node",
@@ -107,7 +110,7 @@ const COLUMNS: &[(&str, &[(&str, &str, i64)])] = &[
 ];
 
 /// Events do not begin with their name.
-const EVENT: &[(&str, &str, i64)] = &[
+const EVENT: &[Plain] = &[
     ("Last Seen", "string", 0),
     ("Type", "string", 0),
     ("Reason", "string", 0),
@@ -122,7 +125,7 @@ const EVENT: &[(&str, &str, i64)] = &[
 
 /// The column definitions of a kind.
 pub(super) fn columns(kind: &str) -> Vec<Column> {
-    let plain = |(name, kind, priority): &(&str, &'static str, i64)| Column::new(name, kind, *priority);
+    let plain = |(name, kind, priority): &Plain| Column::new(name, kind, *priority);
     if kind == "Event" {
         return EVENT.iter().map(plain).collect();
     }

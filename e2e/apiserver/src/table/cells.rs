@@ -41,9 +41,9 @@ fn labels(map: Option<&Value>) -> Value {
 /// At most `max` entries, then how many more there are.
 fn few(all: &[String], max: usize) -> Value {
     let more = all.len().saturating_sub(max);
-    let mut shown = all.iter().take(max).cloned().collect::<Vec<_>>().join(",");
+    let shown = all.iter().take(max).cloned().collect::<Vec<_>>().join(",");
     if more > 0 {
-        shown += &format!(" + {more} more...");
+        return json!(format!("{shown} + {more} more..."));
     }
     or_none(shown)
 }

@@ -178,23 +178,18 @@ fn conflict_error(conflicts: &[(&Manager, FieldSet)]) -> ApiError {
         lines.push((who, paths));
     }
     let count = causes.len();
-    let mut message = format!(
-        "Apply failed with {count} conflict{}: ",
-        if count == 1 { "" } else { "s" }
-    );
-    match lines.as_slice() {
-        [(who, paths)] if paths.len() == 1 => message += &format!("conflict with {who}: {}", paths[0]),
+    let plural = if count == 1 { "" } else { "s" };
+    let list = match lines.as_slice() {
+        [(who, paths)] if paths.len() == 1 => format!("conflict with {who}: {}", paths[0]),
         _ => {
-            let blocks: Vec<String> = lines
-                .iter()
-                .map(|(who, paths)| {
-                    let paths: Vec<String> = paths.iter().map(|path| format!("- {path}")).collect();
-                    format!("conflicts with {who}:\n{}", paths.join("\n"))
-                })
-                .collect();
-            message += &blocks.join("\n");
+            let block = |(who, paths): &(String, Vec<String>)| {
+                let paths: Vec<String> = paths.iter().map(|path| format!("- {path}")).collect();
+                format!("conflicts with {who}:\n{}", paths.join("\n"))
+            };
+            lines.iter().map(block).collect::<Vec<_>>().join("\n")
         }
-    }
+    };
+    let message = format!("Apply failed with {count} conflict{plural}: {list}");
     ApiError {
         details: json!({"causes": causes}),
         ..ApiError::new(409, "Conflict", message)
@@ -202,12 +197,14 @@ fn conflict_error(conflicts: &[(&Manager, FieldSet)]) -> ApiError {
 }
 
 fn conflicting(manager: &Manager) -> String {
-    let mut who = format!("{:?}", manager.name);
-    if !manager.subresource.is_empty() {
-        who += &format!(" with subresource {:?}", manager.subresource);
-    }
-    if !manager.applies {
-        who += &format!(" using {}", manager.api_version);
-    }
-    who
+    let subresource = match manager.subresource {
+        "" => String::new(),
+        subresource => format!(" with subresource {subresource:?}"),
+    };
+    let version = if manager.applies {
+        String::new()
+    } else {
+        format!(" using {}", manager.api_version)
+    };
+    format!("{:?}{subresource}{version}", manager.name)
 }

@@ -75,7 +75,7 @@ impl State {
         options: &DeleteOptions,
         now: Timestamp,
     ) -> Deletion {
-        let grace = self.grace(key, live, options);
+        let grace = grace(key, live, options);
         let mut object = (**live).clone();
         let already = object::is_terminating(live);
         let holds = self.add_holds(key, &mut object, options.propagation);
@@ -104,19 +104,6 @@ impl State {
         }
     }
 
-    /// How long the object's own keeper (the kubelet) has to stop it, in seconds. Only running Pods have one.
-    fn grace(&self, key: &ObjectKey, live: &Value, options: &DeleteOptions) -> i64 {
-        if key.resource.group.is_empty() && key.resource.resource == "pods" {
-            let finished = matches!(object::text(live, &["status", "phase"]), "Succeeded" | "Failed");
-            if finished || object::text(live, &["spec", "nodeName"]).is_empty() {
-                return 0;
-            }
-            let own = object::at(live, &["spec", "terminationGracePeriodSeconds"]).and_then(Value::as_i64);
-            return options.grace_seconds.or(own).unwrap_or(30).max(0);
-        }
-        0
-    }
-
     /// Adds what must happen before the object may go. Says whether something must that is no finalizer.
     fn add_holds(&self, key: &ObjectKey, object: &mut Value, propagation: Propagation) -> bool {
         let finalizer = match propagation {
@@ -137,6 +124,19 @@ impl State {
         }
         self.has_contents(key)
     }
+}
+
+/// How long the object's own keeper (the kubelet) has to stop it, in seconds. Only running Pods have one.
+fn grace(key: &ObjectKey, live: &Value, options: &DeleteOptions) -> i64 {
+    if key.resource.group.is_empty() && key.resource.resource == "pods" {
+        let finished = matches!(object::text(live, &["status", "phase"]), "Succeeded" | "Failed");
+        if finished || object::text(live, &["spec", "nodeName"]).is_empty() {
+            return 0;
+        }
+        let own = object::at(live, &["spec", "terminationGracePeriodSeconds"]).and_then(Value::as_i64);
+        return options.grace_seconds.or(own).unwrap_or(30).max(0);
+    }
+    0
 }
 
 fn grace_of(object: &Value) -> i64 {

@@ -112,6 +112,7 @@ fn gateway_schema() -> Value {
 }
 
 /// A Gateway.
-pub(crate) fn gateway(name: &str, spec: Value) -> Value {
+pub(crate) fn gateway(name: &str, spec: impl Into<Value>) -> Value {
+    let spec = spec.into();
     json!({"apiVersion": "test.kpr.dev/v1alpha1", "kind": "Gateway", "metadata": {"name": name}, "spec": spec})
 }
