@@ -1,5 +1,7 @@
 //! Who asked for what: the basis of tests for write counts and least privilege.
 
+use std::collections::VecDeque;
+
 /// One request for a resource.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RequestRecord {
@@ -42,16 +44,26 @@ impl RequestRecord {
     }
 }
 
-/// The requests so far, in the order of their answers.
+/// How many requests are remembered: enough for any test, and no leak in a server that is kept running.
+const CAPACITY: usize = 100_000;
+
+/// The requests so far (the last 100,000), in the order of their answers.
 #[derive(Debug, Clone, Default)]
 pub struct RequestLog {
-    pub(crate) records: Vec<RequestRecord>,
+    records: VecDeque<RequestRecord>,
 }
 
 impl RequestLog {
     /// All requests.
-    pub fn all(&self) -> &[RequestRecord] {
-        &self.records
+    pub fn all(&self) -> impl Iterator<Item = &RequestRecord> {
+        self.records.iter()
+    }
+
+    pub(crate) fn push(&mut self, record: RequestRecord) {
+        if self.records.len() == CAPACITY {
+            self.records.pop_front();
+        }
+        self.records.push_back(record);
     }
 
     /// The requests that change objects.

@@ -18,7 +18,7 @@ use crate::error::ApiError;
 use crate::faults::{Fault, Faults};
 use crate::http::router;
 use crate::options::Options;
-use crate::requests::{RequestLog, RequestRecord};
+use crate::requests::RequestLog;
 use crate::state::State;
 use crate::write::{FieldValidation, WriteOptions};
 
@@ -291,11 +291,5 @@ impl Watches {
     fn drop_all(&self) {
         let next = self.generation.fetch_add(1, Ordering::SeqCst) + 1;
         self.closing.send_replace(next);
-    }
-}
-
-impl RequestLog {
-    pub(crate) fn push(&mut self, record: RequestRecord) {
-        self.records.push(record);
     }
 }

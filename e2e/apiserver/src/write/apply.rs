@@ -33,6 +33,8 @@ impl State {
         let merged = self::merged(resource, part, old.as_ref(), &config, force, options)?;
         let mut new = admit::decode(resource, merged, options, &mut warnings)?;
         let Some((live, old)) = live.zip(old) else {
+            // The URL names the object; the configuration need not.
+            object::meta_mut(&mut new).insert("name".into(), key.name.clone().into());
             let key = self.identify(resource, &key.namespace, &mut new)?;
             return self.finish_create(resource, &key, new, options, warnings);
         };
