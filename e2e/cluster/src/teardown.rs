@@ -1,7 +1,10 @@
 //! Removes everything that a cluster has on the machine, by name alone. So the same code serves a normal end, an
 //! error, a signal, and the sweep after a run that was killed.
 
-use std::{fs, io, path::Path};
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+};
 
 use anyhow::{Context as _, Result};
 use nix::{
@@ -19,6 +22,9 @@ use crate::{
 /// Name of the bpffs mount in a cluster's run directory.
 pub(crate) const BPFFS: &str = "bpf";
 
+/// How often to try again to empty a directory.
+const REMOVALS: usize = 8;
+
 /// Removes processes, pins, namespaces, cgroups and files of cluster `id`. Goes on after a failure, and reports the
 /// first. Doing it again is harmless.
 pub fn remove(id: &ClusterId) -> Result<()> {
@@ -33,13 +39,36 @@ pub fn remove(id: &ClusterId) -> Result<()> {
     for step in steps {
         step?;
     }
-    // Last, because its state file is what a sweep finds the rest by.
-    match fs::remove_dir_all(&run_dir) {
+    // Last, because its state file is what a sweep finds the rest by. And moved away first: whoever still writes into
+    // it, while an interrupt takes the cluster down, finds it gone.
+    let gone = gone(id);
+    match fs::rename(&run_dir, &gone) {
+        Ok(()) => remove_files(&gone),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(error).with_context(|| format!("remove {}", run_dir.display())),
+    }
+}
+
+/// A file may appear while the directory is being emptied, from a program that opened the directory before.
+fn remove_files(directory: &Path) -> Result<()> {
+    let mut result = fs::remove_dir_all(directory);
+    for _ in 0..REMOVALS {
+        match &result {
+            Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty => result = fs::remove_dir_all(directory),
+            _ => break,
+        }
+    }
+    match result {
         Err(error) if error.kind() != io::ErrorKind::NotFound => {
-            Err(error).with_context(|| format!("remove {}", run_dir.display()))
+            Err(error).with_context(|| format!("remove {}", directory.display()))
         }
         _ => Ok(()),
     }
+}
+
+/// Where the run directory goes while it is removed.
+fn gone(id: &ClusterId) -> PathBuf {
+    id.run_dir().with_file_name(format!(".gone-{id}"))
 }
 
 /// What there still is of cluster `id`: nothing, after [`remove`].
@@ -49,7 +78,7 @@ pub fn leftovers(id: &ClusterId) -> Vec<String> {
         .map(|name| format!("network namespace {name}"))
         .collect();
     let cgroup = cgroup::mount_point().map(|mount| mount.join(id.cgroup())).ok();
-    for path in cgroup.into_iter().chain([id.run_dir()]) {
+    for path in cgroup.into_iter().chain([id.run_dir(), gone(id)]) {
         if path.exists() {
             found.push(path.display().to_string());
         }
@@ -75,6 +104,7 @@ pub fn clusters() -> Result<Vec<(ClusterId, Owner)>> {
 
 /// Removes the clusters whose owner has died, and returns their names.
 pub fn sweep() -> Result<Vec<ClusterId>> {
+    sweep_fragments()?;
     let mut swept = Vec::new();
     for (id, owner) in clusters()? {
         if !owner.is_alive() {
@@ -83,6 +113,18 @@ pub fn sweep() -> Result<Vec<ClusterId>> {
         }
     }
     Ok(swept)
+}
+
+/// Removes directories that a process left when it was killed while it claimed or removed a cluster: hidden ones, with
+/// nothing but files.
+fn sweep_fragments() -> Result<()> {
+    for entry in fs::read_dir(STATE_ROOT).into_iter().flatten().flatten() {
+        let hidden = entry.file_name().to_string_lossy().starts_with('.');
+        if hidden && Owner::read(&entry.path()).is_some_and(|owner| !owner.is_alive()) {
+            remove_files(&entry.path())?;
+        }
+    }
+    Ok(())
 }
 
 /// Deletes one namespace. It may be gone already.

@@ -9,7 +9,7 @@ mod story;
 use anyhow::{Result, bail, ensure};
 
 use self::{narrator::Narrator, shell::Shell};
-use crate::{cluster::Cluster, id::ClusterId, scenario::install, spec::ClusterSpec, teardown};
+use crate::{cluster::Cluster, id::ClusterId, interrupt, scenario::install, spec::ClusterSpec, teardown};
 
 /// The programs that the demo shows.
 const KPR: [&str; 3] = ["kpr-operator", "kpr-node-agent", "kpr"];
@@ -34,6 +34,8 @@ pub async fn demo(keep: bool) -> Result<()> {
         Ok(()) if keep => keep::keep(&cluster).await,
         Ok(()) => Ok(()),
         Err(error) => {
+            // After an interrupt everything fails, which is nothing to tell: this waits for the end.
+            drop(interrupt::permit());
             narrator.failure(&error);
             eprintln!("\n{}", cluster.program_logs());
             Err(error)

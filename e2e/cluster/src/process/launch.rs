@@ -18,7 +18,7 @@ use nix::{
 use tokio::process::Command;
 
 use super::{Output, Process, Session, spawner};
-use crate::{cgroup::Cgroup, net::Netns};
+use crate::{cgroup::Cgroup, interrupt, net::Netns};
 
 /// A command to start.
 ///
@@ -108,11 +108,13 @@ impl Launch {
 
     /// Starts it, with its output appended to the file `log`.
     pub async fn spawn(self, log: &Path) -> Result<Process> {
+        let permit = interrupt::permit();
         if let Some(directory) = log.parent() {
             fs::create_dir_all(directory).with_context(|| format!("make {}", directory.display()))?;
         }
         let file = OpenOptions::new().create(true).append(true).open(log);
         let file = file.with_context(|| format!("open {}", log.display()))?;
+        drop(permit);
         let name = self.command_line();
         let mut command = self.command()?;
         command.stdin(Stdio::null()).stdout(file.try_clone()?).stderr(file);
