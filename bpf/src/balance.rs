@@ -1,7 +1,9 @@
 //! The load balancer: from a destination to a backend. The same for sockets and packets, tc and XDP, IPv4 and IPv6.
 
-use crate::{config, maps::Tables};
-use kpr_abi::{Address, BackendValue, Be16, Reason, ServiceKey, ServiceValue, Slice};
+use crate::{clock, config, maps::Tables};
+use kpr_abi::{
+    Address, AffinityKey, AffinityValue, BackendValue, Be16, Reason, ServiceKey, ServiceValue, Slice, service::flags,
+};
 
 /// The frontend of exactly this address and port.
 #[inline(always)]
@@ -23,12 +25,76 @@ pub fn is_local<F: Tables>(addr: F::Addr) -> bool {
 
 /// The backend that `number` draws from the slice: its id and its value. The slice isn't empty.
 #[inline(always)]
-pub fn draw<F: Tables>(slice: Slice, number: u32) -> Result<(u32, BackendValue<F::Addr>), Reason> {
+fn draw<F: Tables>(slice: Slice, number: u32) -> Result<(u32, BackendValue<F::Addr>), Reason> {
     let id = *F::slots()
         .get(slice.base + number % slice.len)
         .ok_or(Reason::DropInconsistent)?;
     let backend = backend::<F>(id).ok_or(Reason::DropInconsistent)?;
     Ok((id, backend))
+}
+
+/// The backend for a client of the service: its last one where affinity asks for it and it may still be used, else the one
+/// that `number` draws. The slice isn't empty.
+#[inline(always)]
+pub fn choose<F: Tables>(
+    service: &ServiceValue,
+    slice: Slice,
+    mut client: AffinityKey<F::Addr>,
+    number: u32,
+) -> Result<(u32, BackendValue<F::Addr>), Reason> {
+    if service.flags & flags::AFFINITY == 0 {
+        return draw::<F>(slice, number);
+    }
+    client.group = service.affinity_group;
+    let now = clock::now();
+    if let Some(last) = F::affinity().get_ptr_mut(client) {
+        // SAFETY: a map value that was just looked up; its words are written one by one.
+        let (id, last_used) = unsafe { ((*last).backend, (*last).last_used) };
+        if now.wrapping_sub(last_used) <= service.affinity_seconds
+            && contains::<F>(slice, id)
+            && let Some(backend) = backend::<F>(id)
+        {
+            // SAFETY: as above.
+            unsafe { (*last).last_used = now };
+            return Ok((id, backend));
+        }
+    }
+    let (id, backend) = draw::<F>(slice, number)?;
+    // A full table forgets its oldest client: that one is balanced anew.
+    let _ = F::affinity().insert(
+        client,
+        AffinityValue {
+            backend: id,
+            last_used: now,
+        },
+        0,
+    );
+    Ok((id, backend))
+}
+
+/// Whether a backend is in the slice: ids ascend, so halving finds it.
+#[inline(always)]
+fn contains<F: Tables>(slice: Slice, id: u32) -> bool {
+    /// Enough for any slice of a table of 2^20 slots.
+    const STEPS: u32 = 21;
+    let (mut low, mut high) = (0, slice.len);
+    let mut step = 0;
+    while step < STEPS && low < high {
+        let middle = low + ((high - low) >> 1);
+        let Some(found) = F::slots().get(slice.base.wrapping_add(middle)) else {
+            return false;
+        };
+        if *found == id {
+            return true;
+        }
+        if *found < id {
+            low = middle + 1;
+        } else {
+            high = middle;
+        }
+        step += 1;
+    }
+    false
 }
 
 /// The backend of this id, if it is in use.

@@ -9,6 +9,7 @@
 #![no_main]
 
 mod balance;
+mod clock;
 mod config;
 mod counters;
 mod maps;

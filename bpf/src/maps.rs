@@ -7,8 +7,8 @@ use aya_ebpf::{
     maps::{Array, HashMap, LruHashMap, PerCpuArray},
 };
 use kpr_abi::{
-    Addr4, Addr6, BackendValue, Family, FlowKey, FlowValue, FragmentKey, FragmentValue, PeerKey, PeerValue, Reason,
-    ServiceKey, ServiceValue, V4, V6,
+    Addr4, Addr6, AffinityKey, AffinityValue, BackendValue, Family, FlowKey, FlowValue, FragmentKey, FragmentValue,
+    PeerKey, PeerValue, Reason, ServiceKey, ServiceValue, V4, V6,
 };
 
 #[map]
@@ -29,6 +29,8 @@ static SNAT_SOURCE4: HashMap<u32, Addr4> = HashMap::with_max_entries(1024, BPF_F
 static CONNECTED4: SkStorage<PeerValue<Addr4>> = SkStorage::new();
 #[map]
 static PEERS4: LruHashMap<PeerKey<Addr4>, PeerValue<Addr4>> = LruHashMap::with_max_entries(1, 0);
+#[map]
+static AFFINITY4: LruHashMap<AffinityKey<Addr4>, AffinityValue> = LruHashMap::with_max_entries(1, 0);
 
 #[map]
 static SERVICES6: HashMap<ServiceKey<Addr6>, ServiceValue> = HashMap::with_max_entries(1, BPF_F_NO_PREALLOC);
@@ -48,6 +50,8 @@ static SNAT_SOURCE6: HashMap<u32, Addr6> = HashMap::with_max_entries(1024, BPF_F
 static CONNECTED6: SkStorage<PeerValue<Addr6>> = SkStorage::new();
 #[map]
 static PEERS6: LruHashMap<PeerKey<Addr6>, PeerValue<Addr6>> = LruHashMap::with_max_entries(1, 0);
+#[map]
+static AFFINITY6: LruHashMap<AffinityKey<Addr6>, AffinityValue> = LruHashMap::with_max_entries(1, 0);
 
 /// What happened, by [`Reason`].
 #[map]
@@ -73,14 +77,16 @@ pub trait Tables: Family {
     fn connected() -> &'static SkStorage<PeerValue<Self::Addr>>;
     /// Peers of unconnected sockets.
     fn peers() -> &'static LruHashMap<PeerKey<Self::Addr>, PeerValue<Self::Addr>>;
+    /// Backends that clients had last.
+    fn affinity() -> &'static LruHashMap<AffinityKey<Self::Addr>, AffinityValue>;
     /// Whether the address is a loopback address.
     fn is_loopback(addr: Self::Addr) -> bool;
 }
 
-/// Names the maps of a family: the same nine for each.
+/// Names the maps of a family: the same ten for each.
 macro_rules! tables {
     ($family:ty: $services:ident, $slots:ident, $backends:ident, $flows:ident, $fragments:ident, $local:ident,
-     $snat_source:ident, $connected:ident, $peers:ident, loopback: $is_loopback:expr) => {
+     $snat_source:ident, $connected:ident, $peers:ident, $affinity:ident, loopback: $is_loopback:expr) => {
         impl Tables for $family {
             #[inline(always)]
             fn services() -> &'static HashMap<ServiceKey<Self::Addr>, ServiceValue> {
@@ -119,6 +125,10 @@ macro_rules! tables {
                 &$peers
             }
             #[inline(always)]
+            fn affinity() -> &'static LruHashMap<AffinityKey<Self::Addr>, AffinityValue> {
+                &$affinity
+            }
+            #[inline(always)]
             fn is_loopback(addr: Self::Addr) -> bool {
                 $is_loopback(addr)
             }
@@ -126,9 +136,9 @@ macro_rules! tables {
     };
 }
 
-tables!(V4: SERVICES4, SLOTS4, BACKENDS4, FLOWS4, FRAGMENTS4, LOCAL4, SNAT_SOURCE4, CONNECTED4, PEERS4,
+tables!(V4: SERVICES4, SLOTS4, BACKENDS4, FLOWS4, FRAGMENTS4, LOCAL4, SNAT_SOURCE4, CONNECTED4, PEERS4, AFFINITY4,
     // 127.0.0.0/8 (RFC 1122 §3.2.1.3).
     loopback: |addr: Addr4| u32::from_be(addr.0) >> 24 == 127);
-tables!(V6: SERVICES6, SLOTS6, BACKENDS6, FLOWS6, FRAGMENTS6, LOCAL6, SNAT_SOURCE6, CONNECTED6, PEERS6,
+tables!(V6: SERVICES6, SLOTS6, BACKENDS6, FLOWS6, FRAGMENTS6, LOCAL6, SNAT_SOURCE6, CONNECTED6, PEERS6, AFFINITY6,
     // kube-proxy never serves NodePorts on ::1, so nothing here does.
     loopback: |_: Addr6| false);

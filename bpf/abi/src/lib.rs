@@ -14,6 +14,7 @@
 mod layout;
 
 pub mod addr;
+pub mod affinity;
 pub mod backend;
 pub mod config;
 pub mod flow;
@@ -26,6 +27,7 @@ pub mod socket;
 mod pod;
 
 pub use addr::{Addr4, Addr6, Address, Be16, Family, V4, V6};
+pub use affinity::{AffinityKey, AffinityValue};
 pub use backend::BackendValue;
 pub use flow::{FlowKey, FlowValue, FragmentKey, FragmentValue};
 pub use reason::Reason;

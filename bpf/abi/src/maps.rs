@@ -18,6 +18,8 @@ pub const SNAT_SOURCE4: &str = "SNAT_SOURCE4";
 pub const CONNECTED4: &str = "CONNECTED4";
 /// IPv4 peers of unconnected sockets: LRU hash of `PeerKey<Addr4>` to `PeerValue<Addr4>`.
 pub const PEERS4: &str = "PEERS4";
+/// IPv4 session affinity: LRU hash of `AffinityKey<Addr4>` to `AffinityValue`.
+pub const AFFINITY4: &str = "AFFINITY4";
 /// IPv6 frontends: hash of `ServiceKey<Addr6>` to `ServiceValue`.
 pub const SERVICES6: &str = "SERVICES6";
 /// IPv6 slot table: array of backend ids.
@@ -36,11 +38,13 @@ pub const SNAT_SOURCE6: &str = "SNAT_SOURCE6";
 pub const CONNECTED6: &str = "CONNECTED6";
 /// IPv6 peers of unconnected sockets: LRU hash of `PeerKey<Addr6>` to `PeerValue<Addr6>`.
 pub const PEERS6: &str = "PEERS6";
+/// IPv6 session affinity: LRU hash of `AffinityKey<Addr6>` to `AffinityValue`.
+pub const AFFINITY6: &str = "AFFINITY6";
 /// Counters by [`Reason`](crate::Reason): per-CPU array of `u64`.
 pub const COUNTERS: &str = "COUNTERS";
 
 /// All maps, in the order in which they are listed to users.
-pub const ALL: [&str; 19] = [
+pub const ALL: [&str; 21] = [
     SERVICES4,
     SLOTS4,
     BACKENDS4,
@@ -50,6 +54,7 @@ pub const ALL: [&str; 19] = [
     SNAT_SOURCE4,
     CONNECTED4,
     PEERS4,
+    AFFINITY4,
     SERVICES6,
     SLOTS6,
     BACKENDS6,
@@ -59,5 +64,6 @@ pub const ALL: [&str; 19] = [
     SNAT_SOURCE6,
     CONNECTED6,
     PEERS6,
+    AFFINITY6,
     COUNTERS,
 ];

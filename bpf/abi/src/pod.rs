@@ -1,8 +1,8 @@
 //! `aya::Pod` for every type that user space reads from or writes to a map.
 
 use crate::{
-    Addr4, Addr6, Address, BackendValue, Be16, FlowKey, FlowValue, FragmentKey, FragmentValue, PeerKey, PeerValue,
-    ServiceKey, ServiceValue, Slice,
+    Addr4, Addr6, Address, AffinityKey, AffinityValue, BackendValue, Be16, FlowKey, FlowValue, FragmentKey,
+    FragmentValue, PeerKey, PeerValue, ServiceKey, ServiceValue, Slice,
 };
 
 macro_rules! pod {
@@ -20,7 +20,7 @@ macro_rules! pod_of_address {
     };
 }
 
-pod!(Be16, Addr4, Addr6, Slice, ServiceValue, FragmentValue);
+pod!(Be16, Addr4, Addr6, Slice, ServiceValue, FragmentValue, AffinityValue);
 pod_of_address!(
     ServiceKey,
     BackendValue,
@@ -28,5 +28,6 @@ pod_of_address!(
     FlowValue,
     FragmentKey,
     PeerKey,
-    PeerValue
+    PeerValue,
+    AffinityKey
 );

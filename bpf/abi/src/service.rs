@@ -32,7 +32,8 @@ impl<A> ServiceKey<A> {
     }
 }
 
-/// A run of consecutive entries in a family's slot table; each slot holds a backend id.
+/// A run of consecutive entries in a family's slot table; each slot holds a backend id. Ids ascend, so that a look-up can tell
+/// whether a backend is in the slice.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[repr(C)]
 pub struct Slice {
@@ -56,8 +57,8 @@ pub struct ServiceValue {
     pub local: Slice,
     /// Idle time after which session affinity ends, in seconds; 0 without affinity.
     pub affinity_seconds: u32,
-    /// Always 0.
-    pub reserved: u32,
+    /// Frontends of one service port share their affinity: the same number in each. Never 0.
+    pub affinity_group: u32,
 }
 
 /// Flags of a [`ServiceValue`].

@@ -7,7 +7,7 @@ use aya_ebpf::{
     helpers::{bpf_get_netns_cookie, bpf_get_prandom_u32, bpf_get_socket_cookie},
     programs::SockAddrContext,
 };
-use kpr_abi::{Be16, Family, PeerKey, PeerValue, Reason, ServiceValue, proto, service::flags};
+use kpr_abi::{Address, AffinityKey, Be16, Family, PeerKey, PeerValue, Reason, ServiceValue, proto, service::flags};
 
 type Addr<S> = <<S as SocketAddress>::Family as Family>::Addr;
 
@@ -26,13 +26,18 @@ pub fn connect<S: SocketAddress>(ctx: &SockAddrContext) -> Result<(), Reason> {
     };
     // SAFETY: a helper without arguments.
     let number = unsafe { bpf_get_prandom_u32() };
-    let mut peer = choose::<S>(service, addr, port, number)?;
+    let mut peer = choose::<S>(ctx, service, addr, port, number)?;
     // SAFETY: the helper copies `peer` while it runs; the context's socket is the one that connects.
     let stored = unsafe { S::Family::connected().get_or_insert_ptr_mut(ctx, Some(&mut peer)) };
     if !stored.is_null() {
         // A UDP socket that is connected again keeps its storage: the helper does not overwrite.
         // SAFETY: not null, and the storage lives as long as the socket.
         unsafe { *stored = peer };
+    }
+    if proto == proto::UDP {
+        // For the agent: when the backend goes, it closes the sockets that were led there, and no others.
+        // SAFETY: a helper on the hook's own context.
+        remember::<S>(unsafe { bpf_get_socket_cookie(ctx.as_ptr()) }, &peer);
     }
     lead::<S>(ctx, &peer);
     Ok(())
@@ -51,7 +56,7 @@ pub fn sendmsg<S: SocketAddress>(ctx: &SockAddrContext) -> Result<(), Reason> {
     // The same socket gets the same backend for every datagram while the endpoints stay: what conntrack does for kube-proxy.
     // Cookies count up: Fibonacci hashing spreads neighbours.
     let number = (cookie.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32) as u32;
-    let peer = choose::<S>(service, addr, port, number)?;
+    let peer = choose::<S>(ctx, service, addr, port, number)?;
     remember::<S>(cookie, &peer);
     lead::<S>(ctx, &peer);
     Ok(())
@@ -81,6 +86,7 @@ fn find<S: SocketAddress>(ctx: &SockAddrContext, addr: Addr<S>, port: Be16, prot
 /// The backend for a socket of this node.
 #[inline(always)]
 fn choose<S: SocketAddress>(
+    ctx: &SockAddrContext,
     service: *const ServiceValue,
     addr: Addr<S>,
     port: Be16,
@@ -101,7 +107,8 @@ fn choose<S: SocketAddress>(
             Reason::SocketNoLocalEndpoint
         });
     }
-    let (backend_id, backend) = balance::draw::<S::Family>(slice, number)?;
+    let client = client::<S::Family>(ctx, service);
+    let (backend_id, backend) = balance::choose::<S::Family>(service, slice, client, number)?;
     Ok(PeerValue {
         frontend: addr,
         backend: backend.addr,
@@ -109,6 +116,28 @@ fn choose<S: SocketAddress>(
         backend_port: backend.port,
         backend_id,
     })
+}
+
+/// Who a socket of this node is, where affinity asks: its pod. A pod's sockets may have any address or none yet, but share a
+/// network namespace.
+#[inline(always)]
+fn client<F: Family>(ctx: &SockAddrContext, service: &ServiceValue) -> AffinityKey<F::Addr> {
+    let mut key = AffinityKey {
+        client: F::Addr::ANY,
+        netns: [0; 2],
+        group: 0,
+    };
+    if service.flags & flags::AFFINITY != 0 {
+        // SAFETY: a helper on the hook's own context.
+        key.netns = words(unsafe { bpf_get_netns_cookie(ctx.as_ptr()) });
+    }
+    key
+}
+
+/// A cookie as maps have it: low word, then high word.
+#[inline(always)]
+fn words(cookie: u64) -> [u32; 2] {
+    [cookie as u32, (cookie >> 32) as u32]
 }
 
 /// Changes the call's destination to the backend.
@@ -149,7 +178,7 @@ fn forget<S: SocketAddress>(ctx: &SockAddrContext) {
 #[inline(always)]
 pub fn peer_key<F: Family>(cookie: u64, addr: F::Addr, port: Be16) -> PeerKey<F::Addr> {
     PeerKey {
-        cookie: [cookie as u32, (cookie >> 32) as u32],
+        cookie: words(cookie),
         addr,
         port,
         zero: 0,

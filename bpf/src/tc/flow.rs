@@ -1,10 +1,7 @@
 //! Flows of the packet path: one entry for each direction, made together when a flow's first packet is load-balanced.
 
-use crate::{balance, config, maps::Tables};
-use aya_ebpf::{
-    bindings::BPF_NOEXIST,
-    helpers::{bpf_get_prandom_u32, bpf_ktime_get_coarse_ns},
-};
+use crate::{balance, clock, config, maps::Tables};
+use aya_ebpf::{bindings::BPF_NOEXIST, helpers::bpf_get_prandom_u32};
 use kpr_abi::{
     FlowKey, FlowValue, Reason,
     flow::{action, direction, state},
@@ -16,14 +13,6 @@ use kpr_packet::tcp;
 /// ports lie side by side; the second half go through a row of ports, which finds the last free ones of a small range.
 const ATTEMPTS: u32 = 64;
 const JUMPS: u32 = 32;
-
-/// Seconds of the clock that flows are aged by.
-#[inline(always)]
-pub fn now() -> u32 {
-    // SAFETY: a helper without arguments.
-    let nanoseconds = unsafe { bpf_ktime_get_coarse_ns() };
-    (nanoseconds / 1_000_000_000) as u32
-}
 
 /// State bits that a packet of these TCP flags sets.
 #[inline(always)]
@@ -45,7 +34,7 @@ pub fn lookup<F: Tables>(key: &FlowKey<F::Addr>, tcp_flags: u8) -> Option<FlowVa
     // SAFETY: a map value that was just looked up. Its address fields never change; time and state are single words and
     // bytes, where the last of two writers wins.
     unsafe {
-        let now = now();
+        let now = clock::now();
         // A write would cost every CPU that shares the flow its cached copy: once a second is enough.
         if (*value).last_seen != now {
             (*value).last_seen = now;

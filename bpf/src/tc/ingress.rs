@@ -8,10 +8,10 @@ use super::{
     translate,
     wire::Wire,
 };
-use crate::{balance, config, counters};
+use crate::{balance, clock, config, counters};
 use aya_ebpf::{helpers::bpf_get_prandom_u32, programs::TcContext};
 use kpr_abi::{
-    FlowValue, Reason, ServiceValue, Slice, backend,
+    AffinityKey, FlowValue, Reason, ServiceValue, Slice, backend,
     flow::{action, direction},
     service::flags,
 };
@@ -93,8 +93,14 @@ fn begin<F: Wire>(
     service: &ServiceValue,
 ) -> Result<FlowValue<F::Addr>, Reason> {
     let slice = candidates(service)?;
+    let client = AffinityKey {
+        client: parsed.key.src,
+        netns: [0; 2],
+        group: 0,
+    };
     // SAFETY: a helper without arguments.
-    let (id, chosen) = balance::draw::<F>(slice, unsafe { bpf_get_prandom_u32() })?;
+    let number = unsafe { bpf_get_prandom_u32() };
+    let (id, chosen) = balance::choose::<F>(service, slice, client, number)?;
     let local = chosen.flags & backend::flags::LOCAL != 0;
     let mut value = FlowValue {
         // A local backend sees the client's own address.
@@ -103,7 +109,7 @@ fn begin<F: Wire>(
         sport: parsed.key.sport,
         dport: chosen.port,
         backend: id,
-        last_seen: flow::now(),
+        last_seen: clock::now(),
         state: flow::state_of(parsed.tcp_flags),
         action: action::PASS,
         zero: 0,

@@ -15,7 +15,7 @@ pub fn details(spec: &NodeDatapathSpec) -> Details {
         backend_selection: "Random".into(),
         socket_lb: Feature::on(),
         session_affinity: if spec.session_affinity.enabled {
-            Feature::off(NOT_YET)
+            Feature::on()
         } else {
             Feature::off("switched off by spec.sessionAffinity.enabled")
         },
@@ -89,7 +89,7 @@ mod tests {
         assert_eq!(shown[0], "ClusterIP: Enabled");
         assert_eq!(shown[1], "NodePort: Enabled (Range: 30000-32767)");
         assert_eq!(shown[4], "HostPort: Disabled (not in this version)");
-        assert_eq!(details.session_affinity.to_string(), "Disabled (not in this version)");
+        assert_eq!(details.session_affinity.to_string(), "Enabled");
         assert_eq!(details.xdp_acceleration.to_string(), "Disabled (not asked for)");
         assert_eq!(details.map_sizing, "on (ratio: 0.002500)");
     }

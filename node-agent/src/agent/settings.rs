@@ -11,7 +11,7 @@ use crate::{
 pub const CAPABILITIES: Capabilities = Capabilities {
     sctp: false,
     source_ranges: false,
-    session_affinity: false,
+    session_affinity: true,
 };
 
 /// Why a configuration is not taken; the one before stays in force.
@@ -109,6 +109,7 @@ fn sizes(spec: &NodeDatapathSpec, memory_bytes: u64) -> Sizes {
         backends: maps.backends.unwrap_or(dynamic.backends),
         flows: maps.flows.unwrap_or(dynamic.flows),
         peers: maps.peers.unwrap_or(dynamic.peers),
+        affinity: maps.affinity.unwrap_or(dynamic.affinity),
     }
 }
 

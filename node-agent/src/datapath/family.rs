@@ -159,6 +159,7 @@ impl<F: MapFamily> FamilyTables<F> {
                 count(self.packets.snat_source.keys().count()),
             ),
             row("sock reverse NAT", capacity(&self.pins, F::PEERS), None),
+            row("session affinity", capacity(&self.pins, F::AFFINITY), None),
         ]
     }
 }

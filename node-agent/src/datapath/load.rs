@@ -3,8 +3,8 @@
 use super::{Error, MapFamily, Settings, features::Features, object, pins::Pins};
 use aya::{Ebpf, EbpfLoader, maps::MapInfo, maps::MapType};
 use kpr_abi::{
-    BackendValue, FlowKey, FlowValue, FragmentKey, FragmentValue, PeerKey, PeerValue, ServiceKey, ServiceValue, V4, V6,
-    config, maps,
+    AffinityKey, AffinityValue, BackendValue, FlowKey, FlowValue, FragmentKey, FragmentValue, PeerKey, PeerValue,
+    ServiceKey, ServiceValue, V4, V6, config, maps,
 };
 use std::path::PathBuf;
 
@@ -47,6 +47,7 @@ fn wanted_capacity(name: &str, settings: &Settings) -> Option<u32> {
         maps::BACKENDS4 | maps::BACKENDS6 => Some(sizes.backends),
         maps::FLOWS4 | maps::FLOWS6 => Some(sizes.flows),
         maps::PEERS4 | maps::PEERS6 => Some(sizes.peers),
+        maps::AFFINITY4 | maps::AFFINITY6 => Some(sizes.affinity),
         _ => None,
     }
 }
@@ -109,6 +110,12 @@ fn family_layout<F: MapFamily>(name: &str) -> Option<(MapType, u32, u32)> {
         (F::LOCAL, MapType::Hash, size::<F::Addr>(), size::<u32>()),
         (F::SNAT_SOURCE, MapType::Hash, size::<u32>(), size::<F::Addr>()),
         (F::CONNECTED, MapType::SkStorage, index, size::<PeerValue<F::Addr>>()),
+        (
+            F::AFFINITY,
+            MapType::LruHash,
+            size::<AffinityKey<F::Addr>>(),
+            size::<AffinityValue>(),
+        ),
         (
             F::PEERS,
             MapType::LruHash,

@@ -59,6 +59,8 @@ pub struct Sizes {
     pub flows: u32,
     /// Translated destinations of unconnected sockets.
     pub peers: u32,
+    /// Clients with session affinity.
+    pub affinity: u32,
 }
 
 impl Sizes {
@@ -81,6 +83,7 @@ impl Sizes {
             backends: 262_144,
             flows: clamp(budget * 3 / 4 / 100, 131_072, 1 << 23),
             peers: clamp(budget / 4 / 100, 65_536, 1 << 22),
+            affinity: 65_536,
         }
     }
 }

@@ -24,6 +24,8 @@ pub trait MapFamily: Family<Addr: Pod> {
     const CONNECTED: &'static str;
     /// Peers of unconnected sockets.
     const PEERS: &'static str;
+    /// Backends that clients had last.
+    const AFFINITY: &'static str;
     /// Node addresses.
     const LOCAL: &'static str;
     /// SNAT sources.
@@ -38,6 +40,7 @@ impl MapFamily for V4 {
     const FRAGMENTS: &'static str = maps::FRAGMENTS4;
     const CONNECTED: &'static str = maps::CONNECTED4;
     const PEERS: &'static str = maps::PEERS4;
+    const AFFINITY: &'static str = maps::AFFINITY4;
     const LOCAL: &'static str = maps::LOCAL4;
     const SNAT_SOURCE: &'static str = maps::SNAT_SOURCE4;
 }
@@ -50,6 +53,7 @@ impl MapFamily for V6 {
     const FRAGMENTS: &'static str = maps::FRAGMENTS6;
     const CONNECTED: &'static str = maps::CONNECTED6;
     const PEERS: &'static str = maps::PEERS6;
+    const AFFINITY: &'static str = maps::AFFINITY6;
     const LOCAL: &'static str = maps::LOCAL6;
     const SNAT_SOURCE: &'static str = maps::SNAT_SOURCE6;
 }

@@ -13,7 +13,7 @@ use super::{
     op::{Identity, identity},
     programmed::Entry,
 };
-use crate::model::{Backend, DesiredService, Frontend, IpFamily, NamespacedName};
+use crate::model::{Backend, DesiredService, Frontend, IpFamily, NamespacedName, ServicePortName};
 
 /// What a plan writes, before it is put in order.
 pub(super) struct Draft<'a, F: IpFamily> {
@@ -70,8 +70,9 @@ impl<'a, F: IpFamily> Draft<'a, F> {
     /// Writes what is needed for all frontends of a Service, or nothing if they do not all fit.
     pub(super) fn place(&mut self, service: &DesiredService<F>) -> Result<(), PlanError> {
         let mark = self.mark();
+        let mut groups = self.affinity_groups(service);
         for frontend in &service.frontends {
-            if let Err(exhausted) = self.frontend(frontend) {
+            if let Err(exhausted) = self.frontend(frontend, &mut groups) {
                 let error = self.error(&service.name, &exhausted);
                 self.roll_back(&mark);
                 return Err(error);
@@ -105,7 +106,26 @@ impl<'a, F: IpFamily> Draft<'a, F> {
             .collect()
     }
 
-    fn frontend(&mut self, frontend: &Frontend<F>) -> Result<(), Exhausted> {
+    /// The affinity groups that the ports of a Service have in the map. A port keeps its group as long as any of its
+    /// frontends is there.
+    fn affinity_groups<'s>(&self, service: &'s DesiredService<F>) -> HashMap<&'s ServicePortName, u32> {
+        let mut groups = HashMap::new();
+        for frontend in &service.frontends {
+            let entry = self.programmed.services.get(&frontend.key);
+            let group = entry.map_or(0, |entry| entry.value.affinity_group);
+            if group != 0 {
+                let lowest = groups.entry(&frontend.port).or_insert(group);
+                *lowest = group.min(*lowest);
+            }
+        }
+        groups
+    }
+
+    fn frontend<'s>(
+        &mut self,
+        frontend: &'s Frontend<F>,
+        groups: &mut HashMap<&'s ServicePortName, u32>,
+    ) -> Result<(), Exhausted> {
         let programmed = self.programmed;
         let entry = programmed.services.get(&frontend.key);
         let intact = entry.filter(|entry| entry.intact);
@@ -118,7 +138,8 @@ impl<'a, F: IpFamily> Draft<'a, F> {
             cluster,
             local,
             affinity_seconds: frontend.affinity_seconds,
-            reserved: 0,
+            // A new group is called after its first frontend, whose number no other has.
+            affinity_group: *groups.entry(&frontend.port).or_insert(id),
         };
         if intact.is_none_or(|entry| entry.value != value) {
             self.services.push((frontend.key, value));
@@ -129,7 +150,9 @@ impl<'a, F: IpFamily> Draft<'a, F> {
     /// A run with these backends: the service's own if it has not changed, one that has the same content, or a new one.
     fn slice(&mut self, backends: &[Backend<F>], current: Option<Slice>) -> Result<Slice, Exhausted> {
         let ids = backends.iter().map(|backend| self.backend_id(backend.value()));
-        let ids: Vec<u32> = ids.collect::<Result<_, _>>()?;
+        let mut ids: Vec<u32> = ids.collect::<Result<_, _>>()?;
+        // Programs look for a backend in a slice by halving it (session affinity).
+        ids.sort_unstable();
         let len = u32::try_from(ids.len()).unwrap_or(u32::MAX);
         if len == 0 {
             return Ok(Slice::default());

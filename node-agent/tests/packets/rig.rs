@@ -39,6 +39,7 @@ pub(crate) fn sizes() -> Sizes {
         backends: 1_024,
         flows: 65_536,
         peers: 1_024,
+        affinity: 1_024,
     }
 }
 
@@ -197,10 +198,35 @@ impl Rig {
             flags: frontend.flags | has_endpoints,
             cluster,
             local: local_slice,
-            ..ServiceValue::default()
+            affinity_seconds: frontend.affinity.map_or(0, |(seconds, _)| seconds),
+            affinity_group: frontend.affinity.map_or(base + 1, |(_, group)| group),
         };
         self.datapath()
             .v4_mut()
+            .apply(&Op::PutService {
+                key: frontend.key(),
+                value,
+            })
+            .unwrap();
+    }
+
+    /// Switches a frontend to a fresh slice at `base` of backends that are there already.
+    pub(crate) fn republish(&mut self, frontend: Frontend, base: u32, ids: Vec<u32>) {
+        let len = u32::try_from(ids.len()).unwrap();
+        let tables = self.datapath().v4_mut();
+        tables.apply(&Op::PutSlots { base, ids }).unwrap();
+        let cluster = Slice { base, len };
+        let (affinity_seconds, affinity_group) = frontend.affinity.unwrap_or_default();
+        let flags = frontend.flags | flags::HAS_ENDPOINTS;
+        let value = ServiceValue {
+            id: 1,
+            flags,
+            cluster,
+            local: cluster,
+            affinity_seconds,
+            affinity_group,
+        };
+        tables
             .apply(&Op::PutService {
                 key: frontend.key(),
                 value,
@@ -272,6 +298,8 @@ pub(crate) struct Frontend {
     pub(crate) port: u16,
     pub(crate) proto: u8,
     pub(crate) flags: u32,
+    /// Affinity time-out in seconds and group.
+    pub(crate) affinity: Option<(u32, u32)>,
 }
 
 impl Frontend {
@@ -281,6 +309,15 @@ impl Frontend {
             port: NODE_PORT,
             proto,
             flags: flags::NODE_PORT,
+            affinity: None,
+        }
+    }
+
+    pub(crate) fn affinity(self, seconds: u32, group: u32) -> Self {
+        Self {
+            flags: self.flags | flags::AFFINITY,
+            affinity: Some((seconds, group)),
+            ..self
         }
     }
 
