@@ -38,6 +38,16 @@ pub(crate) fn index(registry: &Registry) -> Value {
     json!({"paths": paths})
 }
 
+/// The media type of OpenAPI v2 for kubectl.
+pub(crate) const V2_CONTENT_TYPE: &str = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf";
+
+/// `/openapi/v2`: a document that describes nothing (no bytes are an empty protobuf message).
+///
+/// kubectl before 1.29 insists on one for create and apply; without a schema it leaves the validation to the server.
+pub(crate) fn v2_protobuf() -> Vec<u8> {
+    Vec::new()
+}
+
 /// The document of one group and version.
 pub(crate) fn document(registry: &Registry, group: &str, version: &str) -> Option<Value> {
     let mut paths = Map::new();

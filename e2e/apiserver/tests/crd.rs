@@ -195,6 +195,25 @@ async fn unknown_fields_are_refused_pruned_or_warned_about_as_asked() -> Result<
 }
 
 #[tokio::test]
+async fn a_field_given_twice_is_refused_where_the_client_is_strict() -> Result<()> {
+    let client = server()?.client();
+    let twice = r#"{"apiVersion": "test.kpr.dev/v1alpha1", "kind": "Gateway", "metadata": {"name": "a"},
+        "spec": {"mode": "Strict", "mode": "Partial"}}"#;
+    let request = Request::post(format!("{PATH}?fieldValidation=Strict")).header("content-type", "application/json");
+    let error = client
+        .request::<Value>(request.body(twice.as_bytes().to_vec())?)
+        .await
+        .unwrap_err();
+    assert!(
+        error
+            .to_string()
+            .contains("strict decoding error: duplicate field \"spec.mode\""),
+        "{error}"
+    );
+    Ok(())
+}
+
+#[tokio::test]
 async fn transition_rules_see_the_old_object() -> Result<()> {
     let server = server()?;
     server.create(gateway("a", json!({"algorithm": "Maglev"})))?;
@@ -309,7 +328,7 @@ async fn fields_are_selectable_where_the_crd_says_so() -> Result<()> {
 
 #[tokio::test]
 async fn crds_that_cannot_be_served_are_refused() -> Result<()> {
-    let cases: [(&str, Value, &str); 7] = [
+    let cases: [(&str, Value, &str); 8] = [
         (
             "/metadata/name",
             json!("gates.test.kpr.dev"),
@@ -334,6 +353,11 @@ async fn crds_that_cannot_be_served_are_refused() -> Result<()> {
             "/spec/versions/0/schema/openAPIV3Schema/properties/spec/properties/ports/x-kubernetes-validations/0/rule",
             json!("self.min <="),
             "compilation failed",
+        ),
+        (
+            "/spec/versions/0/schema/openAPIV3Schema/properties/spec/properties/cidrs/items/x-kubernetes-validations/0/rule",
+            json!("self == oldSelf"),
+            "does not evaluate oldSelf below the items of a list",
         ),
         (
             "/spec/versions/0/additionalPrinterColumns/0/jsonPath",

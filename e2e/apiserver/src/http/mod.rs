@@ -1,6 +1,7 @@
 //! HTTP: from requests to the state, and back.
 
 pub(crate) mod body;
+mod duplicates;
 pub(crate) mod negotiate;
 pub(crate) mod path;
 mod query;
@@ -202,6 +203,7 @@ fn about_server(shared: &Shared, route: &Route, headers: &HeaderMap) -> Response
         Route::Groups => body::respond(200, &discovery::groups(registry), &[]),
         Route::Group(group) => answer(discovery::group(registry, group)),
         Route::Resources(group, version) => answer(discovery::resources(registry, group, version)),
+        Route::OpenApiV2 => body::respond_as(200, openapi::v2_protobuf(), openapi::V2_CONTENT_TYPE, &[]),
         Route::OpenApiIndex => body::respond(200, &openapi::index(registry), &[]),
         Route::OpenApi(group, version) => answer(openapi::document(registry, group, version)),
         Route::Resource(_) | Route::Unknown => (StatusCode::NOT_FOUND, "404 page not found\n").into_response(),

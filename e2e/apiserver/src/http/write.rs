@@ -9,14 +9,14 @@ use serde_json::{Value, json};
 use super::body::{self, APPLY_PATCH, JSON_PATCH, MERGE_PATCH, STRATEGIC_PATCH};
 use super::path::ResourcePath;
 use super::query::Query;
-use super::{negotiate, read, scale, success};
+use super::{duplicates, negotiate, read, scale, success};
 use crate::error::{ApiError, Result};
 use crate::object;
 use crate::patch;
 use crate::resource::{ObjectKey, Resource};
 use crate::server::Shared;
 use crate::state::State;
-use crate::write::{DeleteOptions, Deletion, Part, Precondition, Propagation, WriteOptions, Written};
+use crate::write::{DeleteOptions, Deletion, FieldValidation, Part, Precondition, Propagation, WriteOptions, Written};
 
 /// A writing request, taken apart.
 pub(super) struct Request<'a> {
@@ -75,13 +75,19 @@ pub(super) fn answer(shared: &Arc<Shared>, verb: &str, request: &Request<'_>) ->
 
 fn create(state: &mut State, request: &Request<'_>) -> Result<Answer> {
     let sent = body::object(request.headers, request.bytes)?;
+    let duplicates = request.duplicates()?;
     let (resource, path) = (request.resource, request.path);
+    let warned = |mut answer: Answer| {
+        answer.warnings.splice(0..0, duplicates);
+        answer
+    };
     match (path.name.as_str(), path.subresource.as_str()) {
         ("", "") => {
             let options = request.options()?;
             state
                 .create(resource, &path.namespace, sent, &options)
                 .map(Answer::written)
+                .map(warned)
         }
         (_, "binding") if resource.is("", "Pod") => bind(state, request, &sent),
         (_, "") => Err(ApiError::method_not_allowed()),
@@ -122,7 +128,9 @@ fn update(state: &mut State, request: &Request<'_>) -> Result<Answer> {
             .create(resource, &path.namespace, sent, &options)
             .map(Answer::written);
     }
-    let written = state.update(resource, &key, part, Precondition::Put, &options, |_| Ok(sent))?;
+    let duplicates = request.duplicates()?;
+    let mut written = state.update(resource, &key, part, Precondition::Put, &options, |_| Ok(sent))?;
+    written.warnings.splice(0..0, duplicates);
     Ok(Answer::written(written))
 }
 
@@ -254,6 +262,25 @@ impl Request<'_> {
             dry_run: self.query.dry_run()?,
             validation: self.query.field_validation()?,
         })
+    }
+
+    /// Words on fields that the body has twice; a refusal if the client wants strict validation.
+    fn duplicates(&self) -> Result<Vec<String>> {
+        let validation = self.query.field_validation()?;
+        let is_json = matches!(negotiate::content_type(self.headers), "" | "application/json");
+        if validation == FieldValidation::Ignore || !is_json {
+            return Ok(Vec::new());
+        }
+        let found = duplicates::find(self.bytes);
+        let words: Vec<String> = found.iter().map(|path| format!("duplicate field \"{path}\"")).collect();
+        if validation == FieldValidation::Strict && !words.is_empty() {
+            let (kind, version) = (&self.resource.kind, &self.resource.version);
+            return Err(ApiError::bad_request(format!(
+                "{kind} in version \"{version}\" cannot be handled as a {kind}: strict decoding error: {}",
+                words.join(", ")
+            )));
+        }
+        Ok(words)
     }
 
     fn delete_options(&self) -> Result<DeleteOptions> {

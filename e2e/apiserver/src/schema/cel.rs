@@ -27,7 +27,7 @@ impl Rules {
     pub(crate) fn compile(schema: &Value, path: &str) -> Result<Arc<Self>, Vec<FieldError>> {
         let compiled = compile_schema(schema);
         let mut errors = Vec::new();
-        collect_errors(&compiled, path, &mut errors);
+        collect_errors(&compiled, path, false, &mut errors);
         if !errors.is_empty() {
             return Err(errors);
         }
@@ -87,20 +87,36 @@ fn find_rule<'a>(schema: &'a Value, rule: &str) -> Option<&'a str> {
         .find_map(|child| find_rule(child, rule))
 }
 
-fn collect_errors(node: &CompiledSchema, path: &str, errors: &mut Vec<FieldError>) {
+/// `in_list` says whether the node is below list items: kube-cel would compare those by position, not by key.
+fn collect_errors(node: &CompiledSchema, path: &str, in_list: bool, errors: &mut Vec<FieldError>) {
     for (index, result) in node.validations.iter().enumerate() {
-        if let Err(error) = result {
-            let at = format!("{path}.x-kubernetes-validations[{index}].rule");
-            errors.push(FieldError::invalid(at, "", format!("compilation failed: {error}")));
+        let at = format!("{path}.x-kubernetes-validations[{index}]");
+        match result {
+            Err(error) => {
+                errors.push(FieldError::invalid(
+                    format!("{at}.rule"),
+                    "",
+                    format!("compilation failed: {error}"),
+                ));
+            }
+            Ok(rule) if rule.rule.optional_old_self == Some(true) => {
+                let why = "this API server does not evaluate optional old values";
+                errors.push(FieldError::forbidden(format!("{at}.optionalOldSelf"), why));
+            }
+            Ok(rule) if rule.is_transition_rule && in_list => {
+                let why = "this API server does not evaluate oldSelf below the items of a list";
+                errors.push(FieldError::forbidden(format!("{at}.rule"), why));
+            }
+            Ok(_) => {}
         }
     }
     for (name, child) in &node.properties {
-        collect_errors(child, &format!("{path}.properties[{name}]"), errors);
+        collect_errors(child, &format!("{path}.properties[{name}]"), in_list, errors);
     }
     if let Some(items) = &node.items {
-        collect_errors(items, &format!("{path}.items"), errors);
+        collect_errors(items, &format!("{path}.items"), true, errors);
     }
     if let Some(values) = &node.additional_properties {
-        collect_errors(values, &format!("{path}.additionalProperties"), errors);
+        collect_errors(values, &format!("{path}.additionalProperties"), in_list, errors);
     }
 }
