@@ -105,12 +105,17 @@ impl ApiServer {
 
     /// A client whose requests carry a User-Agent, so that [`requests`](Self::requests) can tell who asked.
     pub fn client_as(&self, user_agent: &str) -> kube::Client {
+        self.client_in(user_agent, "default")
+    }
+
+    /// A client as of [`client_as`](Self::client_as) that uses `namespace` where a request names none.
+    pub fn client_in(&self, user_agent: &str, namespace: &str) -> kube::Client {
         let agent = HeaderValue::from_str(user_agent).unwrap_or_else(|_| HeaderValue::from_static("unknown"));
         let name = move |mut request: Request| {
             request.headers_mut().insert(USER_AGENT, agent.clone());
             std::future::ready(request)
         };
-        kube::Client::new(self.in_process().layer(map_request(name)), "default")
+        kube::Client::new(self.in_process().layer(map_request(name)), namespace)
     }
 
     fn in_process(&self) -> axum::Router {

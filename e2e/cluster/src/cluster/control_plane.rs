@@ -1,9 +1,9 @@
 //! API server, controllers and kubelets: everything of a cluster that runs inside this process.
 
 use std::{
-    net::{SocketAddr, TcpListener},
+    net::{Ipv4Addr, SocketAddr, TcpListener},
     path::PathBuf,
-    sync::Arc,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
@@ -22,7 +22,7 @@ const SHUTDOWN: Duration = Duration::from_secs(10);
 pub(super) struct ControlPlane {
     runtime: Option<Runtime>,
     /// Each serves until it is dropped.
-    listeners: Vec<Serving>,
+    listeners: Mutex<Vec<Serving>>,
     pub(super) api: ApiServer,
     /// For this machine: `kubectl` and tests.
     pub(super) kubeconfig: PathBuf,
@@ -34,12 +34,7 @@ impl ControlPlane {
     /// Starts it. Returns when every node is registered.
     pub(super) fn start(testbed: &Arc<Testbed>) -> Result<Self> {
         let node_address = testbed.spec().api_endpoint().context("the first node has no address")?;
-        let for_host = TcpListener::bind(("127.0.0.1", 0)).context("listen on loopback")?;
-        let first = testbed.hosts().first().context("the cluster has no node")?;
-        let for_nodes = first
-            .netns
-            .run(|| TcpListener::bind(node_address).with_context(|| format!("listen on {node_address}")))?;
-
+        let for_host = (Ipv4Addr::LOCALHOST, 0).into();
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(2)
             .thread_name("control-plane")
@@ -47,30 +42,23 @@ impl ControlPlane {
             .build()?;
         let mut plane = Self {
             runtime: None,
-            listeners: Vec::new(),
+            listeners: Mutex::default(),
             api: ApiServer::new(),
             kubeconfig: testbed.dir().join("kubeconfig"),
             node_kubeconfig: testbed.dir().join("node-kubeconfig"),
         };
-        let started = runtime.block_on(plane.serve(for_host, for_nodes, node_address, testbed));
+        let started = runtime.block_on(plane.serve(for_host, node_address, testbed));
         plane.runtime = Some(runtime);
         started.map(|()| plane)
     }
 
     async fn serve(
-        &mut self,
-        for_host: TcpListener,
-        for_nodes: TcpListener,
+        &self,
+        for_host: SocketAddr,
         endpoint: SocketAddr,
         testbed: &Arc<Testbed>,
     ) -> Result<()> {
-        for (listener, kubeconfig) in [(for_host, &self.kubeconfig), (for_nodes, &self.node_kubeconfig)] {
-            let serving = self.api.serve(listener)?;
-            serving
-                .write_kubeconfig(kubeconfig)
-                .with_context(|| format!("write {}", kubeconfig.display()))?;
-            self.listeners.push(serving);
-        }
+        self.listen(for_host, endpoint, testbed)?;
         kubernetes_service::publish(&self.api.client(), endpoint).await?;
         let mut controllers = control::start(&self.api.client_as("kpr-cluster-controllers"));
         tokio::spawn(async move { while controllers.join_next().await.is_some() {} });
@@ -86,6 +74,44 @@ impl ControlPlane {
             }
         });
         Ok(())
+    }
+}
+
+impl ControlPlane {
+    /// Serves the API on this machine and inside the first node's namespace. Needs a runtime.
+    fn listen(&self, for_host: SocketAddr, for_nodes: SocketAddr, testbed: &Testbed) -> Result<()> {
+        let bind = |address: SocketAddr| TcpListener::bind(address).with_context(|| format!("listen on {address}"));
+        let first = testbed.hosts().first().context("the cluster has no node")?;
+        let on_host = bind(for_host)?;
+        let on_node = first.netns.run(|| bind(for_nodes))?;
+        for (listener, kubeconfig) in [(on_host, &self.kubeconfig), (on_node, &self.node_kubeconfig)] {
+            let serving = self.api.serve(listener)?;
+            serving
+                .write_kubeconfig(kubeconfig)
+                .with_context(|| format!("write {}", kubeconfig.display()))?;
+            self.listeners().push(serving);
+        }
+        Ok(())
+    }
+
+    /// Closes every listener and every connection.
+    pub(super) async fn stop_listening(&self) {
+        let listeners = std::mem::take(&mut *self.listeners());
+        for listener in listeners {
+            listener.shutdown().await;
+        }
+    }
+
+    /// Serves again after [`Self::stop_listening`]; on this machine at another port, which the kubeconfig names.
+    pub(super) fn listen_again(&self, testbed: &Testbed) -> Result<()> {
+        let runtime = self.runtime.as_ref().context("the control plane has ended")?;
+        let for_nodes = testbed.spec().api_endpoint().context("the first node has no address")?;
+        let _inside = runtime.enter();
+        self.listen((Ipv4Addr::LOCALHOST, 0).into(), for_nodes, testbed)
+    }
+
+    fn listeners(&self) -> MutexGuard<'_, Vec<Serving>> {
+        self.listeners.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -12,7 +12,8 @@ use anyhow::{Context as _, Result};
 
 use super::Cluster;
 use crate::{
-    net::{CLIENT, NETNS_DIR},
+    cgroup::Cgroup,
+    net::{CLIENT, NETNS_DIR, Netns},
     testbed::Host,
 };
 
@@ -37,19 +38,19 @@ impl Cluster {
                 &node(binaries, self.node_kubeconfig(), host),
             )?;
         }
-        let client = self.testbed().client().path();
-        write(
-            &doors.join(CLIENT),
-            &format!("exec nsenter --net={} -- \"${{@:-sh}}\"\n", client.display()),
-        )?;
-        let cgroup = self
-            .testbed()
-            .hosts()
-            .first()
-            .and_then(|host| host.cgroup.path().parent());
-        let cgroup = cgroup.context("a node's cgroup has a parent")?;
-        write(&doors.join(POD), &pod(cgroup, &self.testbed().id().netns("")))
+        let client = client(&self.testbed().client_cgroup()?, self.testbed().client());
+        write(&doors.join(CLIENT), &client)?;
+        let all_nodes = self.testbed().cgroup().path();
+        write(&doors.join(POD), &pod(all_nodes, &self.testbed().id().netns("")))
     }
+}
+
+fn client(cgroup: &Cgroup, netns: &Netns) -> String {
+    format!(
+        "echo $$ > {}\nexec nsenter --net={} -- \"${{@:-sh}}\"\n",
+        cgroup.procs().display(),
+        netns.path().display()
+    )
 }
 
 fn node(binaries: &Path, kubeconfig: &Path, host: &Host) -> String {

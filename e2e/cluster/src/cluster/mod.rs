@@ -21,13 +21,16 @@ use crate::{
     testbed::Testbed,
 };
 
+/// What scenarios call themselves towards the API server.
+const SCENARIO: &str = "kpr-cluster-scenario";
+
 /// A running cluster. Dropping it ends and removes everything.
 pub struct Cluster {
     // In the order in which they end: programs, then the control plane, then the machines.
     operator: Option<Process>,
     agents: BTreeMap<String, Process>,
     client: Client,
-    control_plane: ControlPlane,
+    control_plane: Arc<ControlPlane>,
     testbed: Arc<Testbed>,
 }
 
@@ -41,16 +44,29 @@ impl Cluster {
             Ok::<_, anyhow::Error>((testbed, control_plane))
         })
         .await??;
-        let client = control_plane.api.client_as("kpr-cluster-scenario");
+        let client = control_plane.api.client_as(SCENARIO);
         let cluster = Self {
             operator: None,
             agents: BTreeMap::new(),
             client,
-            control_plane,
+            control_plane: Arc::new(control_plane),
             testbed,
         };
         cluster.write_doors()?;
         Ok(cluster)
+    }
+
+    /// The same cluster, seen from a namespace: [`Self::client`] uses it where a request names none. It must go before the
+    /// cluster does, and has no programs to start or stop.
+    #[must_use]
+    pub fn in_namespace(&self, namespace: &str) -> Self {
+        Self {
+            operator: None,
+            agents: BTreeMap::new(),
+            client: self.control_plane.api.client_in(SCENARIO, namespace),
+            control_plane: Arc::clone(&self.control_plane),
+            testbed: Arc::clone(&self.testbed),
+        }
     }
 
     /// Its machines.
@@ -66,6 +82,20 @@ impl Cluster {
     /// Its API server, for faults to order.
     pub fn api_server(&self) -> &ApiServer {
         &self.control_plane.api
+    }
+
+    /// Takes the API server off the network, as its process' end would: watches end, and nobody listens any more. What
+    /// it knows stays, and [`Self::client`] goes on, because it is in this process.
+    pub async fn stop_api_server(&self) {
+        self.control_plane.stop_listening().await;
+    }
+
+    /// Lets the API server listen again where it did.
+    pub async fn start_api_server(&self) -> Result<()> {
+        let control_plane = Arc::clone(&self.control_plane);
+        let testbed = Arc::clone(&self.testbed);
+        // Enters a namespace on a thread of its own and waits for it.
+        tokio::task::spawn_blocking(move || control_plane.listen_again(&testbed)).await?
     }
 
     /// How this machine reaches its API.
@@ -85,7 +115,9 @@ impl Cluster {
 
     /// `kubectl …` on this machine, in the source tree's root, with its caches inside the cluster's directory.
     pub fn kubectl(&self) -> Result<Launch> {
-        Ok(Launch::new("kubectl")
+        Ok(self
+            .testbed
+            .launch_here("kubectl")?
             .env("KUBECONFIG", self.kubeconfig())
             .env("HOME", self.testbed.dir())
             .in_directory(repository()?))

@@ -36,7 +36,7 @@ impl Cluster {
 
     /// A program on the outside client.
     pub fn outside(&self, program: &str) -> Result<Launch> {
-        Ok(Launch::new(self.program(program)?).in_netns(self.testbed().client()))
+        self.testbed().launch_outside(self.program(program)?)
     }
 
     /// Records the packets that cross a pod's veth, on the node's side: what comes in there has left the pod.
