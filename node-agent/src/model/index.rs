@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use super::{
-    DesiredService, IpFamily, NamespacedName, NodeFacts,
+    DesiredService, HealthCheck, IpFamily, NamespacedName, NodeFacts,
     addresses::Addresses,
     build::Context,
     claims::Claims,
@@ -16,6 +16,8 @@ use super::{
 #[derive(Debug, Default)]
 pub struct Index {
     services: BTreeMap<NamespacedName, Service>,
+    /// Those of them that have a health check port.
+    health_checked: BTreeSet<NamespacedName>,
     /// Slices by Service, then by their own name.
     slices: HashMap<NamespacedName, BTreeMap<NamespacedName, EndpointSlice>>,
     /// The Service that each slice belongs to.
@@ -43,6 +45,9 @@ impl Index {
         self.delete_service(&service.name);
         self.claims.insert(&service, &destinations(&service), &mut self.dirty);
         self.dirty.insert(service.name.clone());
+        if service.health_check_node_port.is_some() {
+            self.health_checked.insert(service.name.clone());
+        }
         self.services.insert(service.name.clone(), service);
     }
 
@@ -50,6 +55,7 @@ impl Index {
     pub fn delete_service(&mut self, name: &NamespacedName) {
         if let Some(service) = self.services.remove(name) {
             self.claims.remove(&service, &destinations(&service), &mut self.dirty);
+            self.health_checked.remove(name);
             self.dirty.insert(service.name);
         }
     }
@@ -149,6 +155,18 @@ impl Index {
     /// What all Services ask of this node in a family, ordered by name.
     pub fn desired<F: IpFamily>(&self, node: &NodeFacts) -> Vec<DesiredService<F>> {
         self.services.keys().map(|name| self.service(name, node)).collect()
+    }
+
+    /// The health checks that load balancers may ask of this node, ordered by the Service's name. None where LoadBalancer
+    /// Services are left to kube-proxy, which then has their ports.
+    pub fn health_checks(&self, node: &NodeFacts) -> Vec<HealthCheck> {
+        let names = self.health_checked.iter().filter(|_| node.kinds.load_balancer);
+        names
+            .filter_map(|name| {
+                let slices = self.slices.get(name).into_iter().flat_map(BTreeMap::values);
+                HealthCheck::of(self.services.get(name)?, slices, &node.name)
+            })
+            .collect()
     }
 
     /// The Services that are served, ordered by name.

@@ -17,6 +17,7 @@ mod destinations;
 mod endpoints;
 mod family;
 mod frontend;
+mod health_check;
 mod index;
 pub mod input;
 mod name;
@@ -30,6 +31,7 @@ pub(crate) mod tests;
 
 pub use family::IpFamily;
 pub use frontend::{Backend, DesiredService, Frontend, Kind};
+pub use health_check::HealthCheck;
 pub use index::Index;
 pub use name::{NamespacedName, ServicePortName};
 pub use node::{Capabilities, Kinds, NodeFacts};

@@ -7,6 +7,7 @@ mod conflicts;
 mod dual_stack;
 mod endpoints;
 pub(crate) mod fixtures;
+mod health_checks;
 mod history;
 mod kinds;
 mod policy;
