@@ -10,7 +10,7 @@ use crate::{
     claim::Claim,
     id::ClusterId,
     interrupt,
-    net::{Netns, Network},
+    net::{CLIENT, Netns, Network},
     process::{Binaries, Launch},
     spec::{ClusterSpec, NodeSpec},
     teardown,
@@ -20,6 +20,7 @@ use crate::{
 #[derive(Debug)]
 pub struct Testbed {
     network: Network,
+    cgroup: Cgroup,
     hosts: Vec<Host>,
     binaries: Binaries,
     spec: ClusterSpec,
@@ -73,6 +74,7 @@ impl Testbed {
         }
         Ok(Self {
             network,
+            cgroup: root,
             hosts,
             binaries: Binaries::find()?,
             spec: spec.clone(),
@@ -116,6 +118,28 @@ impl Testbed {
     /// The outside client's namespace.
     pub fn client(&self) -> &Netns {
         self.network.client()
+    }
+
+    /// A program on the outside client.
+    pub fn launch_outside(&self, program: impl Into<PathBuf>) -> Result<Launch> {
+        Ok(Launch::new(program)
+            .in_netns(self.client())
+            .in_cgroup(&self.client_cgroup()?))
+    }
+
+    /// A program on this machine that ends with the cluster. No node's cgroup holds it, so no agent sees its sockets.
+    pub fn launch_here(&self, program: impl Into<PathBuf>) -> Result<Launch> {
+        Ok(Launch::new(program).in_cgroup(&self.cgroup.child("here")?))
+    }
+
+    /// The cgroup of everything in the cluster: its nodes' are its children.
+    pub fn cgroup(&self) -> &Cgroup {
+        &self.cgroup
+    }
+
+    /// Where the outside client's programs run.
+    pub fn client_cgroup(&self) -> Result<Cgroup> {
+        self.cgroup.child(CLIENT)
     }
 
     /// Makes the namespace and cgroup of a pod, wired to `node` with a veth called `veth`.
