@@ -1,7 +1,5 @@
 //! Who asked for what: the basis of tests for write counts and least privilege.
 
-use std::collections::VecDeque;
-
 /// One request for a resource.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RequestRecord {
@@ -47,23 +45,23 @@ impl RequestRecord {
 /// How many requests are remembered: enough for any test, and no leak in a server that is kept running.
 const CAPACITY: usize = 100_000;
 
-/// The requests so far (the last 100,000), in the order of their answers.
+/// The requests so far (at least the last 50,000), in the order of their answers.
 #[derive(Debug, Clone, Default)]
 pub struct RequestLog {
-    records: VecDeque<RequestRecord>,
+    records: Vec<RequestRecord>,
 }
 
 impl RequestLog {
     /// All requests.
-    pub fn all(&self) -> impl Iterator<Item = &RequestRecord> {
-        self.records.iter()
+    pub fn all(&self) -> &[RequestRecord] {
+        &self.records
     }
 
     pub(crate) fn push(&mut self, record: RequestRecord) {
         if self.records.len() == CAPACITY {
-            self.records.pop_front();
+            self.records.drain(..CAPACITY / 2);
         }
-        self.records.push_back(record);
+        self.records.push(record);
     }
 
     /// The requests that change objects.
