@@ -45,6 +45,12 @@ pub fn snat_port(offset: u32) -> Be16 {
     Be16::new((min + offset) as u16)
 }
 
+/// A port of this node that nobody listens on: the last one of the SNAT range, which is reserved from automatic binding.
+#[inline(always)]
+pub fn refusing_port() -> Be16 {
+    Be16::new(SNAT_PORT_MAX.load())
+}
+
 /// Cookie of the node's own network namespace; 0 if the kernel can't tell.
 #[inline(always)]
 pub fn host_netns_cookie() -> u64 {

@@ -14,8 +14,8 @@ pub enum Reason {
     FlowToLocal = 3,
     /// A new flow was led to a backend on another node.
     FlowToRemote = 4,
-    /// Dropped: the service has no usable endpoint.
-    DropNoEndpoint = 5,
+    /// Refused: the service has no usable endpoint; the packet was led to a port of this node where nobody listens.
+    RefuseNoEndpoint = 5,
     /// Dropped: traffic policy `Local` without an endpoint on this node.
     DropNoLocalEndpoint = 6,
     /// Dropped: no free SNAT source port towards the backend.
@@ -46,7 +46,7 @@ impl Reason {
         Self::SocketNoLocalEndpoint,
         Self::FlowToLocal,
         Self::FlowToRemote,
-        Self::DropNoEndpoint,
+        Self::RefuseNoEndpoint,
         Self::DropNoLocalEndpoint,
         Self::DropSnatExhausted,
         Self::DropNoRoute,
@@ -71,7 +71,7 @@ impl Reason {
             Self::SocketNoLocalEndpoint => "socket_no_local_endpoint",
             Self::FlowToLocal => "flow_to_local",
             Self::FlowToRemote => "flow_to_remote",
-            Self::DropNoEndpoint => "drop_no_endpoint",
+            Self::RefuseNoEndpoint => "refuse_no_endpoint",
             Self::DropNoLocalEndpoint => "drop_no_local_endpoint",
             Self::DropSnatExhausted => "drop_snat_exhausted",
             Self::DropNoRoute => "drop_no_route",

@@ -92,7 +92,9 @@ fn begin<F: Wire>(
     parsed: &Parsed<F::Addr>,
     service: &ServiceValue,
 ) -> Result<FlowValue<F::Addr>, Reason> {
-    let slice = candidates(service)?;
+    let Some(slice) = candidates(service)? else {
+        return refuse::<F>(ctx, parsed);
+    };
     let client = AffinityKey {
         client: parsed.key.src,
         netns: [0; 2],
@@ -132,24 +134,51 @@ fn begin<F: Wire>(
     Ok(value)
 }
 
-/// The backends that a client outside may get.
+/// The backends that a client outside may get; `None`: refuse it, there is no endpoint anywhere.
 #[inline(always)]
-fn candidates(service: &ServiceValue) -> Result<Slice, Reason> {
+fn candidates(service: &ServiceValue) -> Result<Option<Slice>, Reason> {
     let slice = if service.flags & flags::EXTERNAL_LOCAL == 0 {
         service.cluster
     } else {
         service.local
     };
     if slice.len != 0 {
-        return Ok(slice);
-    }
-    Err(if service.flags & flags::HAS_ENDPOINTS != 0 {
-        Reason::DropNoLocalEndpoint
+        Ok(Some(slice))
+    } else if service.flags & flags::HAS_ENDPOINTS != 0 {
+        Err(Reason::DropNoLocalEndpoint)
     } else if service.flags & flags::NODE_PORT != 0 {
-        Reason::PassNoEndpoint
+        Err(Reason::PassNoEndpoint)
     } else {
-        Reason::DropNoEndpoint
-    })
+        Ok(None)
+    }
+}
+
+/// Begins a flow to a port of this node where nobody listens: the last one of the SNAT range, which the node keeps free. The
+/// node's own TCP answers with a reset and its UDP with ICMP port unreachable, and both leave as the frontend's answer: what
+/// kube-proxy's REJECT is to a client, without making up a packet here. The flow has no backend, so that the next connection
+/// or datagram looks for one again.
+#[inline(always)]
+fn refuse<F: Wire>(ctx: &TcContext, parsed: &Parsed<F::Addr>) -> Result<FlowValue<F::Addr>, Reason> {
+    let sources = F::snat_source();
+    let own = sources
+        .get_ptr(Skb(ctx).ifindex())
+        .or_else(|| sources.get_ptr(0))
+        .ok_or(Reason::DropNoRoute)?;
+    let value = FlowValue {
+        src: parsed.key.src,
+        // SAFETY: a map value that was just looked up.
+        dst: unsafe { *own },
+        sport: parsed.key.sport,
+        dport: config::refusing_port(),
+        backend: 0,
+        last_seen: clock::now(),
+        state: flow::state_of(parsed.tcp_flags),
+        action: action::PASS,
+        zero: 0,
+    };
+    let value = flow::create::<F>(&parsed.key, value)?;
+    counters::count(Reason::RefuseNoEndpoint);
+    Ok(value)
 }
 
 /// The node's own address on the way to the backend.

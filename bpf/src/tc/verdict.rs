@@ -32,10 +32,10 @@ pub fn verdict(outcome: Result<Handled, Reason>) -> i32 {
                 | Reason::SocketNoEndpoint
                 | Reason::SocketNoLocalEndpoint
                 | Reason::FlowToLocal
-                | Reason::FlowToRemote => NEXT,
-                // An answer would be wrong (traffic policy) or has to be made up by hand (no socket has the address).
-                Reason::DropNoEndpoint
-                | Reason::DropNoLocalEndpoint
+                | Reason::FlowToRemote
+                | Reason::RefuseNoEndpoint => NEXT,
+                // Traffic policy Local: kube-proxy drops, so that the load balancer's next try goes elsewhere.
+                Reason::DropNoLocalEndpoint
                 // Sending such a packet untranslated would leak it with a wrong address.
                 | Reason::DropSnatExhausted
                 | Reason::DropNoRoute

@@ -230,6 +230,71 @@ fn a_service_without_endpoints_leaves_the_answer_to_the_stack() {
 }
 
 #[test]
+fn a_load_balancer_address_without_endpoints_is_refused_in_its_own_name() {
+    use crate::packet::IcmpError;
+    let vip = std::net::Ipv4Addr::new(203, 0, 113, 7);
+    let nobody = (NODE, SNAT.max);
+    let client = (CLIENT, CLIENT_PORT);
+    let mut node = Rig::new();
+    for proto in [TCP, UDP] {
+        let flags = kpr_abi::service::flags::LOAD_BALANCER;
+        node.serve(
+            Frontend {
+                addr: vip,
+                port: 443,
+                flags,
+                ..Frontend::node_port(proto)
+            },
+            0,
+            &[],
+        );
+    }
+
+    let syn = request().to((vip, 443));
+    let seen = node.ingress(&syn.bytes());
+    assert_eq!((seen.verdict, seen.packet), (Verdict::Next, syn.to(nobody).bytes()));
+    let reset = Packet::tcp(RST | ACK, nobody, client);
+    assert_eq!(node.egress(&reset.bytes()).packet, reset.from((vip, 443)).bytes());
+
+    let datagram = Packet::udp(client, (vip, 443));
+    let led = node.ingress(&datagram.bytes()).packet;
+    assert_eq!(led, datagram.clone().to(nobody).bytes());
+    let quoted = datagram.clone().to(nobody);
+    let unreachable = IcmpError {
+        kind: 3,
+        code: 3,
+        src: NODE,
+        dst: CLIENT,
+        ttl: 64,
+        quoted,
+    };
+    let told = IcmpError {
+        src: vip,
+        quoted: datagram.clone(),
+        ..unreachable.clone()
+    };
+    assert_eq!(
+        node.egress(&unreachable.bytes()).packet,
+        told.bytes_with_stale_inner_checksum(&unreachable)
+    );
+    assert_eq!(node.count(Reason::RefuseNoEndpoint), 2);
+
+    let flags = kpr_abi::service::flags::LOAD_BALANCER;
+    let served = Frontend {
+        addr: vip,
+        port: 443,
+        flags,
+        ..Frontend::node_port(UDP)
+    };
+    node.serve(served, 10, &[Backend::Local(LOCAL_POD)]);
+    assert_eq!(
+        node.ingress(&datagram.bytes()).packet,
+        datagram.to((LOCAL_POD, 80)).bytes(),
+        "the same flow, at once"
+    );
+}
+
+#[test]
 fn traffic_policy_local_takes_local_backends_only_and_drops_without_one() {
     let mut node = Rig::new();
     node.serve(

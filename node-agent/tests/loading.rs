@@ -1,0 +1,107 @@
+//! Every eBPF program, in every way that the agent may specialise it, passes this kernel's verifier.
+//!
+//! Nothing is attached. Needs root and the built eBPF object: `cargo xtask test --only bpf`; on other kernels than this
+//! machine's: `cargo xtask kernels --only load`.
+
+#![allow(clippy::unwrap_used, reason = "a test ends where something unexpected happens")]
+
+use kpr_node_agent::datapath::{self, Error, Options, PortRange, Settings, Sizes, TcChoice};
+use nix::{
+    mount::{MntFlags, MsFlags, mount, umount2},
+    sched::{CloneFlags, unshare},
+};
+use std::error::Error as _;
+
+/// The eight socket hooks and two packet hooks that every kernel gets.
+const PROGRAMS: usize = 10;
+
+const fn ports(min: u16, max: u16) -> PortRange {
+    PortRange { min, max }
+}
+
+/// Ranges as wide and as narrow as they get: the verifier sees them as constants.
+const RANGES: [(PortRange, PortRange); 4] = [
+    (ports(30_000, 32_767), ports(45_000, 65_535)),
+    (ports(1, 65_535), ports(1_024, 65_535)),
+    (ports(30_000, 30_000), ports(65_535, 65_535)),
+    (ports(32_768, 65_535), ports(1_024, 1_151)),
+];
+
+#[test]
+fn every_program_loads_in_every_configuration() {
+    for feature in datapath::features(TcChoice::Auto) {
+        println!("feature: {feature}");
+    }
+    let place = Place::new();
+    for (node_ports, snat_ports) in RANGES {
+        let settings = Settings {
+            node_ports,
+            snat_ports,
+            sizes: Sizes::dynamic(1 << 30, 0.0025),
+        };
+        let variants =
+            datapath::load_variants(&place.options, &settings).unwrap_or_else(|error| panic!("{}", chain(&error)));
+        assert!(!variants.is_empty(), "nothing was loaded");
+        for variant in variants {
+            let programs: Vec<String> = variant
+                .programs
+                .iter()
+                .map(|program| match program.walked {
+                    Some(walked) => format!("{} {walked}", program.name),
+                    None => program.name.clone(),
+                })
+                .collect();
+            assert!(programs.len() >= PROGRAMS, "{programs:?}");
+            println!("variant: {}: {}", variant.description, programs.join(", "));
+        }
+        assert!(!place.options.bpffs_root.exists(), "pins are left");
+    }
+}
+
+/// A bpffs of the test's own, in a mount namespace of its own.
+struct Place {
+    options: Options,
+    directory: tempfile::TempDir,
+}
+
+impl Place {
+    fn new() -> Self {
+        unshare(CloneFlags::CLONE_NEWNS).expect("this test needs root");
+        let private = MsFlags::MS_REC | MsFlags::MS_PRIVATE;
+        mount(None::<&str>, "/", None::<&str>, private, None::<&str>).unwrap();
+        let directory = tempfile::Builder::new().prefix("kpr-loading-").tempdir().unwrap();
+        mount(
+            Some("bpf"),
+            directory.path(),
+            Some("bpf"),
+            MsFlags::empty(),
+            None::<&str>,
+        )
+        .unwrap();
+        let options = Options {
+            cgroup_root: datapath::cgroup2_mount().expect("cgroup2 is mounted"),
+            bpffs_root: directory.path().join("kpr"),
+            run_dir: directory.path().join("run"),
+            tc: TcChoice::Auto,
+        };
+        Self { options, directory }
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let _ = umount2(self.directory.path(), MntFlags::MNT_DETACH);
+    }
+}
+
+/// An error with its causes: the verifier's log is one.
+fn chain(error: &Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        cause = error.source();
+    }
+    text
+}
