@@ -17,9 +17,10 @@ use kpr_abi::{
 };
 use kpr_packet::{Parsed, Unparsed};
 
-/// Handles a packet of the family that came in by an external device.
+/// Handles a packet of the family: one that came in by an external device, or one that a pod sent, which the stack of this node
+/// takes from the pod's device.
 #[inline(always)]
-pub fn handle<F: Wire>(ctx: &TcContext) -> Result<Handled, Reason> {
+pub fn handle<F: Wire, const FROM_POD: bool>(ctx: &TcContext) -> Result<Handled, Reason> {
     let skb = Skb(ctx);
     skb.make_headers_linear();
     // What does not parse has no ports: it is the stack's.
@@ -36,7 +37,10 @@ pub fn handle<F: Wire>(ctx: &TcContext) -> Result<Handled, Reason> {
     // Replies of remote backends come to a port of the SNAT range.
     if config::is_snat_port(parsed.key.dport) {
         parsed.key.direction = direction::REPLY;
-        if let Some(value) = flow::lookup::<F>(&parsed.key, parsed.tcp_flags) {
+        // Replies of local backends, and those to pods, are translated where they leave.
+        if let Some(value) = flow::lookup::<F>(&parsed.key, parsed.tcp_flags)
+            && flow::is_forwarded(&value)
+        {
             return translate::<F>(ctx, &parsed, &value);
         }
         parsed.key.direction = direction::FORWARD;
@@ -57,7 +61,7 @@ pub fn handle<F: Wire>(ctx: &TcContext) -> Result<Handled, Reason> {
         return Err(Reason::PassMidFlow);
     }
     // SAFETY: a map value that was looked up above.
-    let value = begin::<F>(ctx, &parsed, unsafe { &*service })?;
+    let value = begin::<F, FROM_POD>(ctx, &parsed, unsafe { &*service })?;
     translate::<F>(ctx, &parsed, &value)
 }
 
@@ -87,12 +91,12 @@ fn established<F: Wire>(ctx: &TcContext, parsed: &Parsed<F::Addr>) -> Result<Opt
 
 /// Begins a flow: chooses its backend and its translation.
 #[inline(always)]
-fn begin<F: Wire>(
+fn begin<F: Wire, const FROM_POD: bool>(
     ctx: &TcContext,
     parsed: &Parsed<F::Addr>,
     service: &ServiceValue,
 ) -> Result<FlowValue<F::Addr>, Reason> {
-    let Some(slice) = candidates(service)? else {
+    let Some(slice) = candidates::<FROM_POD>(service)? else {
         return refuse::<F>(ctx, parsed);
     };
     let client = AffinityKey {
@@ -103,9 +107,15 @@ fn begin<F: Wire>(
     // SAFETY: a helper without arguments.
     let number = unsafe { bpf_get_prandom_u32() };
     let (id, chosen) = balance::choose::<F>(service, slice, client, number)?;
-    let local = chosen.flags & backend::flags::LOCAL != 0;
+    // A pod's packets need no SNAT wherever the backend is: the reply comes back to the pod. But for its own: a pod that meets
+    // itself would answer itself past this node.
+    let keeps_source = if FROM_POD {
+        chosen.addr != parsed.key.src
+    } else {
+        chosen.flags & backend::flags::LOCAL != 0
+    };
     let mut value = FlowValue {
-        // A local backend sees the client's own address.
+        // A local backend sees the client's own address, and so does any backend of a pod.
         src: parsed.key.src,
         dst: chosen.addr,
         sport: parsed.key.sport,
@@ -116,7 +126,7 @@ fn begin<F: Wire>(
         action: action::PASS,
         zero: 0,
     };
-    if !local {
+    if !keeps_source {
         value.action = action::FORWARD;
         value.src = snat_source::<F>(ctx, parsed, &value)?;
         if !config::is_snat_port(value.sport) {
@@ -126,7 +136,7 @@ fn begin<F: Wire>(
         }
     }
     let value = flow::create::<F>(&parsed.key, value)?;
-    counters::count(if local {
+    counters::count(if chosen.flags & backend::flags::LOCAL != 0 {
         Reason::FlowToLocal
     } else {
         Reason::FlowToRemote
@@ -134,10 +144,12 @@ fn begin<F: Wire>(
     Ok(value)
 }
 
-/// The backends that a client outside may get; `None`: refuse it, there is no endpoint anywhere.
+/// The backends that the client may get; `None`: refuse it, there is no endpoint anywhere. `externalTrafficPolicy` is for clients
+/// outside, `internalTrafficPolicy` for all who ask a ClusterIP.
 #[inline(always)]
-fn candidates(service: &ServiceValue) -> Result<Option<Slice>, Reason> {
-    let slice = if service.flags & flags::EXTERNAL_LOCAL == 0 {
+fn candidates<const FROM_POD: bool>(service: &ServiceValue) -> Result<Option<Slice>, Reason> {
+    let local_only = flags::INTERNAL_LOCAL | if FROM_POD { 0 } else { flags::EXTERNAL_LOCAL };
+    let slice = if service.flags & local_only == 0 {
         service.cluster
     } else {
         service.local

@@ -26,7 +26,17 @@ pub fn ingress(ctx: &TcContext) -> i32 {
     )
 }
 
-/// A packet that goes out.
+/// A packet that a pod sent.
+#[inline(always)]
+pub fn pod_ingress(ctx: &TcContext) -> i32 {
+    dispatch(
+        ctx,
+        |skb| then(kpr_pod_ingress4(skb), || kpr_icmp_ingress4(skb)),
+        |skb| then(kpr_pod_ingress6(skb), || kpr_icmp_ingress6(skb)),
+    )
+}
+
+/// A packet that goes out, to the network or to a pod.
 #[inline(always)]
 pub fn egress(ctx: &TcContext) -> i32 {
     dispatch(
@@ -66,8 +76,10 @@ macro_rules! steps {
 }
 
 steps! {
-    kpr_ingress4 = ingress::handle::<V4>;
-    kpr_ingress6 = ingress::handle::<V6>;
+    kpr_ingress4 = ingress::handle::<V4, false>;
+    kpr_ingress6 = ingress::handle::<V6, false>;
+    kpr_pod_ingress4 = ingress::handle::<V4, true>;
+    kpr_pod_ingress6 = ingress::handle::<V6, true>;
     kpr_egress4 = egress::handle::<V4>;
     kpr_egress6 = egress::handle::<V6>;
     kpr_icmp_ingress4 = icmp::ingress::<V4>;

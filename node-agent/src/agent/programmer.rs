@@ -1,10 +1,10 @@
 //! What the agent needs of a datapath: the real one writes eBPF maps, the tests' one remembers what it was told.
 
-use kpr_abi::{Family, V4};
+use kpr_abi::{Family, V4, V6};
 
-use super::devices::Placement;
+use super::{devices::Placement, node_addresses::NodeAddresses};
 use crate::{
-    datapath::{self, Contents, Error, Options, Report, Settings, Sweep, Timeouts},
+    datapath::{self, Contents, Error, FamilyTables, MapFamily, Options, Report, Settings, Sweep, Timeouts},
     plan::{Limits, Op},
 };
 
@@ -34,8 +34,8 @@ pub trait Tables<F: Family> {
 }
 
 /// A running datapath. Dropping it changes nothing: its pins go on.
-pub trait Datapath: Tables<V4> + Send + 'static {
-    /// Attaches to exactly these devices, and serves NodePorts on exactly these addresses.
+pub trait Datapath: Tables<V4> + Tables<V6> + Send + 'static {
+    /// Attaches to exactly these devices, and serves NodePorts on exactly these addresses, of either family.
     fn place(&mut self, placement: &Placement) -> Result<(), Error>;
 
     /// Forgets flows that have been idle for too long.
@@ -64,36 +64,75 @@ impl Loader for KernelLoader {
     }
 }
 
-impl Tables<V4> for datapath::Datapath {
+/// Has the maps of a family.
+trait Maps<F: MapFamily> {
+    fn maps(&self) -> &FamilyTables<F>;
+    fn maps_mut(&mut self) -> &mut FamilyTables<F>;
+
+    fn tell(&mut self, addresses: &NodeAddresses<F>) -> Result<(), Error> {
+        let NodeAddresses {
+            local,
+            snat_default,
+            snat_by_device,
+        } = addresses;
+        self.maps_mut().set_local(local)?;
+        self.maps_mut().set_snat_source(*snat_default, snat_by_device)
+    }
+}
+
+impl Maps<V4> for datapath::Datapath {
+    fn maps(&self) -> &FamilyTables<V4> {
+        self.v4()
+    }
+
+    fn maps_mut(&mut self) -> &mut FamilyTables<V4> {
+        self.v4_mut()
+    }
+}
+
+impl Maps<V6> for datapath::Datapath {
+    fn maps(&self) -> &FamilyTables<V6> {
+        self.v6()
+    }
+
+    fn maps_mut(&mut self) -> &mut FamilyTables<V6> {
+        self.v6_mut()
+    }
+}
+
+impl<F: MapFamily> Tables<F> for datapath::Datapath
+where
+    Self: Maps<F>,
+{
     fn limits(&self) -> Limits {
-        self.v4().limits()
+        self.maps().limits()
     }
 
-    fn contents(&mut self) -> Result<Contents<V4>, Error> {
-        self.v4_mut().restore()
+    fn contents(&mut self) -> Result<Contents<F>, Error> {
+        self.maps_mut().restore()
     }
 
-    fn apply(&mut self, op: &Op<V4>) -> Result<(), Error> {
-        self.v4_mut().apply(op)
+    fn apply(&mut self, op: &Op<F>) -> Result<(), Error> {
+        self.maps_mut().apply(op)
     }
 }
 
 impl Datapath for datapath::Datapath {
     fn place(&mut self, placement: &Placement) -> Result<(), Error> {
-        let Placement {
-            selection,
-            local,
-            snat_default,
-            snat_by_device,
-        } = placement;
+        let Placement { selection, v4, v6 } = placement;
         // Addresses first: a program that is attached finds them.
-        self.v4_mut().set_local(local)?;
-        self.v4_mut().set_snat_source(*snat_default, snat_by_device)?;
-        self.attach(&selection.devices)
+        self.tell(v4)?;
+        self.tell(v6)?;
+        self.attach(&selection.devices, &[])
     }
 
     fn sweep(&mut self) -> Sweep {
-        self.v4_mut().sweep(&Timeouts::default())
+        let timeouts = Timeouts::default();
+        let (v4, v6) = (self.v4_mut().sweep(&timeouts), self.v6_mut().sweep(&timeouts));
+        Sweep {
+            live: v4.live + v6.live,
+            expired: v4.expired + v6.expired,
+        }
     }
 
     fn report(&self) -> Report {

@@ -7,6 +7,7 @@ use aya::{
     util::KernelVersion,
 };
 use kpr_abi::config::features;
+use std::fmt;
 
 /// Features that programs or attachment depend on.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,6 +28,33 @@ impl Features {
             tcx: KernelVersion::current().is_ok_and(|now| now >= KernelVersion::new(6, 6, 0)),
             host_netns_cookie: sys::netns_cookie().unwrap_or(0),
         }
+    }
+
+    /// Every combination of those that the programs are specialised for: as on a kernel that lacks some of them.
+    pub(super) fn subsets(&self) -> Vec<Self> {
+        // A new feature must be thought of here.
+        let &Self {
+            set_retval,
+            tcx,
+            host_netns_cookie,
+        } = self;
+        let retvals = if set_retval { vec![true, false] } else { vec![false] };
+        let cookies = if host_netns_cookie == 0 {
+            vec![0]
+        } else {
+            vec![host_netns_cookie, 0]
+        };
+        let mut subsets = Vec::new();
+        for set_retval in retvals {
+            for &host_netns_cookie in &cookies {
+                subsets.push(Self {
+                    set_retval,
+                    tcx,
+                    host_netns_cookie,
+                });
+            }
+        }
+        subsets
     }
 
     /// As the programs read it.
@@ -55,6 +83,19 @@ impl Features {
                 "NodePort on loopback: off (SO_NETNS_COOKIE needs Linux 5.14)",
             ),
         ]
+    }
+}
+
+/// The features that the programs are specialised for, as one phrase.
+impl fmt::Display for Features {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let with = |has: bool| if has { "with" } else { "without" };
+        write!(
+            f,
+            "{} bpf_set_retval, {} netns cookie",
+            with(self.set_retval),
+            with(self.host_netns_cookie != 0)
+        )
     }
 }
 

@@ -80,9 +80,11 @@ impl Datapath {
         &mut self.v6
     }
 
-    /// Attaches the packet programs to exactly these devices.
-    pub fn attach(&mut self, devices: &[Device]) -> Result<(), Error> {
-        self.packet_hooks = packet_hooks::attach(&mut self.ebpf, devices, &self.pins, &self.options, &self.features)?;
+    /// Attaches the packet programs to exactly these devices: external ones, and pod-facing ones where pods' packets are to be
+    /// balanced one by one.
+    pub fn attach(&mut self, external: &[Device], pod_facing: &[Device]) -> Result<(), Error> {
+        let (ebpf, pins) = (&mut self.ebpf, &self.pins);
+        self.packet_hooks = packet_hooks::attach(ebpf, external, pod_facing, pins, &self.options, &self.features)?;
         Ok(())
     }
 

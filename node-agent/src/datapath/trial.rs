@@ -12,6 +12,8 @@ use aya::{
 pub enum Side {
     /// From the network.
     Ingress,
+    /// From a pod, by a pod-facing device.
+    PodIngress,
     /// To the network.
     Egress,
 }

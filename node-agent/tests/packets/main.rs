@@ -10,5 +10,6 @@ mod node_port;
 mod node_port6;
 mod packet;
 mod packet6;
+mod pod;
 mod restart;
 mod rig;

@@ -57,7 +57,7 @@ fn links_are_swapped_not_made_anew() {
 fn a_device_that_is_no_longer_wanted_is_let_go() {
     let mut node = Rig::new();
     node.serve(Frontend::node_port(TCP), 0, &[Backend::Local(LOCAL_POD)]);
-    node.datapath().attach(&[]).unwrap();
+    node.datapath().attach(&[], &[]).unwrap();
     let links = fs::read_dir(node.options.bpffs_root.join("v1/links")).unwrap();
     let names: Vec<_> = links
         .map(|entry| entry.unwrap().file_name().into_string().unwrap())

@@ -151,7 +151,7 @@ impl Rig {
             kind: "veth".into(),
         };
         datapath
-            .attach(&[eth0])
+            .attach(&[eth0], &[])
             .unwrap_or_else(|error| panic!("{}", chain(&error)));
         datapath.v4_mut().set_local(&[(NODE, self.ifindex)]).unwrap();
         datapath
@@ -261,6 +261,12 @@ impl Rig {
     pub(crate) fn ingress(&mut self, packet: &[u8]) -> Trial {
         let ifindex = self.ifindex;
         self.datapath().trial(Side::Ingress, packet, ifindex).unwrap()
+    }
+
+    /// A packet that a pod of this node sends.
+    pub(crate) fn from_pod(&mut self, packet: &[u8]) -> Trial {
+        let ifindex = nix::net::if_::if_nametoindex("pod").unwrap();
+        self.datapath().trial(Side::PodIngress, packet, ifindex).unwrap()
     }
 
     pub(crate) fn egress(&mut self, packet: &[u8]) -> Trial {

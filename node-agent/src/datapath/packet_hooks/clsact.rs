@@ -1,13 +1,10 @@
 //! clsact filters, for kernels before tcx. A filter outlives the agent by itself; a file for each device in the run directory
 //! says where filters are, and whether the qdisc below them is kpr's too.
 
-use super::{PROGRAMS, failed};
-use crate::{
-    datapath::Error,
-    devices::{self, Device},
-};
+use super::{PROGRAMS, Place, failed};
+use crate::{datapath::Error, devices};
 use aya::programs::{
-    SchedClassifier, TcAttachType,
+    SchedClassifier,
     tc::{NlOptions, SchedClassifierLink, TcAttachOptions, TcError, TcHandle, qdisc_add_clsact, qdisc_detach_program},
 };
 use std::{
@@ -21,15 +18,17 @@ const PRIORITY: u16 = 1;
 const HANDLE: TcHandle = TcHandle::new(0, 0x6b70);
 const OWN_QDISC: &str = "own qdisc";
 
-/// Detaches the programs from every device but these.
-pub(super) fn detach_others(devices: &[Device], run_dir: &Path) -> Result<(), Error> {
+/// Detaches programs from everywhere but these places.
+pub(super) fn detach_others(places: &[Place], run_dir: &Path) -> Result<(), Error> {
     for (name, marker) in marked(run_dir)? {
-        if devices.iter().any(|device| device.name == name) {
-            continue;
-        }
+        let kept: Vec<_> = places
+            .iter()
+            .filter(|place| place.device.name == name)
+            .map(|place| place.program)
+            .collect();
         // A device that is gone took its filters along.
         if nix::net::if_::if_nametoindex(name.as_str()).is_ok() {
-            for (program, side) in PROGRAMS {
+            for (program, side) in PROGRAMS.into_iter().filter(|(program, _)| !kept.contains(program)) {
                 match qdisc_detach_program(&name, side, program) {
                     Err(TcError::IoError(error)) if error.kind() == io::ErrorKind::NotFound => {}
                     result => result.map_err(|error| Error::Io {
@@ -37,6 +36,9 @@ pub(super) fn detach_others(devices: &[Device], run_dir: &Path) -> Result<(), Er
                         source: io::Error::other(error),
                     })?,
                 }
+            }
+            if !kept.is_empty() {
+                continue;
             }
             if fs::read_to_string(&marker).is_ok_and(|text| text == OWN_QDISC) {
                 devices::remove_clsact(&name).map_err(|error| Error::Io {
@@ -54,13 +56,12 @@ pub(super) fn detach_others(devices: &[Device], run_dir: &Path) -> Result<(), Er
 }
 
 /// Attaches a program, or swaps it in.
-pub(super) fn attach(
-    program: &mut SchedClassifier,
-    device: &Device,
-    name: &'static str,
-    side: TcAttachType,
-    run_dir: &Path,
-) -> Result<(), Error> {
+pub(super) fn attach(program: &mut SchedClassifier, place: &Place, run_dir: &Path) -> Result<(), Error> {
+    let Place {
+        device,
+        program: name,
+        side,
+    } = *place;
     let link_error = |source: io::Error| Error::Io {
         what: format!("attach {name} to {}", device.name),
         source,

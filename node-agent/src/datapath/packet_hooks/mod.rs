@@ -10,17 +10,51 @@ use aya::{
     programs::{ProgramError, SchedClassifier, TcAttachType},
 };
 
-/// Program and the side of the device that it sits on.
-const PROGRAMS: [(&str, TcAttachType); 2] = [
-    ("kpr_ingress", TcAttachType::Ingress),
-    ("kpr_egress", TcAttachType::Egress),
+/// The programs.
+const INGRESS: &str = "kpr_ingress";
+const POD_INGRESS: &str = "kpr_pod_ingress";
+const EGRESS: &str = "kpr_egress";
+const PROGRAMS: [(&str, TcAttachType); 3] = [
+    (INGRESS, TcAttachType::Ingress),
+    (POD_INGRESS, TcAttachType::Ingress),
+    (EGRESS, TcAttachType::Egress),
 ];
+
+/// A program, and the device and side of it that it belongs on.
+struct Place<'a> {
+    device: &'a Device,
+    program: &'static str,
+    side: TcAttachType,
+}
+
+/// Where all programs belong: external devices, and pod-facing ones.
+fn places<'a>(external: &'a [Device], pod_facing: &'a [Device]) -> Vec<Place<'a>> {
+    let both = |device, ingress| {
+        [
+            Place {
+                device,
+                program: ingress,
+                side: TcAttachType::Ingress,
+            },
+            Place {
+                device,
+                program: EGRESS,
+                side: TcAttachType::Egress,
+            },
+        ]
+    };
+    let external = external.iter().flat_map(|device| both(device, INGRESS));
+    external
+        .chain(pod_facing.iter().flat_map(|device| both(device, POD_INGRESS)))
+        .collect()
+}
 
 /// Name of the program of a side.
 pub(super) fn name(side: Side) -> &'static str {
     match side {
-        Side::Ingress => PROGRAMS[0].0,
-        Side::Egress => PROGRAMS[1].0,
+        Side::Ingress => INGRESS,
+        Side::PodIngress => POD_INGRESS,
+        Side::Egress => EGRESS,
     }
 }
 
@@ -37,33 +71,33 @@ pub(super) fn load(ebpf: &mut Ebpf) -> Result<(), Error> {
 /// any other device.
 pub(super) fn attach(
     ebpf: &mut Ebpf,
-    devices: &[Device],
+    external: &[Device],
+    pod_facing: &[Device],
     pins: &Pins,
     options: &Options,
     features: &Features,
 ) -> Result<Vec<Attachment>, Error> {
     let use_tcx = features.tcx && options.tc == TcChoice::Auto;
+    let places = places(external, pod_facing);
     // Whatever the other way has attached would handle packets twice.
-    let (tcx_devices, clsact_devices): (&[Device], &[Device]) = if use_tcx { (devices, &[]) } else { (&[], devices) };
-    tcx::detach_others(tcx_devices, pins)?;
-    clsact::detach_others(clsact_devices, &options.run_dir)?;
+    let (by_tcx, by_clsact): (&[Place], &[Place]) = if use_tcx { (&places, &[]) } else { (&[], &places) };
+    tcx::detach_others(by_tcx, pins)?;
+    clsact::detach_others(by_clsact, &options.run_dir)?;
     let mut attachments = Vec::new();
-    for device in devices {
-        for (name, side) in PROGRAMS {
-            let program = program(ebpf, name)?;
-            let hook = if use_tcx {
-                tcx::attach(program, device, name, side, pins)?;
-                "tcx"
-            } else {
-                clsact::attach(program, device, name, side, &options.run_dir)?;
-                "clsact"
-            };
-            attachments.push(Attachment {
-                program: name.to_owned(),
-                hook,
-                target: device.name.clone(),
-            });
-        }
+    for place in &places {
+        let program = program(ebpf, place.program)?;
+        let hook = if use_tcx {
+            tcx::attach(program, place, pins)?;
+            "tcx"
+        } else {
+            clsact::attach(program, place, &options.run_dir)?;
+            "clsact"
+        };
+        attachments.push(Attachment {
+            program: place.program.to_owned(),
+            hook,
+            target: place.device.name.clone(),
+        });
     }
     Ok(attachments)
 }

@@ -1,23 +1,23 @@
 //! tcx (Linux 6.6): a link for each program and device, pinned, so that it outlives the agent and can be swapped.
 
-use super::{PROGRAMS, failed};
-use crate::{
-    datapath::{Error, links, pins::Pins},
-    devices::Device,
-};
-use aya::programs::{LinkOrder, SchedClassifier, TcAttachType, links::FdLink, tc::TcAttachOptions};
+use super::{PROGRAMS, Place, failed};
+use crate::datapath::{Error, links, pins::Pins};
+use aya::programs::{LinkOrder, SchedClassifier, links::FdLink, tc::TcAttachOptions};
 use std::{io, os::fd::AsFd};
 
-/// Detaches the programs from every device but these.
-pub(super) fn detach_others(devices: &[Device], pins: &Pins) -> Result<(), Error> {
+/// Detaches programs from everywhere but these places.
+pub(super) fn detach_others(places: &[Place], pins: &Pins) -> Result<(), Error> {
     let pinned = pins.devices().map_err(|source| Error::Io {
         what: "list the pinned device links".into(),
         source,
     })?;
     for ifindex in pinned {
-        if devices.iter().all(|device| device.ifindex != ifindex) {
-            for (name, _) in PROGRAMS {
-                links::unpin(&pins.device_link(ifindex, name))?;
+        for (program, _) in PROGRAMS {
+            if !places
+                .iter()
+                .any(|place| place.device.ifindex == ifindex && place.program == program)
+            {
+                links::unpin(&pins.device_link(ifindex, program))?;
             }
         }
     }
@@ -25,13 +25,12 @@ pub(super) fn detach_others(devices: &[Device], pins: &Pins) -> Result<(), Error
 }
 
 /// Attaches a program, or swaps it in.
-pub(super) fn attach(
-    program: &mut SchedClassifier,
-    device: &Device,
-    name: &'static str,
-    side: TcAttachType,
-    pins: &Pins,
-) -> Result<(), Error> {
+pub(super) fn attach(program: &mut SchedClassifier, place: &Place, pins: &Pins) -> Result<(), Error> {
+    let Place {
+        device,
+        program: name,
+        side,
+    } = *place;
     let pin = pins.device_link(device.ifindex, name);
     let fd = program.fd().map_err(failed("load", name))?.as_fd().try_clone_to_owned();
     let fd = fd.map_err(|source| Error::Io {
