@@ -19,4 +19,6 @@ pub const FEATURES: &str = "FEATURES";
 pub mod features {
     /// `bpf_set_retval` exists (5.18): a refused connect returns ECONNREFUSED instead of EPERM.
     pub const SET_RETVAL: u32 = 1;
+    /// Sockets outside the node's own network namespace are left alone (`socketLB.hostNamespaceOnly`).
+    pub const HOST_NAMESPACE_ONLY: u32 = 1 << 1;
 }

@@ -7,7 +7,10 @@ use aya_ebpf::{
     helpers::{bpf_get_netns_cookie, bpf_get_prandom_u32, bpf_get_socket_cookie},
     programs::SockAddrContext,
 };
-use kpr_abi::{Address, AffinityKey, Be16, Family, PeerKey, PeerValue, Reason, ServiceValue, proto, service::flags};
+use kpr_abi::{
+    Address, AffinityKey, Be16, Family, PeerKey, PeerValue, Reason, ServiceValue, config::features, proto,
+    service::flags,
+};
 
 type Addr<S> = <<S as SocketAddress>::Family as Family>::Addr;
 
@@ -65,22 +68,33 @@ pub fn sendmsg<S: SocketAddress>(ctx: &SockAddrContext) -> Result<(), Reason> {
 /// The frontend that the destination names, if it names one.
 #[inline(always)]
 fn find<S: SocketAddress>(ctx: &SockAddrContext, addr: Addr<S>, port: Be16, proto: u8) -> Option<*const ServiceValue> {
+    if config::has(features::HOST_NAMESPACE_ONLY) && !is_on_host(ctx) {
+        return None;
+    }
     if let Some(service) = balance::frontend::<S::Family>(addr, port, proto) {
         return Some(service);
     }
     if !balance::may_be_node_port(port) {
         return None;
     }
-    if S::Family::is_loopback(addr) {
-        // Loopback is each namespace's own: only the node's leads to the node's NodePorts.
-        // SAFETY: a helper on the hook's own context.
-        if unsafe { bpf_get_netns_cookie(ctx.as_ptr()) } != config::host_netns_cookie() {
-            return None;
-        }
-    } else if !balance::is_local::<S::Family>(addr) {
-        return None;
+    // Loopback is each namespace's own: only the node's leads to the node's NodePorts.
+    let is_ours = if S::Family::is_loopback(addr) {
+        is_on_host(ctx)
+    } else {
+        balance::is_local::<S::Family>(addr)
+    };
+    if is_ours {
+        balance::node_port::<S::Family>(port, proto)
+    } else {
+        None
     }
-    balance::node_port::<S::Family>(port, proto)
+}
+
+/// Whether the socket is in the node's own network namespace.
+#[inline(always)]
+fn is_on_host(ctx: &SockAddrContext) -> bool {
+    // SAFETY: a helper on the hook's own context.
+    unsafe { bpf_get_netns_cookie(ctx.as_ptr()) == config::host_netns_cookie() }
 }
 
 /// The backend for a socket of this node.

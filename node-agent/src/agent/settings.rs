@@ -3,7 +3,7 @@
 use kpr_crds::{Acceleration, Algorithm, ForwardingMode, NodeDatapathSpec, PortRangeError, Services};
 
 use crate::{
-    datapath::{PortRange, Settings, Sizes},
+    datapath::{PortRange, Settings, Sizes, SocketLb},
     model::{Capabilities, Kinds},
 };
 
@@ -53,6 +53,7 @@ pub(super) fn settings(spec: &NodeDatapathSpec, memory_bytes: u64) -> Result<Set
     Ok(Settings {
         node_ports: ports("nodePort.range", spec.node_port.port_range())?,
         snat_ports: ports("loadBalancer.snatPorts", spec.load_balancer.snat_port_range())?,
+        socket_lb: SocketLb::All,
         sizes: sizes(spec, memory_bytes),
     })
 }

@@ -19,6 +19,13 @@ const PROGRAMS: [&str; 8] = [
     "kpr_getpeername6",
 ];
 
+/// Detaches the socket programs that an earlier run attached.
+pub(super) fn detach(pins: &Pins) -> Result<(), Error> {
+    PROGRAMS
+        .iter()
+        .try_for_each(|name| links::unpin(&pins.cgroup_link(name)))
+}
+
 /// Loads the socket programs and attaches each, or swaps it in where an earlier run attached it.
 pub(super) fn attach(ebpf: &mut Ebpf, cgroup_root: &Path, pins: &Pins) -> Result<Vec<Attachment>, Error> {
     let cgroup = File::open(cgroup_root).map_err(|source| Error::Io {

@@ -1,6 +1,6 @@
 //! What this kernel can do, found by trying, and what was chosen because of it.
 
-use super::{TcChoice, sys};
+use super::{SocketLb, TcChoice, sys};
 use aya::{
     programs::ProgramType,
     sys::{BpfHelper, is_helper_supported},
@@ -58,8 +58,10 @@ impl Features {
     }
 
     /// As the programs read it.
-    pub(super) fn mask(&self) -> u32 {
-        if self.set_retval { features::SET_RETVAL } else { 0 }
+    pub(super) fn mask(&self, socket_lb: SocketLb) -> u32 {
+        let set = |bit, on| if on { bit } else { 0 };
+        set(features::SET_RETVAL, self.set_retval)
+            | set(features::HOST_NAMESPACE_ONLY, socket_lb == SocketLb::HostNamespaceOnly)
     }
 
     /// As users read it.

@@ -1,7 +1,7 @@
 //! The datapath of this node as one value: what is loaded, attached and written.
 
 use super::{
-    Attachment, Counter, Error, Options, Report, Settings, cgroup, checks,
+    Attachment, Counter, Error, Options, Report, Settings, SocketLb, cgroup, checks,
     family::FamilyTables,
     features::Features,
     load, packet_hooks,
@@ -46,7 +46,12 @@ impl Datapath {
         let counters = convert(maps::COUNTERS, take(&mut ebpf, maps::COUNTERS)?)?;
         reserved_ports::reserve(settings.snat_ports, &options.run_dir)?;
         packet_hooks::load(&mut ebpf)?;
-        let socket_hooks = cgroup::attach(&mut ebpf, &options.cgroup_root, &pins)?;
+        let socket_hooks = if settings.socket_lb == SocketLb::Off {
+            cgroup::detach(&pins)?;
+            Vec::new()
+        } else {
+            cgroup::attach(&mut ebpf, &options.cgroup_root, &pins)?
+        };
         Ok(Self {
             ebpf,
             options: options.clone(),

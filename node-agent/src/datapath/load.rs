@@ -12,7 +12,7 @@ use std::path::PathBuf;
 pub(super) fn load(pins: &Pins, settings: &Settings, features: &Features) -> Result<Ebpf, Error> {
     let bytes = object::bytes()?;
     let cookie = features.host_netns_cookie;
-    let mask = features.mask();
+    let mask = features.mask(settings.socket_lb);
     let (node_ports, snat_ports) = (settings.node_ports, settings.snat_ports);
 
     let mut loader = EbpfLoader::new();

@@ -29,7 +29,7 @@ pub use error::Error;
 pub use family::FamilyTables;
 pub use flows::{Sweep, Timeouts};
 pub use kernel::Datapath;
-pub use options::{Options, PortRange, Settings, Sizes, TcChoice};
+pub use options::{Options, PortRange, Settings, Sizes, SocketLb, TcChoice};
 pub use peers::Peers;
 pub use pins::Pins;
 pub use report::{Attachment, Counter, MapFill, Report};

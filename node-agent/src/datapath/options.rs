@@ -41,8 +41,22 @@ pub struct Settings {
     pub node_ports: PortRange,
     /// Source ports that SNAT towards remote backends may use.
     pub snat_ports: PortRange,
+    /// Whose sockets are balanced.
+    pub socket_lb: SocketLb,
     /// Capacities of the maps.
     pub sizes: Sizes,
+}
+
+/// Whose sockets are balanced when they connect or send (`spec.socketLB`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum SocketLb {
+    /// Those of all processes on the node.
+    #[default]
+    All,
+    /// Those in the node's own network namespace; pods' packets are balanced one by one.
+    HostNamespaceOnly,
+    /// None: the socket programs are not attached.
+    Off,
 }
 
 /// Capacities of the maps, in entries. They take effect when a map is created; a pinned map of another size is reported

@@ -54,6 +54,34 @@ fn links_are_swapped_not_made_anew() {
 }
 
 #[test]
+fn socket_programs_go_when_they_are_switched_off_and_come_back() {
+    use kpr_node_agent::datapath::{Settings, SocketLb};
+    let mut node = Rig::new();
+    let attached = |node: &Rig| {
+        let links = fs::read_dir(node.options.bpffs_root.join("v1/links")).unwrap();
+        links
+            .filter(|entry| {
+                entry
+                    .as_ref()
+                    .unwrap()
+                    .file_name()
+                    .to_str()
+                    .unwrap()
+                    .starts_with("cgroup-")
+            })
+            .count()
+    };
+    for (socket_lb, programs) in [(SocketLb::Off, 0), (SocketLb::HostNamespaceOnly, 8), (SocketLb::All, 8)] {
+        node.datapath = None;
+        node.start(&Settings {
+            socket_lb,
+            ..settings()
+        });
+        assert_eq!(attached(&node), programs, "{socket_lb:?}");
+    }
+}
+
+#[test]
 fn a_device_that_is_no_longer_wanted_is_let_go() {
     let mut node = Rig::new();
     node.serve(Frontend::node_port(TCP), 0, &[Backend::Local(LOCAL_POD)]);

@@ -2,7 +2,7 @@
 
 use kpr_abi::{BackendValue, Be16, ServiceKey, ServiceValue, Slice, V4, backend, proto, service::flags};
 use kpr_node_agent::{
-    datapath::{Datapath, Options, PortRange, Settings, Side, Sizes, TcChoice, Trial},
+    datapath::{Datapath, Options, PortRange, Settings, Side, Sizes, SocketLb, TcChoice, Trial},
     devices::Device,
     plan::Op,
 };
@@ -50,6 +50,7 @@ pub(crate) fn settings() -> Settings {
             max: 32_767,
         },
         snat_ports: SNAT,
+        socket_lb: SocketLb::All,
         sizes: sizes(),
     }
 }
