@@ -1,8 +1,10 @@
 //! The load balancer: from a destination to a backend. The same for sockets and packets, tc and XDP, IPv4 and IPv6.
 
 use crate::{clock, config, maps::Tables};
+use aya_ebpf::maps::lpm_trie::Key;
 use kpr_abi::{
-    Address, AffinityKey, AffinityValue, BackendValue, Be16, Reason, ServiceKey, ServiceValue, Slice, service::flags,
+    Address, AffinityKey, AffinityValue, BackendValue, Be16, Reason, ServiceKey, ServiceValue, Slice, SourceRange,
+    service::flags, source_range::ID_BITS,
 };
 
 /// The frontend of exactly this address and port.
@@ -95,6 +97,20 @@ fn contains<F: Tables>(slice: Slice, id: u32) -> bool {
         step += 1;
     }
     false
+}
+
+/// Whether a client at this address may connect to the frontend.
+#[inline(always)]
+pub fn admits<F: Tables>(service: &ServiceValue, client: F::Addr) -> bool {
+    if service.flags & flags::SOURCE_RANGES == 0 {
+        return true;
+    }
+    let bits = ID_BITS + 8 * size_of::<F::Addr>() as u32;
+    let data = SourceRange {
+        service: service.id,
+        addr: client,
+    };
+    F::source_ranges().get(Key::new(bits, data)).is_some()
 }
 
 /// The backend of this id, if it is in use.

@@ -4,11 +4,11 @@ use aya_ebpf::{
     bindings::BPF_F_NO_PREALLOC,
     btf_maps::SkStorage,
     macros::{btf_map, map},
-    maps::{Array, HashMap, LruHashMap, PerCpuArray},
+    maps::{Array, HashMap, LpmTrie, LruHashMap, PerCpuArray},
 };
 use kpr_abi::{
     Addr4, Addr6, AffinityKey, AffinityValue, BackendValue, Family, FlowKey, FlowValue, FragmentKey, FragmentValue,
-    PeerKey, PeerValue, Reason, ServiceKey, ServiceValue, V4, V6,
+    PeerKey, PeerValue, Reason, ServiceKey, ServiceValue, SourceRange, V4, V6,
 };
 
 #[map]
@@ -31,6 +31,8 @@ static CONNECTED4: SkStorage<PeerValue<Addr4>> = SkStorage::new();
 static PEERS4: LruHashMap<PeerKey<Addr4>, PeerValue<Addr4>> = LruHashMap::with_max_entries(1, 0);
 #[map]
 static AFFINITY4: LruHashMap<AffinityKey<Addr4>, AffinityValue> = LruHashMap::with_max_entries(1, 0);
+#[map]
+static SOURCE_RANGES4: LpmTrie<SourceRange<Addr4>, u32> = LpmTrie::with_max_entries(16_384, BPF_F_NO_PREALLOC);
 
 #[map]
 static SERVICES6: HashMap<ServiceKey<Addr6>, ServiceValue> = HashMap::with_max_entries(1, BPF_F_NO_PREALLOC);
@@ -52,6 +54,8 @@ static CONNECTED6: SkStorage<PeerValue<Addr6>> = SkStorage::new();
 static PEERS6: LruHashMap<PeerKey<Addr6>, PeerValue<Addr6>> = LruHashMap::with_max_entries(1, 0);
 #[map]
 static AFFINITY6: LruHashMap<AffinityKey<Addr6>, AffinityValue> = LruHashMap::with_max_entries(1, 0);
+#[map]
+static SOURCE_RANGES6: LpmTrie<SourceRange<Addr6>, u32> = LpmTrie::with_max_entries(16_384, BPF_F_NO_PREALLOC);
 
 /// What happened, by [`Reason`].
 #[map]
@@ -79,14 +83,16 @@ pub trait Tables: Family {
     fn peers() -> &'static LruHashMap<PeerKey<Self::Addr>, PeerValue<Self::Addr>>;
     /// Backends that clients had last.
     fn affinity() -> &'static LruHashMap<AffinityKey<Self::Addr>, AffinityValue>;
+    /// Who may connect.
+    fn source_ranges() -> &'static LpmTrie<SourceRange<Self::Addr>, u32>;
     /// Whether the address is a loopback address.
     fn is_loopback(addr: Self::Addr) -> bool;
 }
 
-/// Names the maps of a family: the same ten for each.
+/// Names the maps of a family: the same eleven for each.
 macro_rules! tables {
     ($family:ty: $services:ident, $slots:ident, $backends:ident, $flows:ident, $fragments:ident, $local:ident,
-     $snat_source:ident, $connected:ident, $peers:ident, $affinity:ident, loopback: $is_loopback:expr) => {
+     $snat_source:ident, $connected:ident, $peers:ident, $affinity:ident, $source_ranges:ident, loopback: $is_loopback:expr) => {
         impl Tables for $family {
             #[inline(always)]
             fn services() -> &'static HashMap<ServiceKey<Self::Addr>, ServiceValue> {
@@ -129,6 +135,10 @@ macro_rules! tables {
                 &$affinity
             }
             #[inline(always)]
+            fn source_ranges() -> &'static LpmTrie<SourceRange<Self::Addr>, u32> {
+                &$source_ranges
+            }
+            #[inline(always)]
             fn is_loopback(addr: Self::Addr) -> bool {
                 $is_loopback(addr)
             }
@@ -136,9 +146,9 @@ macro_rules! tables {
     };
 }
 
-tables!(V4: SERVICES4, SLOTS4, BACKENDS4, FLOWS4, FRAGMENTS4, LOCAL4, SNAT_SOURCE4, CONNECTED4, PEERS4, AFFINITY4,
+tables!(V4: SERVICES4, SLOTS4, BACKENDS4, FLOWS4, FRAGMENTS4, LOCAL4, SNAT_SOURCE4, CONNECTED4, PEERS4, AFFINITY4, SOURCE_RANGES4,
     // 127.0.0.0/8 (RFC 1122 §3.2.1.3).
     loopback: |addr: Addr4| u32::from_be(addr.0) >> 24 == 127);
-tables!(V6: SERVICES6, SLOTS6, BACKENDS6, FLOWS6, FRAGMENTS6, LOCAL6, SNAT_SOURCE6, CONNECTED6, PEERS6, AFFINITY6,
+tables!(V6: SERVICES6, SLOTS6, BACKENDS6, FLOWS6, FRAGMENTS6, LOCAL6, SNAT_SOURCE6, CONNECTED6, PEERS6, AFFINITY6, SOURCE_RANGES6,
     // kube-proxy never serves NodePorts on ::1, so nothing here does.
     loopback: |_: Addr6| false);

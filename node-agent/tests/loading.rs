@@ -5,7 +5,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test ends where something unexpected happens")]
 
-use kpr_node_agent::datapath::{self, Error, Options, PortRange, Settings, Sizes, TcChoice};
+use kpr_node_agent::datapath::{self, Error, Options, PortRange, Settings, Sizes, SocketLb, TcChoice, Verified};
 use nix::{
     mount::{MntFlags, MsFlags, mount, umount2},
     sched::{CloneFlags, unshare},
@@ -34,27 +34,31 @@ fn every_program_loads_in_every_configuration() {
     }
     let place = Place::new();
     for (node_ports, snat_ports) in RANGES {
-        let settings = Settings {
-            node_ports,
-            snat_ports,
-            sizes: Sizes::dynamic(1 << 30, 0.0025),
-        };
-        let variants =
-            datapath::load_variants(&place.options, &settings).unwrap_or_else(|error| panic!("{}", chain(&error)));
-        assert!(!variants.is_empty(), "nothing was loaded");
-        for variant in variants {
-            let programs: Vec<String> = variant
-                .programs
-                .iter()
-                .map(|program| match program.walked {
-                    Some(walked) => format!("{} {walked}", program.name),
-                    None => program.name.clone(),
-                })
-                .collect();
-            assert!(programs.len() >= PROGRAMS, "{programs:?}");
-            println!("variant: {}: {}", variant.description, programs.join(", "));
+        for socket_lb in [SocketLb::All, SocketLb::HostNamespaceOnly, SocketLb::Off] {
+            let settings = Settings {
+                node_ports,
+                snat_ports,
+                socket_lb,
+                sizes: Sizes::dynamic(1 << 30, 0.0025),
+            };
+            let variants =
+                datapath::load_variants(&place.options, &settings).unwrap_or_else(|error| panic!("{}", chain(&error)));
+            assert!(!variants.is_empty(), "nothing was loaded");
+            for variant in variants {
+                assert!(variant.programs.len() >= PROGRAMS, "{variant:?}");
+                let programs: Vec<String> = variant.programs.iter().map(walked).collect();
+                println!("variant: {}: {}", variant.description, programs.join(", "));
+            }
+            assert!(!place.options.bpffs_root.exists(), "pins are left");
         }
-        assert!(!place.options.bpffs_root.exists(), "pins are left");
+    }
+}
+
+/// A program's name, and how many instructions the verifier walked.
+fn walked(program: &Verified) -> String {
+    match program.walked {
+        Some(walked) => format!("{} {walked}", program.name),
+        None => program.name.clone(),
     }
 }
 

@@ -22,6 +22,7 @@ pub mod maps;
 pub mod reason;
 pub mod service;
 pub mod socket;
+pub mod source_range;
 
 #[cfg(feature = "user")]
 mod pod;
@@ -33,6 +34,7 @@ pub use flow::{FlowKey, FlowValue, FragmentKey, FragmentValue};
 pub use reason::Reason;
 pub use service::{ServiceKey, ServiceValue, Slice};
 pub use socket::{PeerKey, PeerValue};
+pub use source_range::SourceRange;
 
 /// Version of the layout of all pinned maps; part of the directory they are pinned in.
 pub const ABI_VERSION: u32 = 1;

@@ -20,6 +20,8 @@ pub const CONNECTED4: &str = "CONNECTED4";
 pub const PEERS4: &str = "PEERS4";
 /// IPv4 session affinity: LRU hash of `AffinityKey<Addr4>` to `AffinityValue`.
 pub const AFFINITY4: &str = "AFFINITY4";
+/// IPv4 source ranges: longest-prefix-match trie of a prefix length and `SourceRange<Addr4>` to `u32` (always 1).
+pub const SOURCE_RANGES4: &str = "SOURCE_RANGES4";
 /// IPv6 frontends: hash of `ServiceKey<Addr6>` to `ServiceValue`.
 pub const SERVICES6: &str = "SERVICES6";
 /// IPv6 slot table: array of backend ids.
@@ -40,11 +42,13 @@ pub const CONNECTED6: &str = "CONNECTED6";
 pub const PEERS6: &str = "PEERS6";
 /// IPv6 session affinity: LRU hash of `AffinityKey<Addr6>` to `AffinityValue`.
 pub const AFFINITY6: &str = "AFFINITY6";
+/// IPv6 source ranges: longest-prefix-match trie of a prefix length and `SourceRange<Addr6>` to `u32` (always 1).
+pub const SOURCE_RANGES6: &str = "SOURCE_RANGES6";
 /// Counters by [`Reason`](crate::Reason): per-CPU array of `u64`.
 pub const COUNTERS: &str = "COUNTERS";
 
 /// All maps, in the order in which they are listed to users.
-pub const ALL: [&str; 21] = [
+pub const ALL: [&str; 23] = [
     SERVICES4,
     SLOTS4,
     BACKENDS4,
@@ -55,6 +59,7 @@ pub const ALL: [&str; 21] = [
     CONNECTED4,
     PEERS4,
     AFFINITY4,
+    SOURCE_RANGES4,
     SERVICES6,
     SLOTS6,
     BACKENDS6,
@@ -65,5 +70,6 @@ pub const ALL: [&str; 21] = [
     CONNECTED6,
     PEERS6,
     AFFINITY6,
+    SOURCE_RANGES6,
     COUNTERS,
 ];

@@ -2,7 +2,7 @@
 
 use crate::{
     Addr4, Addr6, Address, AffinityKey, AffinityValue, BackendValue, Be16, FlowKey, FlowValue, FragmentKey,
-    FragmentValue, PeerKey, PeerValue, ServiceKey, ServiceValue, Slice,
+    FragmentValue, PeerKey, PeerValue, ServiceKey, ServiceValue, Slice, SourceRange,
 };
 
 macro_rules! pod {
@@ -29,5 +29,6 @@ pod_of_address!(
     FragmentKey,
     PeerKey,
     PeerValue,
-    AffinityKey
+    AffinityKey,
+    SourceRange
 );

@@ -36,11 +36,15 @@ pub enum Reason {
     PassMidFlow = 14,
     /// Passed to the stack: a NodePort without any usable endpoint; the node's own TCP or UDP refuses it.
     PassNoEndpoint = 15,
+    /// A socket call of the node itself was denied: its address is in none of the frontend's source ranges.
+    SocketSourceRange = 16,
+    /// Dropped: the client is in none of the frontend's source ranges.
+    DropSourceRange = 17,
 }
 
 impl Reason {
     /// Every reason, in the order of its counter.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 18] = [
         Self::SocketTranslated,
         Self::SocketNoEndpoint,
         Self::SocketNoLocalEndpoint,
@@ -57,6 +61,8 @@ impl Reason {
         Self::DropRewriteFailed,
         Self::PassMidFlow,
         Self::PassNoEndpoint,
+        Self::SocketSourceRange,
+        Self::DropSourceRange,
     ];
 
     /// Number of counters.
@@ -82,6 +88,8 @@ impl Reason {
             Self::DropRewriteFailed => "drop_rewrite_failed",
             Self::PassMidFlow => "pass_mid_flow",
             Self::PassNoEndpoint => "pass_no_endpoint",
+            Self::SocketSourceRange => "socket_source_range",
+            Self::DropSourceRange => "drop_source_range",
         }
     }
 }

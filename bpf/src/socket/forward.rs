@@ -72,7 +72,14 @@ fn find<S: SocketAddress>(ctx: &SockAddrContext, addr: Addr<S>, port: Be16, prot
         return None;
     }
     if let Some(service) = balance::frontend::<S::Family>(addr, port, proto) {
-        return Some(service);
+        // SAFETY: a map value that was just looked up.
+        let ranged = unsafe { (*service).flags } & flags::SOURCE_RANGES != 0;
+        // What address a pod's socket will have is not known yet: its packets are looked at, on the pod's device.
+        return if ranged && !is_on_host(ctx) {
+            None
+        } else {
+            Some(service)
+        };
     }
     if !balance::may_be_node_port(port) {
         return None;
@@ -121,6 +128,9 @@ fn choose<S: SocketAddress>(
             Reason::SocketNoLocalEndpoint
         });
     }
+    if service.flags & flags::SOURCE_RANGES != 0 && !own_address_is_admitted::<S::Family>(service) {
+        return Err(Reason::SocketSourceRange);
+    }
     let client = client::<S::Family>(ctx, service);
     let (backend_id, backend) = balance::choose::<S::Family>(service, slice, client, number)?;
     Ok(PeerValue {
@@ -130,6 +140,15 @@ fn choose<S: SocketAddress>(
         backend_port: backend.port,
         backend_id,
     })
+}
+
+/// Whether the node's own address, as its packets leave, is in the frontend's source ranges.
+#[inline(always)]
+fn own_address_is_admitted<F: Tables>(service: &ServiceValue) -> bool {
+    // SAFETY: a map value that was just looked up.
+    F::snat_source()
+        .get_ptr(0)
+        .is_some_and(|own| balance::admits::<F>(service, unsafe { *own }))
 }
 
 /// Who a socket of this node is, where affinity asks: its pod. A pod's sockets may have any address or none yet, but share a

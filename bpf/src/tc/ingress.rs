@@ -99,6 +99,10 @@ fn begin<F: Wire, const FROM_POD: bool>(
     let Some(slice) = candidates::<FROM_POD>(service)? else {
         return refuse::<F>(ctx, parsed);
     };
+    // A service without endpoints refuses everyone, whatever its source ranges.
+    if !balance::admits::<F>(service, parsed.key.src) {
+        return Err(Reason::DropSourceRange);
+    }
     let client = AffinityKey {
         client: parsed.key.src,
         netns: [0; 2],

@@ -31,11 +31,14 @@ pub fn verdict(outcome: Result<Handled, Reason>) -> i32 {
                 Reason::SocketTranslated
                 | Reason::SocketNoEndpoint
                 | Reason::SocketNoLocalEndpoint
+                | Reason::SocketSourceRange
                 | Reason::FlowToLocal
                 | Reason::FlowToRemote
                 | Reason::RefuseNoEndpoint => NEXT,
                 // Traffic policy Local: kube-proxy drops, so that the load balancer's next try goes elsewhere.
                 Reason::DropNoLocalEndpoint
+                // kube-proxy drops those too.
+                | Reason::DropSourceRange
                 // Sending such a packet untranslated would leak it with a wrong address.
                 | Reason::DropSnatExhausted
                 | Reason::DropNoRoute

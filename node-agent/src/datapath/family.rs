@@ -1,8 +1,9 @@
 //! One address family of the datapath: its maps, and what is known of their use.
 
 use super::{
-    Contents, Error, MapFill, Sweep, Timeouts, flows,
+    AdmittedRange, Contents, Error, MapFill, Sweep, Timeouts, flows,
     pins::Pins,
+    source_ranges,
     tables::{MapFamily, PacketTables, ServiceTables, reconcile, take},
 };
 use crate::plan::{Limits, Op};
@@ -102,6 +103,18 @@ impl<F: MapFamily> FamilyTables<F> {
             wanted.insert(0, F::Addr::from(default));
         }
         self.map_writes += reconcile(F::SNAT_SOURCE, &mut self.packets.snat_source, &wanted)?;
+        Ok(())
+    }
+
+    /// Adds source ranges. Before a frontend is published that has them: one with the flag and without ranges admits no one.
+    pub fn admit(&mut self, wanted: &BTreeSet<AdmittedRange<F::Addr>>) -> Result<(), Error> {
+        self.map_writes += source_ranges::admit(&mut self.packets, wanted)?;
+        Ok(())
+    }
+
+    /// Removes all source ranges but these, after frontends were published or deleted.
+    pub fn retain_ranges(&mut self, wanted: &BTreeSet<AdmittedRange<F::Addr>>) -> Result<(), Error> {
+        self.map_writes += source_ranges::retain(&mut self.packets, wanted)?;
         Ok(())
     }
 

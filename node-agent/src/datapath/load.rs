@@ -4,7 +4,7 @@ use super::{Error, MapFamily, Settings, features::Features, object, pins::Pins};
 use aya::{Ebpf, EbpfLoader, maps::MapInfo, maps::MapType};
 use kpr_abi::{
     AffinityKey, AffinityValue, BackendValue, FlowKey, FlowValue, FragmentKey, FragmentValue, PeerKey, PeerValue,
-    ServiceKey, ServiceValue, V4, V6, config, maps,
+    ServiceKey, ServiceValue, SourceRange, V4, V6, config, maps,
 };
 use std::path::PathBuf;
 
@@ -115,6 +115,12 @@ fn family_layout<F: MapFamily>(name: &str) -> Option<(MapType, u32, u32)> {
             MapType::LruHash,
             size::<AffinityKey<F::Addr>>(),
             size::<AffinityValue>(),
+        ),
+        (
+            F::SOURCE_RANGES,
+            MapType::LpmTrie,
+            size::<u32>() + size::<SourceRange<F::Addr>>(),
+            size::<u32>(),
         ),
         (
             F::PEERS,

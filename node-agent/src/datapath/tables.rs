@@ -3,9 +3,9 @@
 use super::Error;
 use aya::{
     Ebpf, Pod,
-    maps::{Array, HashMap, Map, MapData, MapError},
+    maps::{Array, HashMap, LpmTrie, Map, MapData, MapError},
 };
-use kpr_abi::{BackendValue, Family, FlowKey, FlowValue, ServiceKey, ServiceValue, Slice, V4, V6, maps};
+use kpr_abi::{BackendValue, Family, FlowKey, FlowValue, ServiceKey, ServiceValue, Slice, SourceRange, V4, V6, maps};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// A family whose addresses stand in maps, and the names of its maps.
@@ -26,6 +26,8 @@ pub trait MapFamily: Family<Addr: Pod> {
     const PEERS: &'static str;
     /// Backends that clients had last.
     const AFFINITY: &'static str;
+    /// Source ranges.
+    const SOURCE_RANGES: &'static str;
     /// Node addresses.
     const LOCAL: &'static str;
     /// SNAT sources.
@@ -41,6 +43,7 @@ impl MapFamily for V4 {
     const CONNECTED: &'static str = maps::CONNECTED4;
     const PEERS: &'static str = maps::PEERS4;
     const AFFINITY: &'static str = maps::AFFINITY4;
+    const SOURCE_RANGES: &'static str = maps::SOURCE_RANGES4;
     const LOCAL: &'static str = maps::LOCAL4;
     const SNAT_SOURCE: &'static str = maps::SNAT_SOURCE4;
 }
@@ -54,6 +57,7 @@ impl MapFamily for V6 {
     const CONNECTED: &'static str = maps::CONNECTED6;
     const PEERS: &'static str = maps::PEERS6;
     const AFFINITY: &'static str = maps::AFFINITY6;
+    const SOURCE_RANGES: &'static str = maps::SOURCE_RANGES6;
     const LOCAL: &'static str = maps::LOCAL6;
     const SNAT_SOURCE: &'static str = maps::SNAT_SOURCE6;
 }
@@ -138,6 +142,7 @@ pub(super) struct PacketTables<F: MapFamily> {
     pub(super) flows: HashMap<MapData, FlowKey<F::Addr>, FlowValue<F::Addr>>,
     pub(super) local: HashMap<MapData, F::Addr, u32>,
     pub(super) snat_source: HashMap<MapData, u32, F::Addr>,
+    pub(super) source_ranges: LpmTrie<MapData, SourceRange<F::Addr>, u32>,
 }
 
 impl<F: MapFamily> PacketTables<F> {
@@ -146,6 +151,7 @@ impl<F: MapFamily> PacketTables<F> {
             flows: convert(F::FLOWS, take(ebpf, F::FLOWS)?)?,
             local: convert(F::LOCAL, take(ebpf, F::LOCAL)?)?,
             snat_source: convert(F::SNAT_SOURCE, take(ebpf, F::SNAT_SOURCE)?)?,
+            source_ranges: convert(F::SOURCE_RANGES, take(ebpf, F::SOURCE_RANGES)?)?,
         })
     }
 }

@@ -1,7 +1,7 @@
 //! Loads the programs in every way that the agent may specialise them, without attaching any: what the agent chooses on one
 //! kernel is verified on all.
 
-use super::{Error, Options, Settings, TcChoice, checks, features::Features, load, pins::Pins, verify};
+use super::{Error, Options, PortRange, Settings, TcChoice, checks, features::Features, load, pins::Pins, verify};
 use aya::{
     Ebpf,
     programs::{Program, ProgramError},
@@ -40,14 +40,27 @@ pub fn load_variants(options: &Options, settings: &Settings) -> Result<Vec<Varia
         let programs = load_once(&options.bpffs_root, settings, &features);
         Pins::remove_all(&options.bpffs_root).map_err(pins("remove", &options.bpffs_root))?;
         variants.push(Variant {
-            description: format!(
-                "{features}, node ports {}-{}, SNAT ports {}-{}",
-                settings.node_ports.min, settings.node_ports.max, settings.snat_ports.min, settings.snat_ports.max
-            ),
+            description: format!("{features}, {}", describe(settings)),
             programs: programs?,
         });
     }
     Ok(variants)
+}
+
+fn describe(settings: &Settings) -> String {
+    // Sizes are the maps', not the programs'.
+    let Settings {
+        node_ports,
+        snat_ports,
+        socket_lb,
+        sizes: _,
+    } = settings;
+    let ports = |range: &PortRange| format!("{}-{}", range.min, range.max);
+    format!(
+        "node ports {}, SNAT ports {}, socket LB {socket_lb:?}",
+        ports(node_ports),
+        ports(snat_ports)
+    )
 }
 
 fn load_once(bpffs_root: &Path, settings: &Settings, features: &Features) -> Result<Vec<Verified>, Error> {

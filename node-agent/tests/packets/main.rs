@@ -13,3 +13,4 @@ mod packet6;
 mod pod;
 mod restart;
 mod rig;
+mod source_ranges;

@@ -60,6 +60,8 @@ pub(crate) struct Rig {
     pub(crate) datapath: Option<Datapath>,
     pub(crate) options: Options,
     pub(crate) ifindex: u32,
+    /// Map writes that setting the node up took.
+    pub(crate) setup_writes: u64,
     directory: tempfile::TempDir,
     cgroup: PathBuf,
 }
@@ -133,6 +135,7 @@ impl Rig {
             datapath: None,
             options,
             ifindex,
+            setup_writes: 0,
             directory,
             cgroup,
         };
@@ -164,6 +167,7 @@ impl Rig {
             .v6_mut()
             .set_snat_source(Some(NODE6), &[(self.ifindex, NODE6)])
             .unwrap();
+        self.setup_writes = datapath.report().map_writes;
         self.datapath = Some(datapath);
     }
 
