@@ -5,6 +5,7 @@
 //! | cgroup2 | `kpr_connect*`, `kpr_sendmsg*`, `kpr_recvmsg*`, `kpr_getpeername*` | east-west: a socket call is led to a backend, once |
 //! | tc ingress of external devices | `kpr_ingress` | north-south: requests, and the replies of remote backends |
 //! | tc egress of external devices | `kpr_egress` | north-south: replies of local backends |
+//! | the same three with `_l3` | devices without a link header | the same |
 //! | tc of pod-facing devices, if asked | `kpr_pod_ingress`, `kpr_egress` | east-west, packet by packet |
 #![no_std]
 #![no_main]
@@ -90,20 +91,38 @@ pub fn kpr_getpeername6(ctx: SockAddrContext) -> i32 {
 /// Packets that come in by an external device.
 #[classifier]
 pub fn kpr_ingress(ctx: TcContext) -> i32 {
-    tc::ingress(&ctx)
+    tc::ingress(&ctx, tc::ETHERNET)
+}
+
+/// The same, where there is no link header (wireguard, tun, ipip …).
+#[classifier]
+pub fn kpr_ingress_l3(ctx: TcContext) -> i32 {
+    tc::ingress(&ctx, tc::NO_LINK_HEADER)
 }
 
 /// Packets that pods send, on pod-facing devices: for pods whose sockets the cgroup hooks do not see (virtual machines, user-space
 /// kernels).
 #[classifier]
 pub fn kpr_pod_ingress(ctx: TcContext) -> i32 {
-    tc::pod_ingress(&ctx)
+    tc::pod_ingress(&ctx, tc::ETHERNET)
+}
+
+/// The same, where there is no link header.
+#[classifier]
+pub fn kpr_pod_ingress_l3(ctx: TcContext) -> i32 {
+    tc::pod_ingress(&ctx, tc::NO_LINK_HEADER)
 }
 
 /// Packets that go out by an external device, or to a pod.
 #[classifier]
 pub fn kpr_egress(ctx: TcContext) -> i32 {
-    tc::egress(&ctx)
+    tc::egress(&ctx, tc::ETHERNET)
+}
+
+/// The same, where there is no link header.
+#[classifier]
+pub fn kpr_egress_l3(ctx: TcContext) -> i32 {
+    tc::egress(&ctx, tc::NO_LINK_HEADER)
 }
 
 #[unsafe(link_section = "license")]

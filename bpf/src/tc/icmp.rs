@@ -1,12 +1,7 @@
 //! ICMP errors about packets of a flow: "fragmentation needed" and the like reach the one who sent the packet, and quote the
 //! packet that it sent.
 
-use super::{
-    Handled, flow,
-    skb::{ETHERNET, Skb},
-    translate,
-    wire::Wire,
-};
+use super::{Handled, flow, skb::Skb, translate, wire::Wire};
 use aya_ebpf::{bindings::BPF_F_PSEUDO_HDR, programs::TcContext};
 use kpr_abi::{Reason, flow::direction};
 use kpr_packet::IcmpError;
@@ -16,9 +11,9 @@ const CHECKSUM: usize = 2;
 
 /// Handles an ICMP packet that came in by an external device.
 #[inline(always)]
-pub fn ingress<F: Wire>(ctx: &TcContext) -> Result<Handled, Reason> {
+pub fn ingress<F: Wire>(ctx: &TcContext, l3: usize) -> Result<Handled, Reason> {
     let mut report = IcmpError::default();
-    if F::parse_error(&Skb(ctx), ETHERNET, &mut report).is_err() {
+    if F::parse_error(&Skb(ctx), l3, &mut report).is_err() {
         return Ok(Handled::NotOurs);
     }
     // About a packet to a remote backend: its answer would be a reply.
@@ -33,9 +28,9 @@ pub fn ingress<F: Wire>(ctx: &TcContext) -> Result<Handled, Reason> {
 
 /// Handles an ICMP packet that goes out by an external device: a local backend, or the node for it, reports to the client.
 #[inline(always)]
-pub fn egress<F: Wire>(ctx: &TcContext) -> Result<Handled, Reason> {
+pub fn egress<F: Wire>(ctx: &TcContext, l3: usize) -> Result<Handled, Reason> {
     let mut report = IcmpError::default();
-    if F::parse_error(&Skb(ctx), ETHERNET, &mut report).is_err() {
+    if F::parse_error(&Skb(ctx), l3, &mut report).is_err() {
         return Ok(Handled::NotOurs);
     }
     report.answer.direction = direction::REPLY;
@@ -63,7 +58,7 @@ fn redirect_or_pass<F: Wire>(ctx: &TcContext, report: &IcmpError<F::Addr>) -> Re
     }
     let route = F::route_error(ctx, report, &value)?;
     rewrite::<F>(ctx, report, &value, true)?;
-    Ok(Some(Handled::Redirected(route.redirect())))
+    Ok(Some(Handled::Redirected(route.redirect(ctx, report.l3)?)))
 }
 
 #[inline(always)]

@@ -2,12 +2,7 @@
 //!
 //! A packet that is no service's costs one hash look-up (two where its port may be a NodePort or an SNAT port).
 
-use super::{
-    Handled, flow, fragment, route,
-    skb::{ETHERNET, Skb},
-    translate,
-    wire::Wire,
-};
+use super::{Handled, flow, fragment, route, skb::Skb, translate, wire::Wire};
 use crate::{balance, clock, config, counters};
 use aya_ebpf::{helpers::bpf_get_prandom_u32, programs::TcContext};
 use kpr_abi::{
@@ -20,12 +15,12 @@ use kpr_packet::{Parsed, Unparsed};
 /// Handles a packet of the family: one that came in by an external device, or one that a pod sent, which the stack of this node
 /// takes from the pod's device.
 #[inline(always)]
-pub fn handle<F: Wire, const FROM_POD: bool>(ctx: &TcContext) -> Result<Handled, Reason> {
+pub fn handle<F: Wire, const FROM_POD: bool>(ctx: &TcContext, l3: usize) -> Result<Handled, Reason> {
     let skb = Skb(ctx);
     skb.make_headers_linear();
     // What does not parse has no ports: it is the stack's.
     let mut parsed = Parsed::default();
-    match F::parse(&skb, ETHERNET, &mut parsed) {
+    match F::parse(&skb, l3, &mut parsed) {
         Ok(()) => {}
         Err(Unparsed::Icmp) => return Ok(Handled::Icmp),
         Err(_) => return Ok(Handled::NotOurs),

@@ -11,38 +11,43 @@ mod translate;
 mod verdict;
 mod wire;
 
+/// Offset of the network header behind an Ethernet header.
+pub const ETHERNET: u32 = 14;
+/// Offset of the network header on devices without a link header (wireguard, tun, ipip …).
+pub const NO_LINK_HEADER: u32 = 0;
+
 use aya_ebpf::{bindings::__sk_buff, programs::TcContext};
 use kpr_abi::{V4, V6};
 use verdict::{ICMP, NEXT, verdict};
 
-/// A packet that came in. Each step is a function of its own: the verifier checks them one by one, and those that are not under
+/// A packet that came in; its network header is at `l3`, [`ETHERNET`] or [`NO_LINK_HEADER`]. Each step is a function of its own: the verifier checks them one by one, and those that are not under
 /// way at the same time share the stack.
 #[inline(always)]
-pub fn ingress(ctx: &TcContext) -> i32 {
+pub fn ingress(ctx: &TcContext, l3: u32) -> i32 {
     dispatch(
         ctx,
-        |skb| then(kpr_ingress4(skb), || kpr_icmp_ingress4(skb)),
-        |skb| then(kpr_ingress6(skb), || kpr_icmp_ingress6(skb)),
+        |skb| then(kpr_ingress4(skb, l3), || kpr_icmp_ingress4(skb, l3)),
+        |skb| then(kpr_ingress6(skb, l3), || kpr_icmp_ingress6(skb, l3)),
     )
 }
 
 /// A packet that a pod sent.
 #[inline(always)]
-pub fn pod_ingress(ctx: &TcContext) -> i32 {
+pub fn pod_ingress(ctx: &TcContext, l3: u32) -> i32 {
     dispatch(
         ctx,
-        |skb| then(kpr_pod_ingress4(skb), || kpr_icmp_ingress4(skb)),
-        |skb| then(kpr_pod_ingress6(skb), || kpr_icmp_ingress6(skb)),
+        |skb| then(kpr_pod_ingress4(skb, l3), || kpr_icmp_ingress4(skb, l3)),
+        |skb| then(kpr_pod_ingress6(skb, l3), || kpr_icmp_ingress6(skb, l3)),
     )
 }
 
 /// A packet that goes out, to the network or to a pod.
 #[inline(always)]
-pub fn egress(ctx: &TcContext) -> i32 {
+pub fn egress(ctx: &TcContext, l3: u32) -> i32 {
     dispatch(
         ctx,
-        |skb| then(kpr_egress4(skb), || kpr_icmp_egress4(skb)),
-        |skb| then(kpr_egress6(skb), || kpr_icmp_egress6(skb)),
+        |skb| then(kpr_egress4(skb, l3), || kpr_icmp_egress4(skb, l3)),
+        |skb| then(kpr_egress6(skb, l3), || kpr_icmp_egress6(skb, l3)),
     )
 }
 
@@ -69,8 +74,10 @@ macro_rules! steps {
     ($($name:ident = $step:path;)+) => {$(
         #[inline(never)]
         #[unsafe(no_mangle)]
-        extern "C" fn $name(skb: *mut __sk_buff) -> i32 {
-            verdict($step(&TcContext::new(skb)))
+        extern "C" fn $name(skb: *mut __sk_buff, l3: u32) -> i32 {
+            // A constant on either way: the verifier checks these functions for any number.
+            let l3 = if l3 == ETHERNET { ETHERNET } else { NO_LINK_HEADER };
+            verdict($step(&TcContext::new(skb), l3 as usize))
         }
     )+};
 }

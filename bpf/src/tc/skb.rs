@@ -9,9 +9,6 @@ use kpr_packet::{
     ipv6::{self, Chain},
 };
 
-/// Offset of the network header behind an Ethernet header.
-pub const ETHERNET: usize = 14;
-
 /// As much as the parser may look at: Ethernet, an IPv4 header with all options, TCP's fixed header.
 const HEADERS: u32 = 14 + 60 + 20;
 

@@ -28,7 +28,7 @@ pub fn forward<F: Wire>(
         return Err(Reason::DropTtl);
     }
     rewrite::<F>(ctx, parsed, to, true)?;
-    Ok(Handled::Redirected(route.redirect()))
+    Ok(Handled::Redirected(route.redirect(ctx, parsed.l3)?))
 }
 
 #[inline(always)]

@@ -14,3 +14,4 @@ mod pod;
 mod restart;
 mod rig;
 mod source_ranges;
+mod tunnel;

@@ -47,7 +47,11 @@ fn links_are_swapped_not_made_anew() {
         all
     };
     let before = inodes(&links);
-    assert_eq!(before.len(), 10, "eight socket hooks, two packet hooks: {before:?}");
+    assert_eq!(
+        before.len(),
+        12,
+        "eight socket hooks, two packet hooks on each of two devices: {before:?}"
+    );
     node.datapath = None;
     node.start(&settings());
     assert_eq!(inodes(&links), before);

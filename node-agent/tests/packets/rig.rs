@@ -154,8 +154,15 @@ impl Rig {
             up: true,
             kind: "veth".into(),
         };
+        let pod = Device {
+            name: "pod".into(),
+            ifindex: nix::net::if_::if_nametoindex("pod").unwrap(),
+            addresses: Vec::new(),
+            has_default_route: false,
+            ..eth0.clone()
+        };
         datapath
-            .attach(&[eth0], &[])
+            .attach(&[eth0], &[pod])
             .unwrap_or_else(|error| panic!("{}", chain(&error)));
         datapath.v4_mut().set_local(&[(NODE, self.ifindex)]).unwrap();
         datapath

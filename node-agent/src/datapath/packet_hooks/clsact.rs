@@ -1,7 +1,7 @@
 //! clsact filters, for kernels before tcx. A filter outlives the agent by itself; a file for each device in the run directory
 //! says where filters are, and whether the qdisc below them is kpr's too.
 
-use super::{PROGRAMS, Place, failed};
+use super::{Place, failed, programs};
 use crate::{datapath::Error, devices};
 use aya::programs::{
     SchedClassifier,
@@ -28,7 +28,7 @@ pub(super) fn detach_others(places: &[Place], run_dir: &Path) -> Result<(), Erro
             .collect();
         // A device that is gone took its filters along.
         if nix::net::if_::if_nametoindex(name.as_str()).is_ok() {
-            for (program, side) in PROGRAMS.into_iter().filter(|(program, _)| !kept.contains(program)) {
+            for (program, side) in programs().filter(|(program, _)| !kept.contains(program)) {
                 match qdisc_detach_program(&name, side, program) {
                     Err(TcError::IoError(error)) if error.kind() == io::ErrorKind::NotFound => {}
                     result => result.map_err(|error| Error::Io {

@@ -1,6 +1,7 @@
 //! The packet programs, on the node's external devices: by tcx links where the kernel has them, else by clsact filters.
 
 mod clsact;
+mod link;
 mod tcx;
 
 use super::{Attachment, Error, Options, Side, TcChoice, features::Features, pins::Pins, verify};
@@ -10,15 +11,22 @@ use aya::{
     programs::{ProgramError, SchedClassifier, TcAttachType},
 };
 
-/// The programs.
-const INGRESS: &str = "kpr_ingress";
-const POD_INGRESS: &str = "kpr_pod_ingress";
-const EGRESS: &str = "kpr_egress";
-const PROGRAMS: [(&str, TcAttachType); 3] = [
-    (INGRESS, TcAttachType::Ingress),
-    (POD_INGRESS, TcAttachType::Ingress),
-    (EGRESS, TcAttachType::Egress),
-];
+/// The programs: for devices with Ethernet headers, and for devices without a link header.
+const INGRESS: [&str; 2] = ["kpr_ingress", "kpr_ingress_l3"];
+const POD_INGRESS: [&str; 2] = ["kpr_pod_ingress", "kpr_pod_ingress_l3"];
+const EGRESS: [&str; 2] = ["kpr_egress", "kpr_egress_l3"];
+
+/// Every program, and the side of a device that it belongs on.
+fn programs() -> impl Iterator<Item = (&'static str, TcAttachType)> {
+    let sides = [
+        (INGRESS, TcAttachType::Ingress),
+        (POD_INGRESS, TcAttachType::Ingress),
+        (EGRESS, TcAttachType::Egress),
+    ];
+    sides
+        .into_iter()
+        .flat_map(|(names, side)| names.map(|name| (name, side)))
+}
 
 /// A program, and the device and side of it that it belongs on.
 struct Place<'a> {
@@ -29,16 +37,17 @@ struct Place<'a> {
 
 /// Where all programs belong: external devices, and pod-facing ones.
 fn places<'a>(external: &'a [Device], pod_facing: &'a [Device]) -> Vec<Place<'a>> {
-    let both = |device, ingress| {
+    let both = |device, ingress: [&'static str; 2]| {
+        let l3 = usize::from(!link::has_ethernet(device));
         [
             Place {
                 device,
-                program: ingress,
+                program: ingress[l3],
                 side: TcAttachType::Ingress,
             },
             Place {
                 device,
-                program: EGRESS,
+                program: EGRESS[l3],
                 side: TcAttachType::Egress,
             },
         ]
@@ -52,19 +61,23 @@ fn places<'a>(external: &'a [Device], pod_facing: &'a [Device]) -> Vec<Place<'a>
 /// Name of the program of a side.
 pub(super) fn name(side: Side) -> &'static str {
     match side {
-        Side::Ingress => INGRESS,
-        Side::PodIngress => POD_INGRESS,
-        Side::Egress => EGRESS,
+        Side::Ingress => INGRESS[0],
+        Side::PodIngress => POD_INGRESS[0],
+        Side::Egress => EGRESS[0],
     }
 }
 
-/// Loads the packet programs.
+/// Loads the programs that every node needs; the others are loaded where they are attached first, because verifying takes time.
 pub(super) fn load(ebpf: &mut Ebpf) -> Result<(), Error> {
-    for (name, _) in PROGRAMS {
-        let program = program(ebpf, name)?;
-        verify::load(|| program.load()).map_err(failed("load", name))?;
+    ensure_loaded(program(ebpf, INGRESS[0])?, INGRESS[0])?;
+    ensure_loaded(program(ebpf, EGRESS[0])?, EGRESS[0])
+}
+
+fn ensure_loaded(program: &mut SchedClassifier, name: &'static str) -> Result<(), Error> {
+    if program.fd().is_ok() {
+        return Ok(());
     }
-    Ok(())
+    verify::load(|| program.load()).map_err(failed("load", name))
 }
 
 /// Attaches the programs to exactly these devices: swaps them in where an earlier run attached them, and detaches them from
@@ -86,6 +99,7 @@ pub(super) fn attach(
     let mut attachments = Vec::new();
     for place in &places {
         let program = program(ebpf, place.program)?;
+        ensure_loaded(program, place.program)?;
         let hook = if use_tcx {
             tcx::attach(program, place, pins)?;
             "tcx"

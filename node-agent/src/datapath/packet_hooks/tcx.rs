@@ -1,6 +1,6 @@
 //! tcx (Linux 6.6): a link for each program and device, pinned, so that it outlives the agent and can be swapped.
 
-use super::{PROGRAMS, Place, failed};
+use super::{Place, failed, programs};
 use crate::datapath::{Error, links, pins::Pins};
 use aya::programs::{LinkOrder, SchedClassifier, links::FdLink, tc::TcAttachOptions};
 use std::{io, os::fd::AsFd};
@@ -12,7 +12,7 @@ pub(super) fn detach_others(places: &[Place], pins: &Pins) -> Result<(), Error> 
         source,
     })?;
     for ifindex in pinned {
-        for (program, _) in PROGRAMS {
+        for (program, _) in programs() {
             if !places
                 .iter()
                 .any(|place| place.device.ifindex == ifindex && place.program == program)
