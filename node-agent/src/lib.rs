@@ -15,5 +15,6 @@ pub mod devices;
 pub mod model;
 pub mod observe;
 pub mod plan;
+pub mod sockets;
 pub mod status;
 pub mod watch;

@@ -1,0 +1,27 @@
+//! Closes sockets that are connected to a UDP backend that is gone.
+//!
+//! A connected UDP socket is led to its backend once, at `connect(2)`; when the backend goes, its datagrams go nowhere and
+//! nobody tells its program. Closing the socket (`SOCK_DESTROY`) does: the next call fails with ECONNABORTED, and a program
+//! that connects again is led to a backend that is there. For kube-proxy the same is done by deleting conntrack entries.
+//!
+//! ```text
+//! core ── Orders: which backends may stay ──► thread ── Pass: each namespace's sockets ──► diag: dump, destroy
+//! ```
+//!
+//! * [`Kept`] decides, without I/O: a socket goes if its backend is not kept, and if a service led it there.
+//! * [`Orders`] is what the core tells the thread, and what the thread has to report.
+//! * [`spawn`] starts the thread. Entering a namespace changes the thread that does it, so it is one of its own.
+
+pub mod diag;
+mod error;
+mod kept;
+pub mod namespaces;
+mod orders;
+mod pass;
+mod thread;
+
+pub use error::Error;
+pub use kept::{Kept, Led};
+pub use orders::{Findings, Orders};
+pub use pass::{Outcome, Pass};
+pub use thread::{Closer, spawn};
