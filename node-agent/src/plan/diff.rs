@@ -22,7 +22,8 @@ pub(super) fn plan<F: IpFamily>(
     let mut skipped_keys = HashSet::new();
     for service in desired {
         let keys = service.frontends.iter().map(|frontend| frontend.key);
-        match draft.place(service) {
+        let may_be_its_own = |key: &_| owners.of(key).is_none_or(|owner| *owner == service.name);
+        match draft.place(service, may_be_its_own) {
             Ok(()) => placed.extend(keys),
             Err(error) => {
                 errors.push(error);

@@ -68,9 +68,14 @@ impl<'a, F: IpFamily> Draft<'a, F> {
     }
 
     /// Writes what is needed for all frontends of a Service, or nothing if they do not all fit.
-    pub(super) fn place(&mut self, service: &DesiredService<F>) -> Result<(), PlanError> {
+    /// `may_be_its_own`: whether a frontend that is in the map may have been this Service's before.
+    pub(super) fn place(
+        &mut self,
+        service: &DesiredService<F>,
+        may_be_its_own: impl Fn(&ServiceKey<F::Addr>) -> bool,
+    ) -> Result<(), PlanError> {
         let mark = self.mark();
-        let mut groups = self.affinity_groups(service);
+        let mut groups = self.affinity_groups(service, may_be_its_own);
         for frontend in &service.frontends {
             if let Err(exhausted) = self.frontend(frontend, &mut groups) {
                 let error = self.error(&service.name, &exhausted);
@@ -108,9 +113,17 @@ impl<'a, F: IpFamily> Draft<'a, F> {
 
     /// The affinity groups that the ports of a Service have in the map. A port keeps its group as long as any of its
     /// frontends is there.
-    fn affinity_groups<'s>(&self, service: &'s DesiredService<F>) -> HashMap<&'s ServicePortName, u32> {
+    fn affinity_groups<'s>(
+        &self,
+        service: &'s DesiredService<F>,
+        may_be_its_own: impl Fn(&ServiceKey<F::Addr>) -> bool,
+    ) -> HashMap<&'s ServicePortName, u32> {
         let mut groups = HashMap::new();
-        for frontend in &service.frontends {
+        for frontend in service
+            .frontends
+            .iter()
+            .filter(|frontend| may_be_its_own(&frontend.key))
+        {
             let entry = self.programmed.services.get(&frontend.key);
             let group = entry.map_or(0, |entry| entry.value.affinity_group);
             if group != 0 {

@@ -197,18 +197,15 @@ fn problems_of_services_are_counted_and_told() {
     let kernel = Kernel::default();
     let mut agent = Rig::serving(&kernel);
     agent.tell([Change::Service(Box::new(
-        svc("sticky")
-            .cluster_ips(&["10.96.0.12"])
-            .client_ip_affinity(None)
-            .parse(),
+        svc("sctp").cluster_ips(&["10.96.0.12"]).protocol("SCTP").parse(),
     ))]);
     let snapshot = agent.snapshot();
     assert_eq!(snapshot.services.problems, 1);
     assert!(
-        snapshot.problems[0].starts_with("default/sticky: spec.sessionAffinity"),
+        snapshot.problems[0].starts_with("default/sctp: "),
         "{:?}",
         snapshot.problems
     );
-    agent.tell([Change::ServiceGone(named("sticky"))]);
+    agent.tell([Change::ServiceGone(named("sctp"))]);
     assert_eq!(agent.snapshot().services.problems, 0);
 }

@@ -74,12 +74,16 @@ impl<F: Numbered> Maps<F> {
     fn resolve(&self, value: &ServiceValue) -> Answer<F> {
         let addrs = |slice: Slice| {
             let ids = &self.slots[slice.base as usize..][..slice.len as usize];
+            assert!(
+                ids.is_sorted_by(|a, b| a < b),
+                "programs find a backend in a slice by halving it: {ids:?}"
+            );
             let addr = |&id: &u32| {
                 let backend = &self.backends[id as usize];
                 assert_ne!(backend.proto, 0, "slot leads to backend {id}, which is cleared");
                 backend.addr.into()
             };
-            ids.iter().map(addr).collect()
+            sorted(ids.iter().map(addr))
         };
         (addrs(value.cluster), addrs(value.local))
     }
@@ -125,9 +129,16 @@ impl<F: Numbered> Maps<F> {
     }
 }
 
+/// The order of backends in a slice is the programs' business.
+fn sorted<T: Ord>(items: impl Iterator<Item = T>) -> Vec<T> {
+    let mut items: Vec<_> = items.collect();
+    items.sort_unstable();
+    items
+}
+
 /// What a frontend shall lead to.
 pub(super) fn answer<F: Numbered>(frontend: &Frontend<F>) -> Answer<F> {
-    let addrs = |backends: &[Backend<F>]| backends.iter().map(|backend| backend.addr).collect();
+    let addrs = |backends: &[Backend<F>]| sorted(backends.iter().map(|backend| backend.addr));
     (addrs(&frontend.cluster), addrs(&frontend.local))
 }
 
