@@ -1,10 +1,11 @@
-//! Which devices serve external traffic, and which addresses serve NodePorts.
+//! Which devices serve external traffic, and with which addresses.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::IpAddr;
 
-use ipnet::IpNet;
+use kpr_abi::{V4, V6};
 use kpr_crds::NodeDatapathSpec;
 
+use super::NodeAddresses;
 use crate::devices::{Device, Selection, UnknownDevices, select};
 
 /// What the datapath is to be attached to.
@@ -12,13 +13,17 @@ use crate::devices::{Device, Selection, UnknownDevices, select};
 pub struct Placement {
     /// The devices.
     pub selection: Selection,
-    /// The addresses that serve NodePorts, with their interface indices.
-    pub local: Vec<(Ipv4Addr, u32)>,
-    /// Source address of SNAT where the packet does not leave by a device of `snat_by_device`, such as a CNI's tunnel:
-    /// the reply then comes back to a device that the datapath is attached to.
-    pub snat_default: Option<Ipv4Addr>,
-    /// Source address of SNAT by the interface index that the packet leaves by.
-    pub snat_by_device: Vec<(u32, Ipv4Addr)>,
+    /// The node's IPv4 addresses.
+    pub v4: NodeAddresses<V4>,
+    /// The node's IPv6 addresses.
+    pub v6: NodeAddresses<V6>,
+}
+
+impl Placement {
+    /// Whether NodePorts are served on an address.
+    pub fn serves(&self, addr: IpAddr) -> bool {
+        self.v4.serves(addr) || self.v6.serves(addr)
+    }
 }
 
 /// Why there are no devices.
@@ -49,60 +54,12 @@ pub(super) fn place(all: &[Device], spec: &NodeDatapathSpec, node_ips: &[IpAddr]
             .join(", ");
         return Err(PlacementError::None { present });
     }
-    let wanted = Addresses::parse(&spec.node_port.addresses);
-    let mut local: Vec<_> = all
-        .iter()
-        .flat_map(|device| device.addresses.iter().map(|addr| (*addr, device.ifindex)))
-        .filter(|(addr, _)| wanted.includes(*addr, node_ips))
-        .filter_map(|(addr, ifindex)| match addr {
-            IpAddr::V4(addr) => Some((addr, ifindex)),
-            IpAddr::V6(_) => None,
-        })
-        .collect();
-    local.sort_unstable();
-    // An address can be on two devices (anycast on dummies): NodePorts are served on it all the same.
-    local.dedup_by_key(|(addr, _)| *addr);
-    let direct = selection.direct_routing.as_deref();
+    let words = &spec.node_port.addresses;
     Ok(Placement {
-        local,
-        snat_default: all
-            .iter()
-            .find(|device| Some(device.name.as_str()) == direct)
-            .and_then(Device::ipv4),
-        snat_by_device: selection
-            .devices
-            .iter()
-            .filter_map(|device| Some((device.ifindex, device.ipv4()?)))
-            .collect(),
+        v4: NodeAddresses::choose(all, &selection, words, node_ips),
+        v6: NodeAddresses::choose(all, &selection, words, node_ips),
         selection,
     })
-}
-
-/// `spec.nodePort.addresses`.
-struct Addresses {
-    all: bool,
-    primary: bool,
-    localhost: bool,
-    nets: Vec<IpNet>,
-}
-
-impl Addresses {
-    fn parse(words: &[String]) -> Self {
-        let has = |word: &str| words.iter().any(|w| w == word);
-        Self {
-            all: has("all"),
-            primary: has("primary"),
-            localhost: has("localhost"),
-            nets: words.iter().filter_map(|word| word.parse().ok()).collect(),
-        }
-    }
-
-    fn includes(&self, addr: IpAddr, node_ips: &[IpAddr]) -> bool {
-        self.all
-            || (self.primary && node_ips.contains(&addr))
-            || (self.localhost && addr.is_loopback())
-            || self.nets.iter().any(|net| net.contains(&addr))
-    }
 }
 
 #[cfg(test)]
@@ -128,41 +85,17 @@ mod tests {
         ]
     }
 
-    fn local(addresses: &[&str]) -> Vec<String> {
-        let mut spec = NodeDatapathSpec::default();
-        spec.node_port.addresses = addresses.iter().map(|&a| a.to_owned()).collect();
-        let placed = place(&node(), &spec, &["192.168.49.2".parse().unwrap()]).unwrap();
-        placed.local.iter().map(|(addr, _)| addr.to_string()).collect()
-    }
-
     #[test]
-    fn node_port_addresses_are_those_that_the_words_and_cidrs_name() {
-        let table: [(&[&str], &[&str]); 5] = [
-            (&["all"], &["10.244.0.1", "127.0.0.1", "192.168.49.2"]),
-            (&["primary"], &["192.168.49.2"]),
-            (&["localhost"], &["127.0.0.1"]),
-            (&["10.0.0.0/8", "primary"], &["10.244.0.1", "192.168.49.2"]),
-            (&["172.16.0.0/12"], &[]),
-        ];
-        for (words, addresses) in table {
-            assert_eq!(local(words), addresses, "{words:?}");
-        }
-    }
-
-    #[test]
-    fn snat_uses_the_address_of_the_device_that_the_packet_leaves_by() {
+    fn each_family_has_its_own_addresses() {
         let mut devices = node();
-        devices.push(device(4, "eth1", "10.0.0.2", true));
-        let placed = place(
-            &devices,
-            &NodeDatapathSpec::default(),
-            &["192.168.49.2".parse().unwrap()],
-        )
-        .unwrap();
-        assert_eq!(placed.snat_default, Some(Ipv4Addr::new(192, 168, 49, 2)));
-        let eth0 = (2, Ipv4Addr::new(192, 168, 49, 2));
-        let eth1 = (4, Ipv4Addr::new(10, 0, 0, 2));
-        assert_eq!(placed.snat_by_device, [eth0, eth1], "cni0 does not lead outside");
+        devices[1].addresses.push("fd00:49::2".parse().unwrap());
+        let spec = NodeDatapathSpec::default();
+        let placed = place(&devices, &spec, &["192.168.49.2".parse().unwrap()]).unwrap();
+        assert_eq!(placed.v4.snat_default, Some([192, 168, 49, 2].into()));
+        assert_eq!(placed.v6.snat_default, Some("fd00:49::2".parse().unwrap()));
+        for (addr, serves) in [("192.168.49.2", true), ("fd00:49::2", true), ("fd00:49::3", false)] {
+            assert_eq!(placed.serves(addr.parse().unwrap()), serves, "{addr}");
+        }
     }
 
     #[test]

@@ -18,6 +18,7 @@ use crate::{
     datapath::{self, Datapath},
     devices::{Device, Watcher},
     observe::{self, RunDir, Source, Tasks},
+    sockets,
     status::{self, KubeProxy, kube_proxy::PROXY_MODE},
     watch::{self as api, ApiServer},
 };
@@ -68,7 +69,15 @@ pub async fn run(args: &Args) -> anyhow::Result<()> {
     background.spawn(serve_local_api(socket, view, stop.clone()));
     let mut watches = api::spawn(&client, &node, &tasks, &api_server, &changes);
 
-    let core = Core::new(&node, machine::memory_bytes(), KernelLoader { options }, &tasks);
+    let core = Core::new(
+        &node,
+        machine::memory_bytes(),
+        KernelLoader {
+            options: options.clone(),
+        },
+        &tasks,
+    );
+    let _sockets = sockets::spawn(core.sockets(), &options, &tasks).context("start the thread that closes sockets")?;
     let inputs = Inputs {
         changes: backlog,
         devices: devices_seen,

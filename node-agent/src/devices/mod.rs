@@ -4,7 +4,7 @@ mod qdisc;
 mod select;
 mod watch;
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::IpAddr;
 
 pub use qdisc::{QdiscError, remove_clsact};
 pub use select::{Selection, UnknownDevices, select};
@@ -25,14 +25,4 @@ pub struct Device {
     pub up: bool,
     /// What kind of virtual device it is ("veth", "bridge", "vxlan", …); empty for hardware.
     pub kind: String,
-}
-
-impl Device {
-    /// The first IPv4 address.
-    pub fn ipv4(&self) -> Option<Ipv4Addr> {
-        self.addresses.iter().find_map(|addr| match addr {
-            IpAddr::V4(v4) => Some(*v4),
-            IpAddr::V6(_) => None,
-        })
-    }
 }

@@ -25,7 +25,22 @@ pub struct UnknownDevices {
     pub present: Vec<String>,
 }
 
+/// Kinds of devices (`IFLA_INFO_KIND`) by which a CNI's overlay leads to other nodes' pods: their replies come back there.
+const TUNNELS: [&str; 10] = [
+    "vxlan",
+    "geneve",
+    "wireguard",
+    "ipip",
+    "sit",
+    "ip6tnl",
+    "gre",
+    "gretap",
+    "ip6gre",
+    "ip6gretap",
+];
+
 /// Chooses devices: those that match `patterns`, or, without patterns, those with a default route or the node's own address.
+/// Tunnels that are up come along in any case, unless there is no other device.
 /// `direct_routing` is the user's choice of the direct routing device, if any.
 pub fn select(
     all: &[Device],
@@ -45,7 +60,6 @@ pub fn select(
             .cloned()
             .collect()
     };
-    devices.sort_unstable_by_key(|device| device.ifindex);
     let mut unknown: Vec<String> = patterns
         .iter()
         .filter(|p| !all.iter().any(|d| d.name != "lo" && matches(p, &d.name)))
@@ -69,6 +83,12 @@ pub fn select(
         .or_else(|| devices.iter().find(|d| d.has_default_route))
         .or_else(|| devices.first())
         .map(|device| device.name.clone());
+    if !devices.is_empty() {
+        let chosen: Vec<u32> = devices.iter().map(|device| device.ifindex).collect();
+        let tunnels = all.iter().filter(|d| d.up && TUNNELS.contains(&d.kind.as_str()));
+        devices.extend(tunnels.filter(|d| !chosen.contains(&d.ifindex)).cloned());
+    }
+    devices.sort_unstable_by_key(|device| device.ifindex);
     Ok(Selection {
         devices,
         direct_routing,
@@ -143,6 +163,31 @@ mod tests {
         let chosen = select(&node(), &[], None, &[]).unwrap();
         assert_eq!(names(&chosen), ["eth0"]);
         assert_eq!(chosen.direct_routing.as_deref(), Some("eth0"));
+    }
+
+    #[test]
+    fn tunnels_come_along_whatever_was_chosen_but_not_alone() {
+        let mut devices = node();
+        for (ifindex, name, kind, up) in [
+            (5, "flannel.1", "vxlan", true),
+            (6, "tunl0", "ipip", false),
+            (7, "wg0", "wireguard", true),
+            (8, "veth1", "veth", true),
+        ] {
+            devices.push(Device {
+                kind: kind.into(),
+                up,
+                ..device(ifindex, name, "10.244.0.0", false)
+            });
+        }
+        let found = select(&devices, &[], None, &[]).unwrap();
+        assert_eq!(names(&found), ["eth0", "flannel.1", "wg0"]);
+        assert_eq!(found.direct_routing.as_deref(), Some("eth0"));
+        let named = select(&devices, &["eth1".into(), "flannel.1".into()], None, &[]).unwrap();
+        assert_eq!(names(&named), ["eth1", "flannel.1", "wg0"]);
+        let outside = |d: &Device| d.name != "eth0";
+        let alone: Vec<Device> = devices.into_iter().filter(outside).collect();
+        assert_eq!(names(&select(&alone, &[], None, &[]).unwrap()), [""; 0]);
     }
 
     #[test]

@@ -1,14 +1,17 @@
 //! What is known of the cluster, and which Services need another look.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
+    net::SocketAddr,
+};
 
 use super::{
-    DesiredService, HealthCheck, IpFamily, NamespacedName, NodeFacts,
+    DesiredService, HealthCheck, IpFamily, NamespacedName, NodeFacts, Protocol,
     addresses::Addresses,
     build::Context,
     claims::Claims,
     destinations::destinations,
-    input::{EndpointSlice, Service, ServiceInput, SliceInput},
+    input::{EndpointSlice, Service, ServiceInput, ServicePort, SliceInput, SlicePort},
 };
 
 /// Services and EndpointSlices as last seen, and the Services that changes since the last
@@ -172,6 +175,26 @@ impl Index {
     /// The Services that are served, ordered by name.
     pub fn services(&self) -> impl Iterator<Item = &Service> {
         self.services.values()
+    }
+
+    /// Endpoints of the Services' ports of a protocol that answer, on whatever node and of either family: ready ones, and
+    /// those that serve while they terminate. Traffic policies and topology have no say: they are about new flows.
+    pub fn serving(&self, protocol: Protocol) -> impl Iterator<Item = SocketAddr> {
+        let with_port = move |service: &&Service| service.ports.iter().any(|port| port.protocol == protocol);
+        let services = self.services.values().filter(with_port);
+        services.flat_map(move |service| {
+            let slices = self.slices.get(&service.name).into_iter().flat_map(BTreeMap::values);
+            slices.flat_map(move |slice| {
+                let offered = move |port: &&SlicePort| {
+                    let same = |own: &ServicePort| own.name == port.name && own.protocol == port.protocol;
+                    port.protocol == protocol && service.ports.iter().any(same)
+                };
+                slice.ports.iter().filter(offered).flat_map(|port| {
+                    let serving = slice.endpoints.iter().filter(|e| e.serving || e.is_usable());
+                    serving.map(|endpoint| SocketAddr::new(endpoint.addr, port.port))
+                })
+            })
+        })
     }
 
     fn context<'a>(&'a self, node: &'a NodeFacts) -> Context<'a> {

@@ -69,12 +69,6 @@ fn devices(snapshot: &Snapshot) -> Vec<DeviceStatus> {
         return Vec::new();
     };
     let direct = placement.selection.direct_routing.as_deref();
-    let served = |ip: &std::net::IpAddr| {
-        placement
-            .local
-            .iter()
-            .any(|(addr, _)| *ip == std::net::IpAddr::from(*addr))
-    };
     placement
         .selection
         .devices
@@ -84,7 +78,7 @@ fn devices(snapshot: &Snapshot) -> Vec<DeviceStatus> {
             addresses: device
                 .addresses
                 .iter()
-                .filter(|ip| served(ip))
+                .filter(|ip| placement.serves(**ip))
                 .map(ToString::to_string)
                 .collect(),
             hooks: snapshot

@@ -15,7 +15,7 @@ use tokio::{sync::watch, time::sleep};
 use super::{Agent, KubeProxy, Sink, SinkError, build, observations, write};
 use crate::{
     agent::{
-        Applied, LoadTrouble, Object, Placement, Snapshot,
+        Applied, LoadTrouble, NodeAddresses, Object, Placement, Snapshot,
         tests::rig::{eth0, spec},
     },
     datapath::{MapFill, Report},
@@ -51,7 +51,10 @@ fn serving(services: u32) -> Snapshot {
                 devices: vec![eth0()],
                 direct_routing: Some("eth0".into()),
             },
-            local: vec![("192.168.49.2".parse().unwrap(), 2)],
+            v4: NodeAddresses {
+                local: vec![([192, 168, 49, 2].into(), 2)],
+                ..NodeAddresses::default()
+            },
             ..Placement::default()
         }),
         services: Services {

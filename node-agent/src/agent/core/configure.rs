@@ -3,15 +3,12 @@
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use kpr_abi::V4;
 use kpr_crds::{NodeDatapathSpec, Phase as Wanted};
 use tokio::time::Instant;
 use tracing::{error, info, warn};
 
 use super::{
-    super::{
-        Applied, Datapath as _, LoadTrouble, Loader, Tables, Troubles, services::ServiceTables, settings::settings,
-    },
+    super::{Applied, Datapath as _, LoadTrouble, Loader, Troubles, services::DualStack, settings::settings},
     Core, Running, SWEEP_FIRST, sentence,
 };
 use crate::{
@@ -117,7 +114,7 @@ impl<L: Loader> Core<L> {
         let running = match self.running.take() {
             Some(old) => {
                 // The maps stay, so what is known of them stays true; the new datapath reads them for its own book-keeping.
-                if let Err(failed) = Tables::<V4>::contents(&mut datapath) {
+                if let Err(failed) = old.services.show(&mut datapath) {
                     self.running = Some(old);
                     return Err(failed);
                 }
@@ -130,7 +127,7 @@ impl<L: Loader> Core<L> {
                 }
             }
             None => Running {
-                services4: ServiceTables::restore(&mut datapath, now)?,
+                services: DualStack::restore(&mut datapath, now)?,
                 datapath,
                 settings,
                 complete: false,
@@ -150,6 +147,7 @@ impl<L: Loader> Core<L> {
         info!("removing the datapath from this node");
         // The process lets go of maps and programs first: what is unpinned then is gone.
         self.running = None;
+        self.sockets.off();
         match self.loader.remove() {
             Ok(()) => {
                 info!("the datapath is removed: no program, pin or sysctl of kpr is left on this node");

@@ -3,16 +3,16 @@
 
 mod configure;
 mod serve;
+mod sockets;
 
 use std::{sync::Arc, time::Duration};
 
-use kpr_abi::V4;
 use kpr_crds::Phase as Wanted;
 use tokio::time::Instant;
 use tracing::info;
 
 use super::{
-    Applied, CAPABILITIES, Loader, Object, Placement, Snapshot, Troubles, backoff::Backoff, services::ServiceTables,
+    Applied, CAPABILITIES, Loader, Object, Placement, Snapshot, Troubles, backoff::Backoff, services::DualStack,
     settings::kinds,
 };
 use crate::{
@@ -23,6 +23,7 @@ use crate::{
         Task, Tasks,
         api::{Phase, Services},
     },
+    sockets::Orders,
     watch::{Change, DatapathObject, NodeInput},
 };
 
@@ -67,13 +68,14 @@ pub struct Core<L: Loader> {
     report_stale: bool,
     behind_since: Option<Instant>,
     tasks: CoreTasks,
+    sockets: Arc<Orders>,
 }
 
 /// A loaded datapath.
 struct Running<D> {
     datapath: D,
     settings: Settings,
-    services4: ServiceTables<V4>,
+    services: DualStack<D>,
     /// Everything was programmed at least once since the start.
     complete: bool,
     placement: Option<Placement>,
@@ -118,6 +120,7 @@ impl<L: Loader> Core<L> {
             reported: None,
             report_stale: false,
             behind_since: None,
+            sockets: Arc::default(),
             tasks: CoreTasks {
                 load: tasks.register("load-datapath"),
                 place: tasks.register("sync-devices"),
@@ -182,7 +185,7 @@ impl<L: Loader> Core<L> {
         let running = self.running.as_ref();
         let program = running
             .filter(|_| self.synced)
-            .and_then(|running| running.services4.due());
+            .and_then(|running| running.services.due());
         let sweep = running.map(|running| running.sweep_due);
         let report = running.and_then(|_| self.report_due());
         retries
@@ -205,7 +208,7 @@ impl<L: Loader> Core<L> {
         if facts != self.facts {
             self.facts = facts;
             if let Some(running) = &mut self.running {
-                running.services4.touch_all();
+                running.services.touch_all();
             }
         }
     }
@@ -227,7 +230,7 @@ impl<L: Loader> Core<L> {
     pub fn snapshot(&self) -> Snapshot {
         let running = self.running.as_ref();
         let count = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
-        let (frontends, backends) = running.map_or((0, 0), |running| running.services4.counts());
+        let (frontends, backends) = running.map_or((0, 0), |running| running.services.counts());
         Snapshot {
             phase: self.phase(),
             object: self.object.as_ref().map(|object| Object {
@@ -244,17 +247,17 @@ impl<L: Loader> Core<L> {
                 backends,
                 pending: running
                     .filter(|running| running.complete)
-                    .map_or(0, |running| count(running.services4.pending())),
-                problems: running.map_or(0, |running| count(running.services4.problems().count())),
+                    .map_or(0, |running| count(running.services.pending())),
+                problems: running.map_or(0, |running| count(running.services.problems().count())),
             },
             problems: running
-                .map(|running| &running.services4)
+                .map(|running| &running.services)
                 .into_iter()
-                .flat_map(ServiceTables::problems)
+                .flat_map(DualStack::problems)
                 .take(PROBLEMS_SHOWN)
                 .map(|problem| format!("{}: {problem}", problem.service))
                 .collect(),
-            write_failures: running.map_or(0, |running| running.services4.failures()),
+            write_failures: running.map_or(0, |running| running.services.failures()),
             report: self.report.clone(),
             behind_since: self.behind_since,
         }

@@ -3,14 +3,14 @@
 use std::net::IpAddr;
 
 use jiff::Timestamp;
-use kpr_abi::V4;
 use tokio::time::Instant;
 use tracing::{debug, error, info};
 
 use super::{
-    super::{Datapath as _, Loader, devices::place, services::ServiceTables},
+    super::{Datapath as _, Loader, devices::place},
     Core, SWEEP, sentence,
 };
+use crate::model::Protocol;
 
 impl<L: Loader> Core<L> {
     pub(super) fn place(&mut self, now: Instant) {
@@ -66,13 +66,17 @@ impl<L: Loader> Core<L> {
         let Some(running) = self.running.as_mut().filter(|_| self.synced) else {
             return;
         };
-        running.services4.touch(self.index.take_dirty());
-        let due = running.services4.due();
+        running.services.touch(&self.index.take_dirty());
+        let due = running.services.due();
         if due.is_some_and(|due| due <= now) {
+            // Before the first write: sockets may be led there in a moment.
+            self.sockets.widen(self.index.serving(Protocol::Udp));
             let outcome = running
-                .services4
+                .services
                 .sync(&self.index, &self.facts, &mut running.datapath, now);
             match outcome {
+                // One family may have had nothing to do while the other waits to try again.
+                Ok(()) if running.services.failure().is_some() => {}
                 Ok(()) => self.tasks.program.succeeded(Timestamp::now()),
                 Err(failed) => {
                     let message = sentence(&failed);
@@ -83,9 +87,9 @@ impl<L: Loader> Core<L> {
             }
             self.report_stale = true;
         }
-        self.troubles.write = running.services4.failure().map(str::to_owned);
-        self.troubles.full = full(&running.services4);
-        if running.services4.is_complete() {
+        self.troubles.write = running.services.failure().map(str::to_owned);
+        self.troubles.full = running.services.full();
+        if running.services.is_complete() {
             if !running.complete {
                 running.complete = true;
                 // What was seen before the first plan says nothing about what is served.
@@ -95,6 +99,7 @@ impl<L: Loader> Core<L> {
         } else {
             self.behind_since.get_or_insert(now);
         }
+        self.settle_sockets();
     }
 
     pub(super) fn sweep(&mut self, now: Instant) {
@@ -114,16 +119,8 @@ impl<L: Loader> Core<L> {
         }
         self.report = running.datapath.report();
         self.report.map_writes += running.writes_before;
+        Self::report_sockets(self.sockets.findings(), &mut self.report);
         self.reported = Some(now);
         self.report_stale = false;
     }
-}
-
-fn full(tables: &ServiceTables<V4>) -> Option<String> {
-    let mut refused = tables.refused();
-    let first = refused.next()?;
-    Some(match refused.count() {
-        0 => first.to_string(),
-        others => format!("{first} (and {others} more Services do not fit)"),
-    })
 }

@@ -108,7 +108,11 @@ fn settings_of_the_programs_load_new_programs_and_keep_the_tables() {
     agent.tell([datapath(2, wider)]);
     agent.later(GRACE);
     assert_eq!(kernel.state().starts.len(), 2);
-    assert_eq!(kernel.state().reads, 2, "the new datapath learns what is in the tables");
+    assert_eq!(
+        kernel.state().reads,
+        4,
+        "both families: the new datapath learns what is in the tables"
+    );
     assert_eq!(kernel.state().placements.len(), 2, "new programs are attached");
     assert_eq!(kernel.take_ops(), []);
     assert_eq!(agent.snapshot().applied.unwrap().generation, 2);

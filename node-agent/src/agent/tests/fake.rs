@@ -3,11 +3,11 @@
 use std::{
     collections::BTreeMap,
     io,
-    net::Ipv4Addr,
+    net::SocketAddr,
     sync::{Arc, Mutex, MutexGuard},
 };
 
-use kpr_abi::{Addr4, BackendValue, ServiceKey, ServiceValue, V4};
+use kpr_abi::{Be16, Family, ServiceKey, ServiceValue, V4, V6};
 
 use crate::{
     agent::{Datapath, Loader, Placement, Tables},
@@ -21,14 +21,13 @@ pub(crate) struct Kernel(Arc<Mutex<State>>);
 
 #[derive(Default)]
 pub(crate) struct State {
-    services: BTreeMap<ServiceKey<Addr4>, ServiceValue>,
-    slots: Vec<u32>,
-    backends: BTreeMap<u32, BackendValue<Addr4>>,
-    /// Operations that were carried out since the last look.
-    pub(crate) ops: Vec<Op<V4>>,
+    v4: FamilyState<V4>,
+    v6: FamilyState<V6>,
+    /// Operations that were carried out since the last start.
+    writes: u64,
     /// Settings of every start.
     pub(crate) starts: Vec<Settings>,
-    /// How often the tables were read.
+    /// How often the tables of a family were read.
     pub(crate) reads: usize,
     /// How often idle flows were swept.
     pub(crate) sweeps: usize,
@@ -38,6 +37,8 @@ pub(crate) struct State {
     pub(crate) removals: usize,
     /// How many of the next operations fail.
     pub(crate) failing_ops: usize,
+    /// The families of which every operation fails.
+    pub(crate) failing_families: Vec<&'static str>,
     /// How many of the next starts fail.
     pub(crate) failing_starts: usize,
     /// Whether removing fails.
@@ -50,35 +51,92 @@ const LIMITS: Limits = Limits {
     backends: 16,
 };
 
+/// The tables of one family.
+struct FamilyState<F: Family> {
+    contents: Contents<F>,
+    /// Operations that were carried out since the last look.
+    ops: Vec<Op<F>>,
+}
+
+impl<F: Family> Default for FamilyState<F> {
+    fn default() -> Self {
+        Self {
+            contents: Contents {
+                services: Vec::new(),
+                slots: vec![0; LIMITS.slots as usize],
+                backends: BTreeMap::new(),
+            },
+            ops: Vec::new(),
+        }
+    }
+}
+
 impl Kernel {
     pub(crate) fn state(&self) -> MutexGuard<'_, State> {
         self.0.lock().unwrap()
     }
 
-    /// Operations since the last call.
+    /// IPv4 operations since the last call.
     pub(crate) fn take_ops(&self) -> Vec<Op<V4>> {
-        std::mem::take(&mut self.state().ops)
+        std::mem::take(&mut self.state().v4.ops)
     }
 
-    /// Frontends and their backends, as `10.96.0.10:80 -> 10.244.0.2:8080`.
+    /// IPv6 operations since the last call.
+    pub(crate) fn take_ops6(&self) -> Vec<Op<V6>> {
+        std::mem::take(&mut self.state().v6.ops)
+    }
+
+    /// Frontends and their backends, as `10.96.0.10:80 -> 10.244.0.2:8080`; IPv4 first.
     pub(crate) fn shows(&self) -> Vec<String> {
         let state = self.state();
-        let show = |(key, value): (&ServiceKey<Addr4>, &ServiceValue)| {
-            let slots = value.cluster.base as usize..(value.cluster.base + value.cluster.len) as usize;
-            let backends: Vec<_> = state.slots[slots]
-                .iter()
-                .map(|id| address(state.backends[id]))
-                .collect();
-            let addr: Ipv4Addr = key.addr.into();
-            format!("{addr}:{} -> {}", key.port.host(), backends.join(" "))
-        };
-        state.services.iter().map(show).collect()
+        [state.v4.shows(), state.v6.shows()].concat()
     }
 }
 
-fn address(backend: BackendValue<Addr4>) -> String {
-    let addr: Ipv4Addr = backend.addr.into();
-    format!("{addr}:{}", backend.port.host())
+impl<F: Family> FamilyState<F> {
+    fn shows(&self) -> Vec<String> {
+        let Contents {
+            services,
+            slots,
+            backends,
+        } = &self.contents;
+        let show = |(key, value): &(ServiceKey<F::Addr>, ServiceValue)| {
+            let range = value.cluster.base as usize..(value.cluster.base + value.cluster.len) as usize;
+            let backends: Vec<_> = slots[range]
+                .iter()
+                .map(|id| &backends[id])
+                .map(|backend| address::<F>(backend.addr, backend.port).to_string())
+                .collect();
+            format!("{} -> {}", address::<F>(key.addr, key.port), backends.join(" "))
+        };
+        services.iter().map(show).collect()
+    }
+
+    fn apply(&mut self, op: &Op<F>) {
+        self.ops.push(op.clone());
+        let Contents {
+            services,
+            slots,
+            backends,
+        } = &mut self.contents;
+        match op {
+            Op::PutBackend { id, value } => drop(backends.insert(*id, *value)),
+            Op::ClearBackend { id } => drop(backends.remove(id)),
+            Op::PutSlots { base, ids } => {
+                slots[*base as usize..*base as usize + ids.len()].copy_from_slice(ids);
+            }
+            Op::PutService { key, value } => match services.binary_search_by_key(key, |(key, _)| *key) {
+                Ok(at) => services[at].1 = *value,
+                Err(at) => services.insert(at, (*key, *value)),
+            },
+            Op::DeleteService { key } => services.retain(|(other, _)| other != key),
+        }
+    }
+}
+
+fn address<F: Family>(addr: F::Addr, port: Be16) -> SocketAddr {
+    let ip: F::Ip = addr.into();
+    SocketAddr::new(ip.into(), port.host())
 }
 
 fn refused() -> Error {
@@ -98,7 +156,7 @@ impl Loader for Kernel {
             return Err(Error::NoBtf);
         }
         state.starts.push(settings.clone());
-        state.slots.resize(LIMITS.slots as usize, 0);
+        state.writes = 0;
         drop(state);
         Ok(self.clone())
     }
@@ -109,45 +167,52 @@ impl Loader for Kernel {
             return Err(refused());
         }
         state.removals += 1;
-        state.services.clear();
-        state.slots.clear();
-        state.backends.clear();
+        state.v4 = FamilyState::default();
+        state.v6 = FamilyState::default();
         Ok(())
     }
 }
 
-impl Tables<V4> for Kernel {
+/// Has the tables of a family.
+trait Holds<F: Family> {
+    fn family(&mut self) -> &mut FamilyState<F>;
+}
+
+impl Holds<V4> for State {
+    fn family(&mut self) -> &mut FamilyState<V4> {
+        &mut self.v4
+    }
+}
+
+impl Holds<V6> for State {
+    fn family(&mut self) -> &mut FamilyState<V6> {
+        &mut self.v6
+    }
+}
+
+impl<F: Family> Tables<F> for Kernel
+where
+    State: Holds<F>,
+{
     fn limits(&self) -> Limits {
         LIMITS
     }
 
-    fn contents(&mut self) -> Result<Contents<V4>, Error> {
+    fn contents(&mut self) -> Result<Contents<F>, Error> {
         let mut state = self.state();
         state.reads += 1;
-        Ok(Contents {
-            services: state.services.iter().map(|(key, value)| (*key, *value)).collect(),
-            slots: state.slots.clone(),
-            backends: state.backends.clone(),
-        })
+        Ok(state.family().contents.clone())
     }
 
-    fn apply(&mut self, op: &Op<V4>) -> Result<(), Error> {
+    fn apply(&mut self, op: &Op<F>) -> Result<(), Error> {
         let mut state = self.state();
-        if state.failing_ops > 0 {
-            state.failing_ops -= 1;
+        let failing = state.failing_families.iter().any(|family| *family == F::NAME);
+        if failing || state.failing_ops > 0 {
+            state.failing_ops = state.failing_ops.saturating_sub(1);
             return Err(refused());
         }
-        state.ops.push(op.clone());
-        match op {
-            Op::PutBackend { id, value } => drop(state.backends.insert(*id, *value)),
-            Op::ClearBackend { id } => drop(state.backends.remove(id)),
-            Op::PutSlots { base, ids } => {
-                let slots = *base as usize..*base as usize + ids.len();
-                state.slots[slots].copy_from_slice(ids);
-            }
-            Op::PutService { key, value } => drop(state.services.insert(*key, *value)),
-            Op::DeleteService { key } => drop(state.services.remove(key)),
-        }
+        state.writes += 1;
+        state.family().apply(op);
         Ok(())
     }
 }
@@ -165,7 +230,7 @@ impl Datapath for Kernel {
 
     fn report(&self) -> Report {
         Report {
-            map_writes: self.state().ops.len() as u64,
+            map_writes: self.state().writes,
             ..Report::default()
         }
     }

@@ -1,6 +1,7 @@
 //! The agent on a kernel of tables in memory: what is there, what it is told, what is in the tables then.
 
 mod configuration;
+mod dual_stack;
 pub(crate) mod fake;
 mod gathering;
 mod placing;

@@ -63,7 +63,9 @@ fn ready_endpoints_on_this_node_are_counted_by_address() {
             "a dual-stack pod",
             vec![
                 slice("web-1", "web").with([here("10.244.0.5")]),
-                slice("web-2", "web").address_type("IPv6").with([here("fd00:10:244::5")]),
+                slice("web-2", "web")
+                    .address_type("IPv6")
+                    .with([here("fd00:10:244::5")]),
             ],
             1,
         ),
@@ -74,7 +76,9 @@ fn ready_endpoints_on_this_node_are_counted_by_address() {
         ),
     ];
     for (rule, slices, count) in table {
-        let node = slices.into_iter().fold(node().svc(balanced("web", 32_000)), Node::slice);
+        let node = slices
+            .into_iter()
+            .fold(node().svc(balanced("web", 32_000)), Node::slice);
         assert_eq!(checks(&node), [format!("web:32000 = {count}")], "{rule}");
     }
 }

@@ -1,0 +1,256 @@
+//! Brings the tables of one address family to what the model asks for.
+
+use std::{
+    collections::{BTreeMap, BTreeSet, VecDeque},
+    time::Duration,
+};
+
+use tokio::time::Instant;
+use tracing::warn;
+
+use super::{
+    super::{Tables, backoff::Backoff},
+    GRACE,
+    problems::Problems,
+};
+use crate::{
+    datapath::{Contents, Error},
+    model::{DesiredService, Index, IpFamily, NamespacedName, NodeFacts},
+    plan::{Generation, PlanError, Planner, Scope},
+};
+
+const RETRY_FIRST: Duration = Duration::from_millis(100);
+const RETRY_LONGEST: Duration = Duration::from_secs(10);
+
+/// The tables of whichever family, in a datapath of type `D`.
+pub(super) trait Programs<D>: Send {
+    /// The family, as Kubernetes writes it.
+    fn name(&self) -> &'static str;
+
+    /// Lets a datapath that replaces another one learn what is in the tables.
+    fn show(&self, datapath: &mut D) -> Result<(), Error>;
+
+    /// These Services changed.
+    fn touch(&mut self, names: &BTreeSet<NamespacedName>);
+
+    /// Every Service must be compared.
+    fn touch_all(&mut self);
+
+    /// When there is something to do; none while there is not.
+    fn due(&self) -> Option<Instant>;
+
+    /// Does what is due. An error is what the kernel said of the first write that failed; what was written before it
+    /// stands, and the rest is tried again later.
+    fn sync(
+        &mut self,
+        index: &Index,
+        facts: &NodeFacts,
+        datapath: &mut D,
+        problems: &mut Problems,
+        now: Instant,
+    ) -> Result<(), Error>;
+
+    /// Whether all that is wanted is in the tables.
+    fn is_complete(&self) -> bool;
+
+    /// Services that could not be programmed and are tried again.
+    fn pending(&self) -> &BTreeSet<NamespacedName>;
+
+    /// Frontends and backends in the tables.
+    fn counts(&self) -> (u32, u32);
+
+    /// What the kernel said of the last write, while writes fail.
+    fn failure(&self) -> Option<&str>;
+
+    /// Writes that the kernel refused.
+    fn failures(&self) -> u64;
+
+    /// Services that do not fit, and why.
+    fn refused(&self) -> &BTreeMap<NamespacedName, PlanError>;
+}
+
+/// The tables of a family, and how far they are from what is wanted.
+#[derive(Debug)]
+pub(super) struct ServiceTables<F: IpFamily> {
+    planner: Planner<F>,
+    /// Every Service must be compared: after a start, and when facts about the node changed.
+    all: bool,
+    /// Services that changed since they were last planned, or that did not fit.
+    changed: BTreeSet<NamespacedName>,
+    /// Services that did not fit, and why.
+    refused: BTreeMap<NamespacedName, PlanError>,
+    /// Freed by earlier plans, and when programs can no longer see it.
+    quarantine: VecDeque<(Instant, Generation)>,
+    /// Something was freed that another plan can use.
+    released: bool,
+    /// Not before: another agent may have written a moment ago.
+    not_before: Instant,
+    retry: Backoff,
+    failure: Option<String>,
+    failures: u64,
+}
+
+impl<F: IpFamily> ServiceTables<F> {
+    /// Adopts what the tables hold.
+    pub(super) fn restore(tables: &mut impl Tables<F>, now: Instant) -> Result<Self, Error> {
+        let limits = tables.limits();
+        let Contents {
+            services,
+            slots,
+            backends,
+        } = tables.contents()?;
+        let not_before = if services.is_empty() { now } else { now + GRACE };
+        let (planner, problems) = Planner::restore(limits, services, &slots, backends);
+        for problem in &problems {
+            warn!("restored {} tables: {problem}; it is written anew", F::NAME);
+        }
+        Ok(Self {
+            planner,
+            all: true,
+            changed: BTreeSet::new(),
+            refused: BTreeMap::new(),
+            quarantine: VecDeque::new(),
+            released: false,
+            not_before,
+            retry: Backoff::new(RETRY_FIRST, RETRY_LONGEST),
+            failure: None,
+            failures: 0,
+        })
+    }
+
+    fn carry_out(
+        &mut self,
+        index: &Index,
+        facts: &NodeFacts,
+        tables: &mut impl Tables<F>,
+        problems: &mut Problems,
+    ) -> Result<(), Error> {
+        let (scope, desired): (_, Vec<DesiredService<F>>) = if self.all {
+            (Scope::All, index.desired(facts))
+        } else {
+            let changed = self.changed.iter().map(|name| index.service(name, facts)).collect();
+            (Scope::Changed, changed)
+        };
+        let plan = self.planner.plan(scope, &desired);
+        for op in &plan.ops {
+            tables.apply(op)?;
+            self.planner.record(op);
+        }
+        problems.learn(
+            F::NAME,
+            scope,
+            desired.into_iter().map(|service| (service.name, service.problems)),
+        );
+        self.refused = plan
+            .errors
+            .into_iter()
+            .map(|error| (error.service().clone(), error))
+            .collect();
+        self.all = false;
+        self.released = false;
+        // What did not fit is tried again with the next plan: it can only fit once something else went.
+        self.changed = self.refused.keys().cloned().collect();
+        Ok(())
+    }
+
+    fn release(&mut self, now: Instant) {
+        while let Some(&(when, generation)) = self.quarantine.front()
+            && when <= now
+        {
+            self.quarantine.pop_front();
+            self.planner.release(generation);
+            self.released = true;
+        }
+    }
+
+    fn due(&self) -> Option<Instant> {
+        let waits = self.all || self.released || self.changed.iter().any(|name| !self.refused.contains_key(name));
+        let work = waits.then(|| {
+            self.retry
+                .until()
+                .map_or(self.not_before, |until| until.max(self.not_before))
+        });
+        let release = self.quarantine.front().map(|&(when, _)| when);
+        work.into_iter().chain(release).min()
+    }
+}
+
+impl<F: IpFamily, D: Tables<F>> Programs<D> for ServiceTables<F>
+where
+    Self: Send,
+{
+    fn name(&self) -> &'static str {
+        F::NAME
+    }
+
+    fn show(&self, datapath: &mut D) -> Result<(), Error> {
+        datapath.contents().map(drop)
+    }
+
+    fn touch(&mut self, names: &BTreeSet<NamespacedName>) {
+        self.changed.extend(names.iter().cloned());
+    }
+
+    fn touch_all(&mut self) {
+        self.all = true;
+    }
+
+    fn due(&self) -> Option<Instant> {
+        self.due()
+    }
+
+    fn sync(
+        &mut self,
+        index: &Index,
+        facts: &NodeFacts,
+        datapath: &mut D,
+        problems: &mut Problems,
+        now: Instant,
+    ) -> Result<(), Error> {
+        self.release(now);
+        if self.due().is_none_or(|due| due > now) {
+            return Ok(());
+        }
+        let outcome = self.carry_out(index, facts, datapath, problems);
+        if let Some(generation) = self.planner.seal() {
+            self.quarantine.push_back((now + GRACE, generation));
+        }
+        match &outcome {
+            Ok(()) => {
+                self.retry.reset();
+                self.failure = None;
+            }
+            Err(error) => {
+                self.retry.failed(now);
+                self.failure = Some(error.to_string());
+                self.failures += 1;
+            }
+        }
+        outcome
+    }
+
+    fn is_complete(&self) -> bool {
+        !self.all && self.changed.is_empty()
+    }
+
+    fn pending(&self) -> &BTreeSet<NamespacedName> {
+        &self.changed
+    }
+
+    fn counts(&self) -> (u32, u32) {
+        let usage = self.planner.programmed().usage();
+        (usage.services, usage.backends)
+    }
+
+    fn failure(&self) -> Option<&str> {
+        self.failure.as_deref()
+    }
+
+    fn failures(&self) -> u64 {
+        self.failures
+    }
+
+    fn refused(&self) -> &BTreeMap<NamespacedName, PlanError> {
+        &self.refused
+    }
+}
