@@ -13,7 +13,7 @@ pub fn details(spec: &NodeDatapathSpec) -> Details {
         ip_families: vec!["IPv4".into()],
         forwarding: "SNAT".into(),
         backend_selection: "Random".into(),
-        socket_lb: Feature::on(),
+        socket_lb: socket_lb(spec),
         session_affinity: if spec.session_affinity.enabled {
             Feature::on()
         } else {
@@ -26,6 +26,17 @@ pub fn details(spec: &NodeDatapathSpec) -> Details {
         },
         services: services(spec),
         map_sizing: sizing(spec),
+    }
+}
+
+fn socket_lb(spec: &NodeDatapathSpec) -> Feature {
+    let wanted = &spec.socket_lb;
+    let pods = "pods' packets are balanced one by one";
+    match (wanted.enabled, wanted.host_namespace_only, wanted.packet_fallback) {
+        (false, ..) => Feature::off(pods),
+        (true, true, _) => Feature::on_with(format!("the node's own namespace only; {pods}")),
+        (true, false, true) => Feature::on_with("and pods' packets one by one, where sockets are not seen"),
+        (true, false, false) => Feature::on(),
     }
 }
 

@@ -6,13 +6,15 @@ use kpr_abi::{V4, V6};
 use kpr_crds::NodeDatapathSpec;
 
 use super::NodeAddresses;
-use crate::devices::{Device, Selection, UnknownDevices, select};
+use crate::devices::{Device, Selection, UnknownDevices, pod_facing, select};
 
 /// What the datapath is to be attached to.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Placement {
     /// The devices.
     pub selection: Selection,
+    /// Devices of pods whose packets are balanced one by one (`spec.socketLB.packetFallback`).
+    pub pod_facing: Vec<Device>,
     /// The node's IPv4 addresses.
     pub v4: NodeAddresses<V4>,
     /// The node's IPv6 addresses.
@@ -55,7 +57,13 @@ pub(super) fn place(all: &[Device], spec: &NodeDatapathSpec, node_ips: &[IpAddr]
         return Err(PlacementError::None { present });
     }
     let words = &spec.node_port.addresses;
+    let pod_facing = if spec.socket_lb.packet_fallback {
+        pod_facing(all, &selection)
+    } else {
+        Vec::new()
+    };
     Ok(Placement {
+        pod_facing,
         v4: NodeAddresses::choose(all, &selection, words, node_ips),
         v6: NodeAddresses::choose(all, &selection, words, node_ips),
         selection,

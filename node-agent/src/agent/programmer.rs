@@ -119,11 +119,16 @@ where
 
 impl Datapath for datapath::Datapath {
     fn place(&mut self, placement: &Placement) -> Result<(), Error> {
-        let Placement { selection, v4, v6 } = placement;
+        let Placement {
+            selection,
+            pod_facing,
+            v4,
+            v6,
+        } = placement;
         // Addresses first: a program that is attached finds them.
         self.tell(v4)?;
         self.tell(v6)?;
-        self.attach(&selection.devices, &[])
+        self.attach(&selection.devices, pod_facing)
     }
 
     fn sweep(&mut self) -> Sweep {

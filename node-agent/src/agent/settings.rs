@@ -53,9 +53,18 @@ pub(super) fn settings(spec: &NodeDatapathSpec, memory_bytes: u64) -> Result<Set
     Ok(Settings {
         node_ports: ports("nodePort.range", spec.node_port.port_range())?,
         snat_ports: ports("loadBalancer.snatPorts", spec.load_balancer.snat_port_range())?,
-        socket_lb: SocketLb::All,
+        socket_lb: socket_lb(spec),
         sizes: sizes(spec, memory_bytes),
     })
+}
+
+fn socket_lb(spec: &NodeDatapathSpec) -> SocketLb {
+    let wanted = &spec.socket_lb;
+    match (wanted.enabled, wanted.host_namespace_only) {
+        (false, _) => SocketLb::Off,
+        (true, true) => SocketLb::HostNamespaceOnly,
+        (true, false) => SocketLb::All,
+    }
 }
 
 /// The kinds of frontends that are served.
@@ -69,7 +78,7 @@ pub(super) fn kinds(services: Services) -> Kinds {
 }
 
 fn unsupported(spec: &NodeDatapathSpec) -> Option<ConfigError> {
-    let (lb, socket) = (&spec.load_balancer, &spec.socket_lb);
+    let lb = &spec.load_balancer;
     let checks = [
         (
             lb.algorithm == Algorithm::Maglev,
@@ -86,14 +95,6 @@ fn unsupported(spec: &NodeDatapathSpec) -> Option<ConfigError> {
             "Native",
             "Disabled or BestEffort",
         ),
-        (!socket.enabled, "socketLB.enabled", "false", "true"),
-        (
-            socket.host_namespace_only,
-            "socketLB.hostNamespaceOnly",
-            "true",
-            "false",
-        ),
-        (socket.packet_fallback, "socketLB.packetFallback", "true", "false"),
     ];
     checks
         .into_iter()
@@ -140,13 +141,28 @@ mod tests {
     type Change = fn(&mut NodeDatapathSpec);
 
     #[test]
+    fn sockets_are_balanced_for_all_for_the_host_or_for_nobody() {
+        let table: [(Change, SocketLb); 3] = [
+            (|_| {}, SocketLb::All),
+            (|s| s.socket_lb.host_namespace_only = true, SocketLb::HostNamespaceOnly),
+            (|s| s.socket_lb.enabled = false, SocketLb::Off),
+        ];
+        for (change, expected) in table {
+            let mut spec = NodeDatapathSpec::default();
+            spec.socket_lb.packet_fallback = true;
+            change(&mut spec);
+            assert_eq!(settings(&spec, GIB).unwrap().socket_lb, expected);
+        }
+    }
+
+    #[test]
     fn what_this_version_cannot_do_is_refused_by_name() {
         let refuse = |change: fn(&mut NodeDatapathSpec)| {
             let mut spec = NodeDatapathSpec::default();
             change(&mut spec);
             settings(&spec, GIB).unwrap_err().to_string()
         };
-        let table: [(Change, &str); 6] = [
+        let table: [(Change, &str); 4] = [
             (
                 |s| s.load_balancer.algorithm = Algorithm::Maglev,
                 "spec.loadBalancer.algorithm Maglev is not in this version of kpr: set it to Random",
@@ -158,14 +174,6 @@ mod tests {
             (
                 |s| s.load_balancer.acceleration = Acceleration::Native,
                 "spec.loadBalancer.acceleration Native is not in this version of kpr: set it to Disabled or BestEffort",
-            ),
-            (
-                |s| s.socket_lb.enabled = false,
-                "spec.socketLB.enabled false is not in this version of kpr: set it to true",
-            ),
-            (
-                |s| s.socket_lb.host_namespace_only = true,
-                "spec.socketLB.hostNamespaceOnly true is not in this version of kpr: set it to false",
             ),
             (
                 |s| s.node_port.range = "32767-30000".into(),

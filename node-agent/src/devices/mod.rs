@@ -1,11 +1,13 @@
 //! The node's network devices: which there are, and which of them lead outside.
 
+mod pod_facing;
 mod qdisc;
 mod select;
 mod watch;
 
 use std::net::IpAddr;
 
+pub use pod_facing::pod_facing;
 pub use qdisc::{QdiscError, remove_clsact};
 pub use select::{Selection, UnknownDevices, select};
 pub use watch::{Watcher, list};

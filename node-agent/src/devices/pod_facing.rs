@@ -45,7 +45,10 @@ mod tests {
             devices: vec![all[1].clone()],
             ..Selection::default()
         };
-        let names: Vec<_> = pod_facing(&all, &external).into_iter().map(|device| device.name).collect();
+        let names: Vec<_> = pod_facing(&all, &external)
+            .into_iter()
+            .map(|device| device.name)
+            .collect();
         assert_eq!(names, ["veth1a2b", "tap0"]);
     }
 }
