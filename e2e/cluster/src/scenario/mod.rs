@@ -4,6 +4,7 @@ pub mod churn;
 pub mod cluster_ip;
 pub mod install;
 pub mod node_port;
+pub mod packet_fallback;
 pub mod removal;
 pub mod restart;
 mod vantage;
