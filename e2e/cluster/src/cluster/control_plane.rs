@@ -52,12 +52,7 @@ impl ControlPlane {
         started.map(|()| plane)
     }
 
-    async fn serve(
-        &self,
-        for_host: SocketAddr,
-        endpoint: SocketAddr,
-        testbed: &Arc<Testbed>,
-    ) -> Result<()> {
+    async fn serve(&self, for_host: SocketAddr, endpoint: SocketAddr, testbed: &Arc<Testbed>) -> Result<()> {
         self.listen(for_host, endpoint, testbed)?;
         kubernetes_service::publish(&self.api.client(), endpoint).await?;
         let mut controllers = control::start(&self.api.client_as("kpr-cluster-controllers"));
