@@ -4,6 +4,10 @@
 //! Nothing here copies a packet: headers are [`Window`]s into it, which the caller has checked against its end.
 #![no_std]
 #![expect(
+    clippy::cast_possible_truncation,
+    reason = "offsets inside headers, and fields of packed words"
+)]
+#![expect(
     clippy::inline_always,
     reason = "eBPF programs call these per packet, and a call costs more than the body"
 )]

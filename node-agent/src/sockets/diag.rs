@@ -42,8 +42,11 @@ impl Connected {
     /// The number that eBPF programs know it by (`bpf_get_socket_cookie`).
     pub fn cookie(&self) -> u64 {
         // Two words of the machine's byte order, the low one first (`sock_diag_save_cookie`).
-        let [a, b, c, d, e, f, g, h] = self.id.cookie;
-        let (low, high) = (u32::from_ne_bytes([a, b, c, d]), u32::from_ne_bytes([e, f, g, h]));
+        let [low, high] = [0, 4].map(|at| {
+            let mut word = [0; 4];
+            word.copy_from_slice(&self.id.cookie[at..at + 4]);
+            u32::from_ne_bytes(word)
+        });
         u64::from(high) << 32 | u64::from(low)
     }
 

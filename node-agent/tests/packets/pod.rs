@@ -39,7 +39,7 @@ fn a_backend_anywhere_sees_the_pod_and_the_pod_sees_the_cluster_ip() {
                 }
             };
             let request = packet(POD_SIDE, ASKED);
-            let seen = node.from_pod(&request.bytes());
+            let seen = node.pod_sends(&request.bytes());
             assert_eq!(
                 (seen.verdict, seen.packet),
                 (Verdict::Next, request.to((addr, 80)).bytes()),
@@ -62,7 +62,7 @@ fn a_pod_that_meets_itself_is_answered_by_the_cluster_ip() {
     let mut node = Rig::new();
     node.serve(cluster_ip(TCP), 0, &[Backend::Local(POD)]);
     let request = Packet::tcp(SYN, POD_SIDE, ASKED);
-    let seen = node.from_pod(&request.bytes());
+    let seen = node.pod_sends(&request.bytes());
     assert_eq!(seen.verdict, Verdict::Redirect);
     let (src, dst) = endpoints(&seen.packet);
     assert_eq!(
@@ -72,7 +72,7 @@ fn a_pod_that_meets_itself_is_answered_by_the_cluster_ip() {
     );
     assert!((SNAT.min..=SNAT.max).contains(&src.1));
     let answer = Packet::tcp(SYN | ACK, (POD, 80), src);
-    let seen = node.from_pod(&answer.bytes());
+    let seen = node.pod_sends(&answer.bytes());
     let expected = answer.from(ASKED).to(POD_SIDE).ttl(63).bytes();
     assert_eq!((seen.verdict, seen.packet), (Verdict::Redirect, expected));
 }
@@ -92,11 +92,11 @@ fn the_internal_policy_counts_for_cluster_ips_and_the_external_one_not_for_pods(
     );
     for port in 40_000..40_020 {
         let packet = Packet::tcp(SYN, (POD, port), ASKED);
-        assert_eq!(endpoints(&node.from_pod(&packet.bytes()).packet).1.0, LOCAL_POD);
+        assert_eq!(endpoints(&node.pod_sends(&packet.bytes()).packet).1.0, LOCAL_POD);
     }
     let packet = Packet::tcp(SYN, POD_SIDE, (NODE, NODE_PORT));
     assert_eq!(
-        node.from_pod(&packet.bytes()).packet,
+        node.pod_sends(&packet.bytes()).packet,
         packet.to((REMOTE_POD, 80)).bytes(),
         "short-circuit"
     );
@@ -108,7 +108,7 @@ fn a_cluster_ip_without_endpoints_is_refused_in_its_own_name() {
     node.serve(cluster_ip(TCP), 0, &[]);
     let request = Packet::tcp(SYN, POD_SIDE, ASKED);
     let nobody = (NODE, SNAT.max);
-    assert_eq!(node.from_pod(&request.bytes()).packet, request.to(nobody).bytes());
+    assert_eq!(node.pod_sends(&request.bytes()).packet, request.to(nobody).bytes());
     let reset = Packet::tcp(RST | ACK, nobody, POD_SIDE);
     assert_eq!(node.egress(&reset.bytes()).packet, reset.from(ASKED).bytes());
     assert_eq!(node.count(Reason::RefuseNoEndpoint), 1);
@@ -125,7 +125,7 @@ fn what_is_no_services_passes_untouched() {
         Packet::tcp(ACK, POD_SIDE, ASKED),
     ] {
         let bytes = packet.bytes();
-        let seen = node.from_pod(&bytes);
+        let seen = node.pod_sends(&bytes);
         assert_eq!((seen.verdict, seen.packet), (Verdict::Next, bytes));
     }
 }

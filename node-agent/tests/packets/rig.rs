@@ -276,7 +276,7 @@ impl Rig {
     }
 
     /// A packet that a pod of this node sends.
-    pub(crate) fn from_pod(&mut self, packet: &[u8]) -> Trial {
+    pub(crate) fn pod_sends(&mut self, packet: &[u8]) -> Trial {
         let ifindex = nix::net::if_::if_nametoindex("pod").unwrap();
         self.datapath().trial(Side::PodIngress, packet, ifindex).unwrap()
     }

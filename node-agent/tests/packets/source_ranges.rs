@@ -23,7 +23,7 @@ fn ranges(service: u32, all: &[(Ipv4Addr, u8)]) -> BTreeSet<AdmittedRange<Addr4>
 fn verdict(node: &mut Rig, client: Ipv4Addr, port: u16, pod: bool) -> Verdict {
     let packet = Packet::tcp(SYN, (client, port), (VIP, 443)).bytes();
     if pod {
-        node.from_pod(&packet).verdict
+        node.pod_sends(&packet).verdict
     } else {
         node.ingress(&packet).verdict
     }

@@ -26,7 +26,7 @@ fn web() -> [Change; 3] {
     ];
     [
         Change::Services(vec![svc("web").cluster_ips(&["10.96.0.10", "fd00:10:96::a"]).parse()]),
-        Change::Slices(slices.iter().map(|slice| slice.parse()).collect()),
+        Change::Slices(slices.iter().map(crate::model::tests::fixtures::Slice::parse).collect()),
         Change::Synced,
     ]
 }
@@ -58,7 +58,8 @@ fn a_dual_stack_service_is_in_the_tables_of_both_families_which_never_mix() {
 fn a_change_in_one_family_writes_nothing_in_the_other() {
     let kernel = Kernel::default();
     let mut agent = serving(&kernel);
-    (kernel.take_ops(), kernel.take_ops6());
+    kernel.take_ops();
+    kernel.take_ops6();
     agent.tell([moved6("fd00:244::9")]);
     agent.later(GRACE);
     assert_eq!(kernel.take_ops(), []);
@@ -96,7 +97,8 @@ fn a_service_that_loses_a_family_leaves_its_tables() {
 fn a_restarted_agent_writes_nothing_in_either_family_if_nothing_changed() {
     let kernel = Kernel::default();
     drop(serving(&kernel));
-    (kernel.take_ops(), kernel.take_ops6());
+    kernel.take_ops();
+    kernel.take_ops6();
     let agent = serving(&kernel);
     assert_eq!((kernel.take_ops(), kernel.take_ops6()), (Vec::new(), Vec::new()));
     assert_eq!(agent.snapshot().report.map_writes, 0);
@@ -107,7 +109,8 @@ fn a_restarted_agent_writes_nothing_in_either_family_if_nothing_changed() {
 fn new_programs_keep_the_tables_of_both_families() {
     let kernel = Kernel::default();
     let mut agent = serving(&kernel);
-    (kernel.take_ops(), kernel.take_ops6());
+    kernel.take_ops();
+    kernel.take_ops6();
     let mut wider = spec();
     wider.node_port.range = "30000-40000".into();
     agent.tell([datapath(2, wider)]);

@@ -206,7 +206,7 @@ where
 
     fn apply(&mut self, op: &Op<F>) -> Result<(), Error> {
         let mut state = self.state();
-        let failing = state.failing_families.iter().any(|family| *family == F::NAME);
+        let failing = state.failing_families.contains(&F::NAME);
         if failing || state.failing_ops > 0 {
             state.failing_ops = state.failing_ops.saturating_sub(1);
             return Err(refused());

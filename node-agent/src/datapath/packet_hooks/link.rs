@@ -27,6 +27,9 @@ fn hardware_type(name: &str) -> Option<u16> {
     }
     // SAFETY: the call reads the name and writes an address, both inside `request`.
     let result = unsafe { libc::ioctl(socket.as_raw_fd(), libc::SIOCGIFHWADDR, &raw mut request) };
+    if result != 0 {
+        return None;
+    }
     // SAFETY: the call has written the address.
-    (result == 0).then(|| unsafe { request.ifr_ifru.ifru_hwaddr.sa_family })
+    Some(unsafe { request.ifr_ifru.ifru_hwaddr.sa_family })
 }
