@@ -25,6 +25,18 @@ pub struct ClusterSpec {
     pub rp_filter: u8,
 }
 
+/// A kind of network that a cluster can have, after the CNIs that make such.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum Shape {
+    /// Pods on a bridge, routes between nodes (kindnet, flannel host-gw)
+    #[default]
+    Bridge,
+    /// A veth and a /32 route per pod (Calico)
+    Ptp,
+    /// Pods on a bridge, an overlay between nodes (flannel)
+    Vxlan,
+}
+
 /// One node of a [`ClusterSpec`].
 #[derive(Clone, Debug)]
 pub struct NodeSpec {
@@ -51,6 +63,33 @@ impl Default for ClusterSpec {
 }
 
 impl ClusterSpec {
+    /// The two-node cluster with this network.
+    pub fn of(shape: Shape) -> Self {
+        let pod_network = match shape {
+            Shape::Bridge => PodNetwork::Bridge,
+            Shape::Ptp => PodNetwork::PointToPoint,
+            Shape::Vxlan => PodNetwork::Vxlan,
+        };
+        Self {
+            pod_network,
+            ..Self::default()
+        }
+    }
+
+    /// With this `rp_filter` on the nodes.
+    #[must_use]
+    pub fn rp_filter(mut self, rp_filter: u8) -> Self {
+        self.rp_filter = rp_filter;
+        self
+    }
+
+    /// Whether a pod reaches the address of another node at all, Services aside. It sends such packets under its own address by
+    /// the nodes' network (there is no masquerade); where routes to pods lead through an overlay, that is the wrong way to come
+    /// for a strict `rp_filter` (RFC 3704).
+    pub fn nodes_hear_remote_pods(&self) -> bool {
+        self.pod_network != PodNetwork::Vxlan || self.rp_filter != 1
+    }
+
     /// Where the nodes reach the API server: never a Service address, so that agents do not depend on themselves.
     pub fn api_endpoint(&self) -> Option<SocketAddr> {
         let address: IpAddr = self.nodes.first()?.addresses.primary()?;

@@ -9,7 +9,7 @@ use anyhow::{Context as _, Result};
 pub use self::{
     capture::{Capture, CapturedPacket, Transport},
     netns::{NETNS_DIR, Netns},
-    pods::{POD_BRIDGE, PodNetwork, PodWiring, UPLINK},
+    pods::{POD_BRIDGE, PodNetwork, PodWiring, TUNNEL, UPLINK},
 };
 use crate::{
     address::Addresses,
@@ -84,6 +84,12 @@ impl Network {
             .pod_network
             .pod_wiring(node, pod_netns.name(), veth, addresses);
         node_netns.ip(&wiring.on_node)?;
+        let sysctls: Vec<(&str, &str)> = wiring
+            .node_sysctls
+            .iter()
+            .map(|(key, value)| (key.as_str(), *value))
+            .collect();
+        node_netns.sysctl(&sysctls)?;
         pod_netns.ip(&wiring.in_pod)?;
         Ok(pod_netns)
     }
@@ -117,6 +123,7 @@ fn build_node(id: &ClusterId, switch: &Netns, node: &NodeSpec, spec: &ClusterSpe
     );
     script.extend(spec.pod_network.node_script(node, &others));
     netns.ip(&script)?;
+    netns.bridge(&spec.pod_network.forwarding_entries(&others))?;
     Ok(netns)
 }
 

@@ -78,23 +78,35 @@ impl Netns {
 
     /// Carries out `ip` commands, all in one process.
     pub fn ip<L: AsRef<str>>(&self, commands: &[L]) -> Result<()> {
+        self.batch("ip", commands)
+    }
+
+    /// Carries out `bridge` commands, all in one process.
+    pub fn bridge<L: AsRef<str>>(&self, commands: &[L]) -> Result<()> {
+        self.batch("bridge", commands)
+    }
+
+    fn batch<L: AsRef<str>>(&self, program: &str, commands: &[L]) -> Result<()> {
+        if commands.is_empty() {
+            return Ok(());
+        }
         let script: String = commands.iter().flat_map(|command| [command.as_ref(), "\n"]).collect();
-        let mut child = Command::new("ip")
+        let mut child = Command::new(program)
             .args(["-netns", &self.name, "-batch", "-"])
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
-            .context("run ip (package iproute2)")?;
+            .with_context(|| format!("run {program} (package iproute2)"))?;
         child
             .stdin
             .take()
-            .context("stdin of ip")?
+            .with_context(|| format!("stdin of {program}"))?
             .write_all(script.as_bytes())?;
         let output = child.wait_with_output()?;
         if !output.status.success() {
             let message = String::from_utf8_lossy(&output.stderr);
-            bail!("ip in {}: {}\n{script}", self.name, message.trim());
+            bail!("{program} in {}: {}\n{script}", self.name, message.trim());
         }
         Ok(())
     }

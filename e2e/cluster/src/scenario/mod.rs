@@ -7,6 +7,7 @@ pub mod node_port;
 pub mod packet_fallback;
 pub mod removal;
 pub mod restart;
+pub mod shapes;
 mod vantage;
 mod workload;
 pub mod wrong_input;
@@ -32,7 +33,12 @@ static CLUSTERS: Semaphore = Semaphore::const_new(PARALLEL);
 
 /// Runs `scenario` on a cluster that kpr serves.
 pub async fn with_kpr(scenario: impl AsyncFnOnce(&mut Cluster) -> Result<()>) -> Result<()> {
-    without_kpr(async |cluster| {
+    with_kpr_on(ClusterSpec::default(), scenario).await
+}
+
+/// Runs `scenario` on a cluster of this spec that kpr serves.
+pub async fn with_kpr_on(spec: ClusterSpec, scenario: impl AsyncFnOnce(&mut Cluster) -> Result<()>) -> Result<()> {
+    run_on(spec, async |cluster| {
         install::kpr(cluster).await?;
         scenario(cluster).await
     })
@@ -41,8 +47,12 @@ pub async fn with_kpr(scenario: impl AsyncFnOnce(&mut Cluster) -> Result<()>) ->
 
 /// Runs `scenario` on a cluster that knows nothing of kpr yet. After a failure the logs tell what the programs did.
 pub async fn without_kpr(scenario: impl AsyncFnOnce(&mut Cluster) -> Result<()>) -> Result<()> {
+    run_on(ClusterSpec::default(), scenario).await
+}
+
+async fn run_on(spec: ClusterSpec, scenario: impl AsyncFnOnce(&mut Cluster) -> Result<()>) -> Result<()> {
     let _turn = CLUSTERS.acquire().await?;
-    let mut cluster = Cluster::start(ClusterSpec::default()).await?;
+    let mut cluster = Cluster::start(spec).await?;
     let result = scenario(&mut cluster).await;
     let logs = if result.is_err() {
         cluster.program_logs()
