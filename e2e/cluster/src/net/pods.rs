@@ -140,9 +140,9 @@ fn blackholes(node: &NodeSpec) -> Vec<String> {
 /// An address for a device that must keep it: locally administered, made of a prefix that says what it is for and of an IPv4
 /// address.
 fn mac(prefix: [u8; 2], address: Option<Ipv4Addr>) -> String {
-    let [a, b, c, d] = address.map_or([0, 0, 0, 1], |address| address.octets());
-    let [e, f] = prefix;
-    format!("{e:02x}:{f:02x}:{a:02x}:{b:02x}:{c:02x}:{d:02x}")
+    let octets = address.map_or([0, 0, 0, 1], |address| address.octets());
+    let bytes = prefix.iter().chain(&octets).map(|byte| format!("{byte:02x}"));
+    bytes.collect::<Vec<_>>().join(":")
 }
 
 fn tunnel_mac(node: &NodeSpec) -> String {
