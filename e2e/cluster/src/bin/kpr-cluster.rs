@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
-use kpr_cluster::{client, demo, interrupt, server, teardown};
+use kpr_cluster::{client, demo, interrupt, server, spec::Shape, teardown};
 use tracing_subscriber::EnvFilter;
 
 /// A two-node Kubernetes cluster in network namespaces, to try and to test kpr on.
@@ -22,12 +22,18 @@ enum Command {
         /// Leave the cluster up, and print how to use it, until Ctrl-C
         #[arg(long)]
         keep: bool,
+        /// How pods and nodes are wired
+        #[arg(long, value_enum, default_value_t)]
+        network: Shape,
     },
     /// Bring up the cluster with kpr, and leave it up until Ctrl-C
     Up {
         /// Only the cluster: neither kpr's API nor its programs
         #[arg(long)]
         without_kpr: bool,
+        /// How pods and nodes are wired
+        #[arg(long, value_enum, default_value_t)]
+        network: Shape,
     },
     /// Remove what a killed run left behind
     Sweep,
@@ -57,8 +63,8 @@ fn main() -> ExitCode {
 
 fn run(command: Command) -> Result<()> {
     match command {
-        Command::Demo { keep } => multi_threaded(demo::demo(keep)),
-        Command::Up { without_kpr } => multi_threaded(demo::up(!without_kpr)),
+        Command::Demo { keep, network } => multi_threaded(demo::demo(network, keep)),
+        Command::Up { without_kpr, network } => multi_threaded(demo::up(network, !without_kpr)),
         Command::Sweep => sweep(),
         Command::PodServer(args) => single_threaded(server::run(args)),
         Command::Client(args) => single_threaded(client::run(args)),
