@@ -1,5 +1,6 @@
 //! How Services are served, in the words of `kpr status --verbose`: only what is true.
 
+use kpr_abi::{Family, V4, V6};
 use kpr_crds::{Acceleration, NodeDatapathSpec};
 
 use crate::observe::api::{Details, Feature, ServiceKind};
@@ -10,7 +11,7 @@ const NOT_YET: &str = "not in this version";
 pub fn details(spec: &NodeDatapathSpec) -> Details {
     Details {
         protocols: vec!["TCP".into(), "UDP".into()],
-        ip_families: vec!["IPv4".into()],
+        ip_families: vec![V4::NAME.into(), V6::NAME.into()],
         forwarding: "SNAT".into(),
         backend_selection: "Random".into(),
         socket_lb: socket_lb(spec),

@@ -1,6 +1,9 @@
 //! What is wrong with a Service, in words that tell its owner what to do.
 
-use std::{net::IpAddr, sync::Arc};
+use std::{
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+};
 
 use super::{Kind, NamespacedName, Protocol};
 
@@ -64,8 +67,9 @@ pub enum ProblemKind {
     },
     /// Source ranges that this node's datapath does not enforce.
     #[error(
-        "{addr}:{port} is not served: this node's datapath does not enforce spec.loadBalancerSourceRanges, and serving \
-         it without would let everyone in"
+        "{} is not served: this node's datapath does not enforce spec.loadBalancerSourceRanges, and serving \
+         it without would let everyone in",
+        SocketAddr::new(*.addr, *.port)
     )]
     SourceRangesUnsupported {
         /// The LoadBalancer IP.
@@ -77,7 +81,9 @@ pub enum ProblemKind {
     #[error("spec.sessionAffinity: ClientIP is not honoured by this node's datapath; connections are spread")]
     AffinityUnsupported,
     /// Another Service, or another port of the same one, has the frontend.
-    #[error("{kind} {addr}:{port}/{protocol} belongs to {owner}; it is not served for this Service")]
+    #[error(
+        "{kind} {}/{protocol} belongs to {owner}; it is not served for this Service", SocketAddr::new(*.addr, *.port)
+    )]
     FrontendConflict {
         /// The frontend's kind in this Service.
         kind: Kind,

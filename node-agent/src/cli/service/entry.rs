@@ -15,7 +15,9 @@ use crate::datapath::Contents;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Entry {
-    /// Stable id of the frontend.
+    /// "IPv4" or "IPv6".
+    pub family: &'static str,
+    /// Stable id of the frontend; each family counts for itself.
     pub id: u32,
     /// Address and port; the unspecified address stands for every address of the node.
     pub frontend: SocketAddr,
@@ -39,7 +41,7 @@ pub(crate) struct Backend {
     pub address: SocketAddr,
     /// "TCP", "UDP" or "SCTP".
     pub protocol: String,
-    /// Stable id of the backend.
+    /// Stable id of the backend; each family counts for itself.
     pub id: u32,
     /// "active" or "terminating".
     pub state: &'static str,
@@ -72,6 +74,7 @@ impl Entry {
         backends.dedup();
         let has = |flag| value.flags & flag != 0;
         Self {
+            family: F::NAME,
             id: value.id,
             frontend: SocketAddr::new(ip::<F>(key.addr), key.port.host()),
             protocol: protocol(key.proto),

@@ -3,23 +3,44 @@
 use super::entry::{Backend, Entry};
 use crate::cli::table::Table;
 
-/// One line for each backend; a frontend's own columns stand on its first line only.
+/// One line for each backend; a frontend's own columns stand on its first line only. Where both families are served, which
+/// count their ids apart, a column says which one an id is of.
 pub(super) fn render(entries: &[Entry]) -> String {
-    let mut table = Table::new(["ID", "Frontend", "Service Type", "Backend"]);
+    let both = entries.iter().any(|entry| entry.family != entries[0].family);
+    if both {
+        let mut table = Table::new(["ID", "Family", "Frontend", "Service Type", "Backend"]);
+        rows(entries, |entry, [id, frontend, kind, backend]| {
+            let family = entry.map_or_else(String::new, |entry| entry.family.to_owned());
+            table.row([id, family, frontend, kind, backend]);
+        });
+        table.to_string()
+    } else {
+        let mut table = Table::new(["ID", "Frontend", "Service Type", "Backend"]);
+        rows(entries, |_, cells| table.row(cells));
+        table.to_string()
+    }
+}
+
+/// Calls `row` with the cells of each line, and with the frontend on its first line.
+fn rows(entries: &[Entry], mut row: impl FnMut(Option<&Entry>, [String; 4])) {
     for entry in entries {
-        let mut own = [
-            entry.id.to_string(),
-            format!("{}/{}", entry.frontend, entry.protocol),
-            entry.service_type.to_owned(),
-        ];
+        let mut first = Some(entry);
         let backends = entry.backends.iter().zip(1..).map(|(backend, n)| line(n, backend));
         let none = entry.backends.is_empty().then(|| "none".to_owned());
         for backend in backends.chain(none) {
-            let [id, frontend, kind] = std::mem::take(&mut own);
-            table.row([id, frontend, kind, backend]);
+            let first = first.take();
+            let cell = |text: fn(&Entry) -> String| first.map_or_else(String::new, text);
+            row(
+                first,
+                [
+                    cell(|entry| entry.id.to_string()),
+                    cell(|entry| format!("{}/{}", entry.frontend, entry.protocol)),
+                    cell(|entry| entry.service_type.to_owned()),
+                    backend,
+                ],
+            );
         }
     }
-    table.to_string()
 }
 
 fn line(number: usize, backend: &Backend) -> String {
@@ -31,10 +52,13 @@ fn line(number: usize, backend: &Backend) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::{collections::BTreeMap, net::Ipv4Addr};
+    use std::{
+        collections::BTreeMap,
+        net::{Ipv4Addr, Ipv6Addr},
+    };
 
     use kpr_abi::{
-        Addr4, BackendValue, Be16, ServiceKey, ServiceValue, Slice, V4, backend,
+        Addr4, BackendValue, Be16, ServiceKey, ServiceValue, Slice, V4, V6, backend,
         proto::{TCP, UDP},
         service::flags::{CLUSTER_IP, EXTERNAL_LOCAL, NODE_PORT},
     };
@@ -104,9 +128,62 @@ ID   Frontend            Service Type   Backend
         assert_eq!(render(&entries(&node())), expected);
     }
 
+    /// The same DNS service in IPv6, with an id that IPv4 has too, and the NodePort.
+    fn node6() -> Contents<V6> {
+        let addr = |text: &str| text.parse::<Ipv6Addr>().unwrap().into();
+        let backend = |text, port, proto| BackendValue {
+            addr: addr(text),
+            port: Be16::new(port),
+            proto,
+            flags: 0,
+        };
+        Contents {
+            services: vec![
+                (
+                    ServiceKey::new(addr("::"), Be16::new(31683), TCP),
+                    service(3, NODE_PORT, (1, 1), (0, 0)),
+                ),
+                (
+                    ServiceKey::new(addr("fd00:10:96::a"), Be16::new(53), UDP),
+                    service(2, CLUSTER_IP, (0, 1), (0, 0)),
+                ),
+            ],
+            slots: vec![1, 2],
+            backends: BTreeMap::from([
+                (1, backend("fd00:244::2", 53, UDP)),
+                (2, backend("fd00:244:1::2", 80, TCP)),
+            ]),
+        }
+    }
+
+    #[test]
+    fn where_both_families_are_served_each_id_says_of_which_it_is() {
+        let expected = "\
+ID   Family   Frontend                 Service Type   Backend
+2    IPv4     10.96.0.10:53/UDP        ClusterIP      1 => 10.244.0.2:53/UDP (terminating)
+6    IPv4     0.0.0.0:31683/TCP        NodePort       1 => 10.244.0.3:80/TCP (active)
+                                                      2 => 10.244.1.2:80/TCP (active)
+7    IPv4     10.96.7.7:80/TCP         ClusterIP      none
+2    IPv6     [fd00:10:96::a]:53/UDP   ClusterIP      1 => [fd00:244::2]:53/UDP (active)
+3    IPv6     [::]:31683/TCP           NodePort       1 => [fd00:244:1::2]:80/TCP (active)
+";
+        let all = [entries(&node()), entries(&node6())].concat();
+        assert_eq!(render(&all), expected);
+    }
+
+    #[test]
+    fn where_one_family_is_served_there_is_no_column_for_it() {
+        for entries in [entries(&node()), entries(&node6())] {
+            let table = render(&entries);
+            assert!(table.starts_with("ID   Frontend"), "{table}");
+        }
+        assert_eq!(render(&[]), "ID   Frontend   Service Type   Backend\n");
+    }
+
     #[test]
     fn json_tells_what_the_table_has_no_room_for() {
         let json = serde_json::to_value(entries(&node())).unwrap();
+        assert_eq!(json[1]["family"], "IPv4");
         assert_eq!(json[1]["externalTrafficPolicyLocal"], true);
         assert_eq!(json[1]["frontend"], "0.0.0.0:31683");
         assert_eq!(json[1]["backends"][0]["local"], true);

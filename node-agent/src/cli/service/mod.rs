@@ -22,15 +22,17 @@ pub(super) fn list(place: &Place, output: Output, out: &mut dyn Write) -> anyhow
     Ok(Exit::Ok)
 }
 
-/// Every programmed frontend, by id.
+/// Every programmed frontend: IPv4 before IPv6, each by its own ids.
 pub(super) fn read(bpffs_root: &Path) -> anyhow::Result<Vec<Entry>> {
-    let contents = dump::services4(bpffs_root)
-        .with_context(|| format!("the maps pinned under {} cannot be read", bpffs_root.display()))?
-        .with_context(|| {
-            format!(
-                "no datapath is pinned under {} (--bpffs-root names another directory)",
-                bpffs_root.display()
-            )
-        })?;
-    Ok(entry::entries(&contents))
+    let unreadable = || format!("the maps pinned under {} cannot be read", bpffs_root.display());
+    let v4 = dump::services4(bpffs_root).with_context(unreadable)?;
+    let v6 = dump::services6(bpffs_root).with_context(unreadable)?;
+    anyhow::ensure!(
+        v4.is_some() || v6.is_some(),
+        "no datapath is pinned under {} (--bpffs-root names another directory)",
+        bpffs_root.display()
+    );
+    let v4 = v4.as_ref().map(entry::entries).unwrap_or_default();
+    let v6 = v6.as_ref().map(entry::entries).unwrap_or_default();
+    Ok([v4, v6].concat())
 }

@@ -80,7 +80,7 @@ fn well() -> Status {
         }],
         details: Some(Details {
             protocols: vec!["TCP".into(), "UDP".into()],
-            ip_families: vec!["IPv4".into()],
+            ip_families: vec!["IPv4".into(), "IPv6".into()],
             forwarding: "SNAT".into(),
             backend_selection: "Random".into(),
             socket_lb: Feature::on(),
@@ -139,7 +139,7 @@ KubeProxyReplacement Details:
   Status:              Strict
   Socket LB:           Enabled
   Protocols:           TCP, UDP
-  IP Families:         IPv4
+  IP Families:         IPv4, IPv6
   Devices:             eth0 192.168.49.2 (Direct Routing)
   Mode:                SNAT
   Backend Selection:   Random

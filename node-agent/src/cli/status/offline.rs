@@ -42,7 +42,9 @@ pub(super) enum Datapath {
 pub(super) fn look(bpffs_root: &Path, message: String) -> Offline {
     let datapath = match service::read(bpffs_root) {
         Ok(entries) => {
-            let mut ids: Vec<_> = entries.iter().flat_map(|e| &e.backends).map(|b| b.id).collect();
+            // Each family has ids of its own.
+            let ids = entries.iter().flat_map(|e| e.backends.iter().map(|b| (e.family, b.id)));
+            let mut ids: Vec<_> = ids.collect();
             ids.sort_unstable();
             ids.dedup();
             Datapath::Pinned {

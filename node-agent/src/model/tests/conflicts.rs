@@ -1,5 +1,7 @@
 //! Two claims to one address, port and protocol.
 
+use kpr_abi::V6;
+
 use super::fixtures::{Svc, named, node, svc};
 
 const SHARED: &str = "ExternalIP 203.0.113.1:80/TCP; no-endpoints";
@@ -43,6 +45,17 @@ fn the_loser_is_told_who_has_it_and_keeps_the_rest() {
             "FrontendConflict: ExternalIP 203.0.113.1:80/TCP belongs to default/a; it is not served for \
           this Service"
         ]
+    );
+}
+
+#[test]
+fn an_ipv6_frontend_is_named_with_brackets() {
+    let claims = |name: &str, ip: &str| svc(name).cluster_ips(&[ip]).external_ips(&["2001:db8::1"]);
+    let node = node().svc(claims("a", "fd00:96::1")).svc(claims("b", "fd00:96::2"));
+    let problems = node.problems_of::<V6>("b");
+    assert!(
+        problems[0].contains("ExternalIP [2001:db8::1]:80/TCP belongs to default/a"),
+        "{problems:?}"
     );
 }
 
