@@ -12,6 +12,7 @@ pub mod cli;
 pub mod daemon;
 pub mod datapath;
 pub mod devices;
+pub mod health;
 pub mod model;
 pub mod observe;
 pub mod plan;

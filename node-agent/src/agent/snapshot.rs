@@ -5,10 +5,12 @@ use std::sync::Arc;
 use kpr_crds::{NodeDatapathSpec, NodeDatapathStatus};
 use tokio::time::Instant;
 
-use super::devices::Placement;
+use super::{Progress, devices::Placement};
 use crate::{
     datapath::Report,
+    model::HealthCheck,
     observe::api::{Phase, Services},
+    watch::NodeInput,
 };
 
 /// The agent at one moment.
@@ -34,6 +36,12 @@ pub struct Snapshot {
     pub report: Report,
     /// Since when something that is wanted is not in the tables.
     pub behind_since: Option<Instant>,
+    /// How each address family keeps up; empty while there is no datapath.
+    pub families: Vec<Progress>,
+    /// The health checks of Services, as of the last time that everything was programmed.
+    pub health_checks: Arc<[HealthCheck]>,
+    /// The own Node; none while there is none, or it is not known.
+    pub node: Option<NodeInput>,
 }
 
 /// The own NodeDatapath.

@@ -1,22 +1,19 @@
 //! The agent's answers to the local API, put together from what each part last said.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use jiff::Timestamp;
 use tokio::sync::watch;
 
 use super::{Snapshot, details};
 use crate::{
+    health::{Moment, ProxyHealth},
     observe::{
         Health, Source, Tasks,
         api::{self, Phase, STATUS_VERSION, Status},
     },
     watch::ApiServer,
 };
-
-/// How long a change may wait to be programmed before the agent calls itself unhealthy: twice the pause between attempts
-/// that kube-proxy allows itself (`2 * syncPeriod`).
-const TOO_LATE: Duration = Duration::from_mins(1);
 
 /// Where the local API takes its answers from.
 #[derive(Clone, Debug)]
@@ -96,11 +93,10 @@ impl Source for View {
 
     fn health(&self, _: Timestamp) -> Health {
         let snapshot = self.snapshots.borrow().clone();
-        let late = snapshot.behind_since.is_some_and(|since| since.elapsed() > TOO_LATE);
-        let unhealthy = late || snapshot.phase == Phase::Failed;
+        let healthy = ProxyHealth::of(&snapshot, Moment::now()).healthy;
         Health {
-            healthy: !unhealthy,
-            message: unhealthy.then(|| {
+            healthy,
+            message: (!healthy).then(|| {
                 let trouble = snapshot.troubles.first().unwrap_or("changes wait to be programmed");
                 trouble.to_owned()
             }),

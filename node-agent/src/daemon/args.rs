@@ -1,6 +1,6 @@
 //! The command line of `kpr-node-agent`.
 
-use std::path::PathBuf;
+use std::{net::SocketAddr, path::PathBuf, str::FromStr};
 
 use anyhow::Context;
 use clap::{Parser, Subcommand, ValueEnum};
@@ -49,6 +49,22 @@ pub struct Args {
     /// How packet programs are attached to devices
     #[arg(long, value_name = "HOOK", value_enum, env = "KPR_TC", default_value_t)]
     pub tc: Tc,
+    /// Address and port of /healthz and /livez, for load balancers and probes; empty: none
+    #[arg(
+        long,
+        value_name = "ADDRESS:PORT",
+        env = "KPR_HEALTHZ_BIND_ADDRESS",
+        default_value = "0.0.0.0:10256"
+    )]
+    pub healthz_bind_address: BindAddress,
+    /// Address and port of /proxyMode; empty: none
+    #[arg(
+        long,
+        value_name = "ADDRESS:PORT",
+        env = "KPR_METRICS_BIND_ADDRESS",
+        default_value = "127.0.0.1:10249"
+    )]
+    pub metrics_bind_address: BindAddress,
     /// How log lines are written
     #[arg(
         long,
@@ -66,6 +82,24 @@ pub struct Args {
     /// What to do instead of serving.
     #[command(subcommand)]
     pub command: Option<Command>,
+}
+
+/// Where to listen; none: nowhere.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BindAddress(pub Option<SocketAddr>);
+
+impl FromStr for BindAddress {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if text.is_empty() {
+            return Ok(Self(None));
+        }
+        let parsed = text.parse();
+        parsed
+            .map(|address| Self(Some(address)))
+            .map_err(|_| "not an IP address and a port, such as 0.0.0.0:10256 or [::]:10256; empty for none".to_owned())
+    }
 }
 
 /// What to do instead of serving.
@@ -145,6 +179,18 @@ mod tests {
     #[test]
     fn the_command_line_is_consistent() {
         Args::command().debug_assert();
+    }
+
+    #[test]
+    fn an_empty_address_is_no_port_and_a_wrong_one_says_what_is_right() {
+        let parse = |text: &str| Args::try_parse_from(["kpr-node-agent", "--healthz-bind-address", text]);
+        assert_eq!(parse("").unwrap().healthz_bind_address, BindAddress(None));
+        let address = "[::]:10256".parse().unwrap();
+        assert_eq!(
+            parse("[::]:10256").unwrap().healthz_bind_address,
+            BindAddress(Some(address))
+        );
+        assert!(parse("10256").unwrap_err().to_string().contains("0.0.0.0:10256"));
     }
 
     #[test]

@@ -5,7 +5,7 @@ mod logging;
 mod machine;
 mod start;
 
-pub use args::{Args, Command, LogFormat, Tc};
+pub use args::{Args, BindAddress, Command, LogFormat, Tc};
 pub use start::{run, uninstall};
 
 /// Sets up logging, then does what the command line says.

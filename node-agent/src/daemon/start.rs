@@ -17,6 +17,7 @@ use crate::{
     agent::{self, Core, Inputs, KernelLoader, Snapshot, View},
     datapath::{self, Datapath},
     devices::{Device, Watcher},
+    health,
     observe::{self, RunDir, Source, Tasks},
     sockets,
     status::{self, KubeProxy, kube_proxy::PROXY_MODE},
@@ -64,6 +65,27 @@ pub async fn run(args: &Args) -> anyhow::Result<()> {
     background.spawn(api_server.clone().heartbeat(client.clone(), tasks.clone()));
     background.spawn(watch_devices(devices, tasks.clone()));
     background.spawn(status::kube_proxy::probe(PROXY_MODE, kube_proxy, tasks.clone()));
+    let ports = [
+        (
+            args.healthz_bind_address,
+            health::proxy_health(snapshot.clone()),
+            "serve-healthz",
+        ),
+        (args.metrics_bind_address, health::metrics(), "serve-metrics"),
+    ];
+    for (address, handler, name) in ports {
+        if let Some(address) = address.0 {
+            background.spawn(health::serve_at(
+                address,
+                handler,
+                snapshot.clone(),
+                tasks.register(name),
+            ));
+        }
+    }
+    let events = health::Events::new(client.clone(), &node);
+    let task = tasks.register("serve-health-checks");
+    background.spawn(health::serve_checks(snapshot.clone(), events, task));
     let sink = status::ApiSink::new(client.clone(), api_server.clone(), node.clone());
     background.spawn(status::write(about, sink, snapshot, kube_proxy_seen, tasks.clone()));
     background.spawn(serve_local_api(socket, view, stop.clone()));

@@ -8,7 +8,7 @@ use hyper_util::rt::TokioIo;
 use jiff::Timestamp;
 use tokio::{net::TcpStream, sync::watch, time::timeout};
 
-use crate::observe::Tasks;
+use crate::{health::MODE, observe::Tasks};
 
 /// Where kube-proxy tells which mode it runs in (`metricsBindAddress`, its default).
 pub const PROXY_MODE: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 10249);
@@ -57,6 +57,8 @@ pub async fn probe(addr: SocketAddr, seen: watch::Sender<KubeProxy>, tasks: Task
 /// Looks once.
 pub async fn look(addr: SocketAddr) -> KubeProxy {
     match timeout(PATIENCE, ask(addr)).await {
+        // This agent, which answers there in its place.
+        Ok(Some(mode)) if mode == MODE => KubeProxy::Absent,
         Ok(Some(mode)) => KubeProxy::Running { mode },
         Ok(None) | Err(_) => KubeProxy::Absent,
     }
@@ -109,6 +111,11 @@ mod tests {
             look(serve("/proxyMode", "<html>hello</html>").await).await,
             KubeProxy::Absent
         );
+    }
+
+    #[tokio::test]
+    async fn this_agent_on_the_port_is_not_kube_proxy() {
+        assert_eq!(look(serve("/proxyMode", MODE).await).await, KubeProxy::Absent);
     }
 
     #[tokio::test]

@@ -51,6 +51,10 @@ pub struct NodeInput {
     pub internal_ips: Vec<IpAddr>,
     /// Label `topology.kubernetes.io/zone`.
     pub zone: Option<Arc<str>>,
+    /// It has a `metadata.deletionTimestamp`.
+    pub deleting: bool,
+    /// Keys of its taints.
+    pub taints: Vec<Arc<str>>,
 }
 
 /// What is needed of the own NodeDatapath.
@@ -119,6 +123,14 @@ impl Named for Node {
         Change::Node(found.map(|node| {
             NodeInput {
                 zone: node.labels().get(ZONE).map(|zone| zone.as_str().into()),
+                deleting: node.metadata.deletion_timestamp.is_some(),
+                taints: node
+                    .spec
+                    .and_then(|spec| spec.taints)
+                    .unwrap_or_default()
+                    .into_iter()
+                    .map(|taint| taint.key.into())
+                    .collect(),
                 internal_ips: node
                     .status
                     .and_then(|status| status.addresses)

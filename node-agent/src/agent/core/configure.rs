@@ -160,6 +160,7 @@ impl<L: Loader> Core<L> {
                 self.troubles = Troubles::default();
                 self.report = Report::default();
                 self.behind_since = None;
+                self.health_checks = Arc::default();
             }
             Err(failed) => {
                 let message = sentence(&failed);

@@ -18,7 +18,7 @@ use super::{
 use crate::{
     datapath::{Report, Settings},
     devices::Device,
-    model::{Index, NodeFacts},
+    model::{HealthCheck, Index, NodeFacts},
     observe::{
         Task, Tasks,
         api::{Phase, Services},
@@ -67,6 +67,7 @@ pub struct Core<L: Loader> {
     /// Something changed since the last report.
     report_stale: bool,
     behind_since: Option<Instant>,
+    health_checks: Arc<[HealthCheck]>,
     tasks: CoreTasks,
     sockets: Arc<Orders>,
 }
@@ -120,6 +121,7 @@ impl<L: Loader> Core<L> {
             reported: None,
             report_stale: false,
             behind_since: None,
+            health_checks: Arc::default(),
             sockets: Arc::default(),
             tasks: CoreTasks {
                 load: tasks.register("load-datapath"),
@@ -260,6 +262,12 @@ impl<L: Loader> Core<L> {
             write_failures: running.map_or(0, |running| running.services.failures()),
             report: self.report.clone(),
             behind_since: self.behind_since,
+            families: running
+                .into_iter()
+                .flat_map(|running| running.services.progress())
+                .collect(),
+            health_checks: Arc::clone(&self.health_checks),
+            node: self.node.clone(),
         }
     }
 }

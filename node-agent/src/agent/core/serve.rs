@@ -77,7 +77,11 @@ impl<L: Loader> Core<L> {
             match outcome {
                 // One family may have had nothing to do while the other waits to try again.
                 Ok(()) if running.services.failure().is_some() => {}
-                Ok(()) => self.tasks.program.succeeded(Timestamp::now()),
+                Ok(()) => {
+                    self.tasks.program.succeeded(Timestamp::now());
+                    // Load balancers hear of an endpoint once it is served, and not before.
+                    self.health_checks = self.index.health_checks(&self.facts).into();
+                }
                 Err(failed) => {
                     let message = sentence(&failed);
                     if self.tasks.program.failed(Timestamp::now(), &message) {

@@ -9,7 +9,7 @@ use tokio::time::Instant;
 use tracing::warn;
 
 use super::{
-    super::{Tables, backoff::Backoff},
+    super::{Progress, Tables, backoff::Backoff},
     GRACE,
     problems::Problems,
 };
@@ -50,6 +50,9 @@ pub(super) trait Programs<D>: Send {
         now: Instant,
     ) -> Result<(), Error>;
 
+    /// How the family keeps up.
+    fn progress(&self) -> Progress;
+
     /// Whether all that is wanted is in the tables.
     fn is_complete(&self) -> bool;
 
@@ -88,6 +91,7 @@ pub(super) struct ServiceTables<F: IpFamily> {
     retry: Backoff,
     failure: Option<String>,
     failures: u64,
+    progress: Progress,
 }
 
 impl<F: IpFamily> ServiceTables<F> {
@@ -115,6 +119,7 @@ impl<F: IpFamily> ServiceTables<F> {
             retry: Backoff::new(RETRY_FIRST, RETRY_LONGEST),
             failure: None,
             failures: 0,
+            progress: Progress::new(F::NAME),
         })
     }
 
@@ -211,6 +216,7 @@ where
         if self.due().is_none_or(|due| due > now) {
             return Ok(());
         }
+        self.progress.begin(now);
         let outcome = self.carry_out(index, facts, datapath, problems);
         if let Some(generation) = self.planner.seal() {
             self.quarantine.push_back((now + GRACE, generation));
@@ -219,6 +225,7 @@ where
             Ok(()) => {
                 self.retry.reset();
                 self.failure = None;
+                self.progress.succeeded(now);
             }
             Err(error) => {
                 self.retry.failed(now);
@@ -227,6 +234,10 @@ where
             }
         }
         outcome
+    }
+
+    fn progress(&self) -> Progress {
+        self.progress
     }
 
     fn is_complete(&self) -> bool {

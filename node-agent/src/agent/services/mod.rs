@@ -15,7 +15,7 @@ use self::{
     family::{Programs, ServiceTables},
     problems::Problems,
 };
-use super::Datapath;
+use super::{Datapath, Progress};
 use crate::{
     datapath::Error,
     model::{Index, NamespacedName, NodeFacts, Problem},
@@ -78,6 +78,11 @@ impl<D> DualStack<D> {
             outcome = outcome.and(family.sync(index, facts, datapath, &mut self.problems, now));
         }
         outcome
+    }
+
+    /// How each family keeps up.
+    pub(super) fn progress(&self) -> impl Iterator<Item = Progress> {
+        self.families.iter().map(|family| family.progress())
     }
 
     /// Whether all that is wanted is in the tables.

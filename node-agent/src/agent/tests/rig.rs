@@ -83,7 +83,7 @@ pub(crate) fn eth0() -> Device {
 pub(crate) fn node() -> NodeInput {
     NodeInput {
         internal_ips: vec!["192.168.49.2".parse().unwrap()],
-        zone: None,
+        ..NodeInput::default()
     }
 }
 
