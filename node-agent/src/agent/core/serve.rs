@@ -93,7 +93,9 @@ impl<L: Loader> Core<L> {
         }
         self.troubles.write = running.services.failure().map(str::to_owned);
         self.troubles.full = running.services.full();
-        if running.services.is_complete() {
+        let complete = running.services.is_complete();
+        let settled = self.troubles.write.is_none() && (complete || self.troubles.full.is_some());
+        if complete {
             if !running.complete {
                 running.complete = true;
                 // What was seen before the first plan says nothing about what is served.
@@ -103,7 +105,7 @@ impl<L: Loader> Core<L> {
         } else {
             self.behind_since.get_or_insert(now);
         }
-        self.settle_sockets();
+        self.settle_sockets(settled);
     }
 
     pub(super) fn sweep(&mut self, now: Instant) {

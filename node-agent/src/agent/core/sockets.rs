@@ -5,8 +5,8 @@ use std::sync::Arc;
 use super::{super::Loader, Core};
 use crate::{
     datapath::{Counter, Report},
-    model::{Index, Protocol},
-    sockets::{Findings, Kept, Orders},
+    model::Protocol,
+    sockets::{Findings, Orders},
 };
 
 impl<L: Loader> Core<L> {
@@ -20,16 +20,13 @@ impl<L: Loader> Core<L> {
         applied.is_some_and(|applied| applied.spec.socket_lb.terminate_stale_sockets)
     }
 
-    /// After the tables have changed: which backends may keep their sockets. Not while writes fail or wait: a socket that is
-    /// closed too early is led to the same backend again.
-    pub(super) fn settle_sockets(&self) {
+    /// After the tables were compared. `settled`: they hold what is wanted, as far as it fits. While writes fail or wait nothing
+    /// is closed: a socket that is closed too early is led to the same backend again.
+    pub(super) fn settle_sockets(&self, settled: bool) {
         if !self.closes_stale_sockets() {
             self.sockets.off();
-        } else if let Some(running) = &self.running
-            && running.services.failure().is_none()
-            && (running.services.is_complete() || running.services.full().is_some())
-        {
-            self.sockets.settle(kept(&self.index));
+        } else if settled {
+            self.sockets.settle(self.index.serving(Protocol::Udp).collect());
         }
     }
 
@@ -46,8 +43,4 @@ impl<L: Loader> Core<L> {
             count: findings.closed,
         });
     }
-}
-
-fn kept(index: &Index) -> Kept {
-    index.serving(Protocol::Udp).collect()
 }
