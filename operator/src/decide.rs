@@ -165,6 +165,10 @@ fn leave<'a>(
     world: &World<'a>,
     decision: &mut Decision,
 ) -> Vec<&'a str> {
+    let is_live = |other: &str| {
+        let found = world.policies.iter().find(|policy| policy.name_any() == other);
+        found.is_some_and(|policy| policy.metadata.deletion_timestamp.is_none())
+    };
     let mut waiting = Vec::new();
     let mut asked = 0;
     for (node, datapath) in world
@@ -173,12 +177,13 @@ fn leave<'a>(
         .filter(|(_, datapath)| datapath.spec.policy == name)
     {
         match claims.owner(node) {
-            Some(owner) if owner != name => {
+            // An object that is being deleted takes nothing over: two of them would wait for each other for ever.
+            Some(owner) if owner != name && is_live(owner) => {
                 // The other object takes it over as it is; until it has, ours must stay: the datapath is its child.
                 waiting.push(node.as_str());
                 continue;
             }
-            Some(_) if !deleting => continue,
+            Some(owner) if owner == name && !deleting => continue,
             _ => {}
         }
         let deletion = || Deletion {
