@@ -2,7 +2,10 @@
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use crate::toolchain::ToolchainChoice;
+use crate::{
+    kernels::{Group, Series},
+    toolchain::ToolchainChoice,
+};
 
 /// Set up, build, try and test kpr.
 #[derive(Debug, Parser)]
@@ -43,6 +46,19 @@ pub(crate) enum Command {
         /// Run these stages only; may be given several times, or as a list with commas.
         #[arg(long, value_enum, value_delimiter = ',')]
         only: Vec<StageName>,
+    },
+    /// Boot other kernels in an emulator, and load and test the eBPF programs there.
+    ///
+    /// Takes some minutes for each kernel and needs no KVM. Kernels are downloaded as packages of Debian and Ubuntu and
+    /// unpacked to target/kernels; nothing of them is installed, and the tests run inside the emulator only. Packages for
+    /// QEMU and busybox are installed if they are missing (root). A run of everything writes docs/kernels.md.
+    Kernels {
+        /// Try these series only; may be given several times, or as a list with commas.
+        #[arg(long, value_enum, value_delimiter = ',')]
+        kernel: Vec<Series>,
+        /// Run these parts only; may be given several times, or as a list with commas.
+        #[arg(long, value_enum, value_delimiter = ',')]
+        only: Vec<Group>,
     },
     /// Remove what interrupted demos and tests have left behind: namespaces, cgroups, mounts, processes.
     #[command(alias = "clean-cluster")]

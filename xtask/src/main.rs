@@ -7,6 +7,7 @@ mod codegen;
 mod console;
 mod demo;
 mod interrupt;
+mod kernels;
 mod kubectl;
 mod layout;
 mod probe;
@@ -52,6 +53,7 @@ fn run(cli: &Cli) -> Result<ExitCode> {
         Command::Codegen { check } => codegen::run(&layout, *check)?,
         Command::Demo { keep } => return demo::run(&layout, *keep, toolchain),
         Command::Test { only } => return test::run(&layout, only, toolchain),
+        Command::Kernels { kernel, only } => return kernels::run(&layout, kernel, only, toolchain),
         Command::Sweep => sweep::run(&layout)?,
     }
     Ok(ExitCode::SUCCESS)

@@ -51,13 +51,38 @@ pub(crate) fn status(command: &mut Command) -> Result<ExitStatus> {
 }
 
 /// Run with stdout passed through line by line, each line shown to `look` on the way.
-pub(crate) fn run_watched(command: &mut Command, look: impl FnMut(&str) + Send) -> Result<ExitStatus> {
+pub(crate) fn run_watched(command: &mut Command, mut look: impl FnMut(&str) + Send) -> Result<ExitStatus> {
+    listen(command, None, move |bytes| {
+        io::stdout().write_all(bytes)?;
+        look(String::from_utf8_lossy(bytes).trim_end());
+        Ok(())
+    })
+}
+
+/// Run with each line of stdout shown to `look` and to nobody else. The child is ended, and an error returned, if it takes
+/// longer than `limit`.
+pub(crate) fn run_listened(
+    command: &mut Command,
+    limit: Option<Duration>,
+    mut look: impl FnMut(&str) + Send,
+) -> Result<ExitStatus> {
+    listen(command, limit, move |bytes| {
+        look(String::from_utf8_lossy(bytes).trim_end());
+        Ok(())
+    })
+}
+
+fn listen(
+    command: &mut Command,
+    limit: Option<Duration>,
+    take: impl FnMut(&[u8]) -> io::Result<()> + Send,
+) -> Result<ExitStatus> {
     interrupt::check()?;
     let mut child = spawn(command.stdout(Stdio::piped()))?;
     let stdout = child.stdout.take().context("a piped stdout is missing")?;
     thread::scope(|scope| {
-        let reader = scope.spawn(move || pass_through(BufReader::new(stdout), look));
-        let status = wait(child, None).with_context(|| during(command));
+        let reader = scope.spawn(move || each_line(BufReader::new(stdout), take));
+        let status = wait(child, limit).with_context(|| during(command));
         match reader.join() {
             Ok(read) => read.with_context(|| format!("cannot read what `{}` prints", line(command)))?,
             Err(panic) => std::panic::resume_unwind(panic),
@@ -99,11 +124,10 @@ pub(crate) fn line(command: &Command) -> String {
     text
 }
 
-fn pass_through(mut from: impl BufRead, mut look: impl FnMut(&str)) -> io::Result<()> {
+fn each_line(mut from: impl BufRead, mut take: impl FnMut(&[u8]) -> io::Result<()>) -> io::Result<()> {
     let mut bytes = Vec::new();
     while from.read_until(b'\n', &mut bytes)? > 0 {
-        io::stdout().write_all(&bytes)?;
-        look(String::from_utf8_lossy(&bytes).trim_end());
+        take(&bytes)?;
         bytes.clear();
     }
     Ok(())
@@ -200,6 +224,17 @@ mod tests {
             (lines, status.code()),
             (vec!["one".to_owned(), "two".to_owned()], Some(3))
         );
+    }
+
+    #[test]
+    fn a_child_that_is_listened_to_too_long_is_ended_and_was_heard() {
+        let mut lines = Vec::new();
+        let limit = Some(Duration::from_millis(200));
+        let error = run_listened(&mut shell("echo one; sleep 1000"), limit, |line| {
+            lines.push(line.to_owned());
+        });
+        assert!(format!("{:#}", error.unwrap_err()).contains("gave up after"));
+        assert_eq!(lines, ["one"]);
     }
 
     #[test]

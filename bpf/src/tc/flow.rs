@@ -84,9 +84,9 @@ pub fn remove<F: Tables>(key: &FlowKey<F::Addr>, value: &FlowValue<F::Addr>) {
 }
 
 /// Makes both entries of a new flow. `value` is the wanted translation: its source port is only kept if it is free towards
-/// the backend, else another of the SNAT range takes its place. Returns the translation that holds.
+/// the backend, else another of the SNAT range takes its place.
 #[inline(always)]
-pub fn create<F: Tables>(key: &FlowKey<F::Addr>, mut value: FlowValue<F::Addr>) -> Result<FlowValue<F::Addr>, Reason> {
+pub fn create<F: Tables>(key: &FlowKey<F::Addr>, mut value: FlowValue<F::Addr>) -> Result<(), Reason> {
     let reply = FlowValue {
         src: key.dst,
         dst: key.src,
@@ -104,11 +104,11 @@ pub fn create<F: Tables>(key: &FlowKey<F::Addr>, mut value: FlowValue<F::Addr>) 
     while attempt < ATTEMPTS {
         let answering = FlowKey::answering(&value, key.proto, direction::REPLY);
         if F::flows().insert(answering, reply, u64::from(BPF_NOEXIST)).is_ok() {
-            return publish::<F>(key, value, &answering);
+            return publish::<F>(key, &value, &answering);
         }
         if attempt == 0 && is_ours::<F>(&answering, &reply) {
             // The other half of this very flow was evicted: join them again.
-            return publish::<F>(key, value, &answering);
+            return publish::<F>(key, &value, &answering);
         }
         let offset = if attempt < JUMPS {
             // Fibonacci hashing: consecutive attempts land far from each other.
@@ -136,22 +136,26 @@ fn is_ours<F: Tables>(answering: &FlowKey<F::Addr>, reply: &FlowValue<F::Addr>) 
 #[inline(always)]
 fn publish<F: Tables>(
     key: &FlowKey<F::Addr>,
-    value: FlowValue<F::Addr>,
+    value: &FlowValue<F::Addr>,
     answering: &FlowKey<F::Addr>,
-) -> Result<FlowValue<F::Addr>, Reason> {
+) -> Result<(), Reason> {
     if F::flows().insert(key, value, u64::from(BPF_NOEXIST)).is_ok() {
-        return Ok(value);
+        return Ok(());
     }
-    if let Some(first) = F::flows().get_ptr(key) {
-        // SAFETY: a map value that was just looked up.
-        let first = unsafe { *first };
-        if FlowKey::answering(&first, key.proto, direction::REPLY) != *answering {
-            let _ = F::flows().remove(answering);
-        }
-        return Ok(first);
+    let Some(first) = F::flows().get_ptr(key) else {
+        let _ = F::flows().remove(answering);
+        return Err(Reason::DropFlowTableFull);
+    };
+    // SAFETY: a map value that was just looked up.
+    let first = unsafe { &*first };
+    let is_same = answering.src == first.dst
+        && answering.dst == first.src
+        && answering.sport == first.dport
+        && answering.dport == first.sport;
+    if !is_same {
+        let _ = F::flows().remove(answering);
     }
-    let _ = F::flows().remove(answering);
-    Err(Reason::DropFlowTableFull)
+    Ok(())
 }
 
 /// Whether packets of this translation are sent out by the program itself.

@@ -12,21 +12,15 @@ use kpr_abi::{
 };
 use kpr_packet::{Parsed, Unparsed};
 
-/// Handles a packet of the family: one that came in by an external device, or one that a pod sent, which the stack of this node
-/// takes from the pod's device.
+/// Handles a packet of the family, one that came in by an external device or that a pod sent: all but beginning a flow.
 #[inline(always)]
-pub fn handle<F: Wire, const FROM_POD: bool>(ctx: &TcContext, l3: usize) -> Result<Handled, Reason> {
-    let skb = Skb(ctx);
-    skb.make_headers_linear();
+pub fn handle<F: Wire>(ctx: &TcContext, l3: usize) -> Result<Handled, Reason> {
     // What does not parse has no ports: it is the stack's.
     let mut parsed = Parsed::default();
-    match F::parse(&skb, l3, &mut parsed) {
+    match parse::<F>(ctx, l3, &mut parsed)? {
         Ok(()) => {}
         Err(Unparsed::Icmp) => return Ok(Handled::Icmp),
         Err(_) => return Ok(Handled::NotOurs),
-    }
-    if !fragment::track::<F>(&mut parsed)? {
-        return Ok(Handled::NotOurs);
     }
 
     // Replies of remote backends come to a port of the SNAT range.
@@ -43,21 +37,69 @@ pub fn handle<F: Wire, const FROM_POD: bool>(ctx: &TcContext, l3: usize) -> Resu
 
     // Flows to NodePorts are found before their service: they go on when it is gone.
     let may_be_node_port = balance::may_be_node_port(parsed.key.dport);
-    if may_be_node_port && let Some(handled) = established::<F>(ctx, &parsed)? {
-        return Ok(handled);
-    }
-    let Some(service) = frontend::<F>(&parsed, may_be_node_port) else {
+    if !may_be_node_port && frontend::<F>(&parsed, false).is_none() {
         return Ok(Handled::NotOurs);
-    };
-    if !may_be_node_port && let Some(handled) = established::<F>(ctx, &parsed)? {
-        return Ok(handled);
+    }
+    if let Some(value) = flow::lookup::<F>(&parsed.key, parsed.tcp_flags) {
+        if flow::may_continue::<F>(&parsed.key, &value, parsed.tcp_flags) {
+            return translate::<F>(ctx, &parsed, &value);
+        }
+        flow::remove::<F>(&parsed.key, &value);
+    }
+    if may_be_node_port && frontend::<F>(&parsed, true).is_none() {
+        return Ok(Handled::NotOurs);
     }
     if !flow::is_first(parsed.key.proto, parsed.tcp_flags) {
         return Err(Reason::PassMidFlow);
     }
+    Ok(Handled::Begins)
+}
+
+/// Begins a flow with its first packet, which [`handle`] has looked at: one that came in by an external device, or one that a pod
+/// sent, which the stack of this node takes from the pod's device. Then it is for [`begun`].
+///
+/// The three read the packet anew, twice more for each flow: as one function they would need more stack than kernels before 6.8
+/// give, and the verifier would try each end of one with each beginning of the next.
+#[inline(always)]
+pub fn begin<F: Wire, const FROM_POD: bool>(ctx: &TcContext, l3: usize) -> Result<Handled, Reason> {
+    let mut parsed = Parsed::default();
+    if parse::<F>(ctx, l3, &mut parsed)?.is_err() {
+        return Ok(Handled::NotOurs);
+    }
+    // Gone since then: the next packet finds what is so now.
+    let Some(service) = frontend::<F>(&parsed, balance::may_be_node_port(parsed.key.dport)) else {
+        return Ok(Handled::NotOurs);
+    };
     // SAFETY: a map value that was looked up above.
-    let value = begin::<F, FROM_POD>(ctx, &parsed, unsafe { &*service })?;
+    choose::<F, FROM_POD>(ctx, &parsed, unsafe { &*service })?;
+    Ok(Handled::Begun)
+}
+
+/// Translates the packet that has begun a flow, whatever may become of the flow's next packets.
+#[inline(always)]
+pub fn begun<F: Wire>(ctx: &TcContext, l3: usize) -> Result<Handled, Reason> {
+    let mut parsed = Parsed::default();
+    if parse::<F>(ctx, l3, &mut parsed)?.is_err() {
+        return Ok(Handled::NotOurs);
+    }
+    // Evicted at once: the table is far too small.
+    let value = flow::peek::<F>(&parsed.key).ok_or(Reason::DropFlowTableFull)?;
     translate::<F>(ctx, &parsed, &value)
+}
+
+/// Reads a packet's headers. A later fragment gets its ports, or passes for a packet without any.
+#[inline(always)]
+fn parse<F: Wire>(ctx: &TcContext, l3: usize, parsed: &mut Parsed<F::Addr>) -> Result<Result<(), Unparsed>, Reason> {
+    let skb = Skb(ctx);
+    skb.make_headers_linear();
+    if let Err(unparsed) = F::parse(&skb, l3, parsed) {
+        return Ok(Err(unparsed));
+    }
+    Ok(if fragment::track::<F>(parsed)? {
+        Ok(())
+    } else {
+        Err(Unparsed::OtherProtocol)
+    })
 }
 
 /// The frontend that the packet is for: one of exactly its destination, or a NodePort on an address of this node.
@@ -71,26 +113,13 @@ fn frontend<F: Wire>(parsed: &Parsed<F::Addr>, may_be_node_port: bool) -> Option
     balance::node_port::<F>(key.dport, key.proto)
 }
 
-/// Handles the packet of a known flow.
+/// Chooses the backend and the translation of a new flow, and makes its entries.
 #[inline(always)]
-fn established<F: Wire>(ctx: &TcContext, parsed: &Parsed<F::Addr>) -> Result<Option<Handled>, Reason> {
-    let Some(value) = flow::lookup::<F>(&parsed.key, parsed.tcp_flags) else {
-        return Ok(None);
-    };
-    if !flow::may_continue::<F>(&parsed.key, &value, parsed.tcp_flags) {
-        flow::remove::<F>(&parsed.key, &value);
-        return Ok(None);
-    }
-    translate::<F>(ctx, parsed, &value).map(Some)
-}
-
-/// Begins a flow: chooses its backend and its translation.
-#[inline(always)]
-fn begin<F: Wire, const FROM_POD: bool>(
+fn choose<F: Wire, const FROM_POD: bool>(
     ctx: &TcContext,
     parsed: &Parsed<F::Addr>,
     service: &ServiceValue,
-) -> Result<FlowValue<F::Addr>, Reason> {
+) -> Result<(), Reason> {
     let Some(slice) = candidates::<FROM_POD>(service)? else {
         return refuse::<F>(ctx, parsed);
     };
@@ -134,13 +163,13 @@ fn begin<F: Wire, const FROM_POD: bool>(
             value.sport = config::snat_port(unsafe { bpf_get_prandom_u32() });
         }
     }
-    let value = flow::create::<F>(&parsed.key, value)?;
+    flow::create::<F>(&parsed.key, value)?;
     counters::count(if chosen.flags & backend::flags::LOCAL != 0 {
         Reason::FlowToLocal
     } else {
         Reason::FlowToRemote
     });
-    Ok(value)
+    Ok(())
 }
 
 /// The backends that the client may get; `None`: refuse it, there is no endpoint anywhere. `externalTrafficPolicy` is for clients
@@ -169,7 +198,7 @@ fn candidates<const FROM_POD: bool>(service: &ServiceValue) -> Result<Option<Sli
 /// kube-proxy's REJECT is to a client, without making up a packet here. The flow has no backend, so that the next connection
 /// or datagram looks for one again.
 #[inline(always)]
-fn refuse<F: Wire>(ctx: &TcContext, parsed: &Parsed<F::Addr>) -> Result<FlowValue<F::Addr>, Reason> {
+fn refuse<F: Wire>(ctx: &TcContext, parsed: &Parsed<F::Addr>) -> Result<(), Reason> {
     let sources = F::snat_source();
     let own = sources
         .get_ptr(Skb(ctx).ifindex())
@@ -187,9 +216,9 @@ fn refuse<F: Wire>(ctx: &TcContext, parsed: &Parsed<F::Addr>) -> Result<FlowValu
         action: action::PASS,
         zero: 0,
     };
-    let value = flow::create::<F>(&parsed.key, value)?;
+    flow::create::<F>(&parsed.key, value)?;
     counters::count(Reason::RefuseNoEndpoint);
-    Ok(value)
+    Ok(())
 }
 
 /// The node's own address on the way to the backend.

@@ -18,26 +18,44 @@ pub const NO_LINK_HEADER: u32 = 0;
 
 use aya_ebpf::{bindings::__sk_buff, programs::TcContext};
 use kpr_abi::{V4, V6};
-use verdict::{ICMP, NEXT, verdict};
+use verdict::{BEGIN, BEGUN, ICMP, NEXT, verdict};
 
-/// A packet that came in; its network header is at `l3`, [`ETHERNET`] or [`NO_LINK_HEADER`]. Each step is a function of its own: the verifier checks them one by one, and those that are not under
-/// way at the same time share the stack.
+/// A packet that came in; its network header is at `l3`, [`ETHERNET`] or [`NO_LINK_HEADER`].
+///
+/// Each step is a function of its own: the verifier checks them one by one, and those that are not under way at the same time
+/// share the stack.
 #[inline(always)]
 pub fn ingress(ctx: &TcContext, l3: u32) -> i32 {
     dispatch(
         ctx,
-        |skb| then(kpr_ingress4(skb, l3), || kpr_icmp_ingress4(skb, l3)),
-        |skb| then(kpr_ingress6(skb, l3), || kpr_icmp_ingress6(skb, l3)),
+        |skb| match kpr_ingress4(skb, l3) {
+            BEGIN => begun(kpr_begin4(skb, l3), || kpr_begun4(skb, l3)),
+            ICMP => kpr_icmp_ingress4(skb, l3),
+            verdict => verdict,
+        },
+        |skb| match kpr_ingress6(skb, l3) {
+            BEGIN => begun(kpr_begin6(skb, l3), || kpr_begun6(skb, l3)),
+            ICMP => kpr_icmp_ingress6(skb, l3),
+            verdict => verdict,
+        },
     )
 }
 
-/// A packet that a pod sent.
+/// A packet that a pod sent: flows begin in another way.
 #[inline(always)]
 pub fn pod_ingress(ctx: &TcContext, l3: u32) -> i32 {
     dispatch(
         ctx,
-        |skb| then(kpr_pod_ingress4(skb, l3), || kpr_icmp_ingress4(skb, l3)),
-        |skb| then(kpr_pod_ingress6(skb, l3), || kpr_icmp_ingress6(skb, l3)),
+        |skb| match kpr_ingress4(skb, l3) {
+            BEGIN => begun(kpr_pod_begin4(skb, l3), || kpr_begun4(skb, l3)),
+            ICMP => kpr_icmp_ingress4(skb, l3),
+            verdict => verdict,
+        },
+        |skb| match kpr_ingress6(skb, l3) {
+            BEGIN => begun(kpr_pod_begin6(skb, l3), || kpr_begun6(skb, l3)),
+            ICMP => kpr_icmp_ingress6(skb, l3),
+            verdict => verdict,
+        },
     )
 }
 
@@ -46,8 +64,14 @@ pub fn pod_ingress(ctx: &TcContext, l3: u32) -> i32 {
 pub fn egress(ctx: &TcContext, l3: u32) -> i32 {
     dispatch(
         ctx,
-        |skb| then(kpr_egress4(skb, l3), || kpr_icmp_egress4(skb, l3)),
-        |skb| then(kpr_egress6(skb, l3), || kpr_icmp_egress6(skb, l3)),
+        |skb| match kpr_egress4(skb, l3) {
+            ICMP => kpr_icmp_egress4(skb, l3),
+            verdict => verdict,
+        },
+        |skb| match kpr_egress6(skb, l3) {
+            ICMP => kpr_icmp_egress6(skb, l3),
+            verdict => verdict,
+        },
     )
 }
 
@@ -65,8 +89,8 @@ fn dispatch(ctx: &TcContext, v4: impl Fn(*mut __sk_buff) -> i32, v6: impl Fn(*mu
 }
 
 #[inline(always)]
-fn then(verdict: i32, icmp: impl Fn() -> i32) -> i32 {
-    if verdict == ICMP { icmp() } else { verdict }
+fn begun(verdict: i32, translate: impl Fn() -> i32) -> i32 {
+    if verdict == BEGUN { translate() } else { verdict }
 }
 
 /// Exported and not inlined, or the compiler would make one function of all.
@@ -83,10 +107,14 @@ macro_rules! steps {
 }
 
 steps! {
-    kpr_ingress4 = ingress::handle::<V4, false>;
-    kpr_ingress6 = ingress::handle::<V6, false>;
-    kpr_pod_ingress4 = ingress::handle::<V4, true>;
-    kpr_pod_ingress6 = ingress::handle::<V6, true>;
+    kpr_ingress4 = ingress::handle::<V4>;
+    kpr_ingress6 = ingress::handle::<V6>;
+    kpr_begin4 = ingress::begin::<V4, false>;
+    kpr_begin6 = ingress::begin::<V6, false>;
+    kpr_pod_begin4 = ingress::begin::<V4, true>;
+    kpr_pod_begin6 = ingress::begin::<V6, true>;
+    kpr_begun4 = ingress::begun::<V4>;
+    kpr_begun6 = ingress::begun::<V6>;
     kpr_egress4 = egress::handle::<V4>;
     kpr_egress6 = egress::handle::<V6>;
     kpr_icmp_ingress4 = icmp::ingress::<V4>;
@@ -103,6 +131,10 @@ pub enum Handled {
     Translated,
     /// ICMP: an error may be about a flow; unchanged so far.
     Icmp,
+    /// The first packet of a flow to a frontend; unchanged so far.
+    Begins,
+    /// The same, and the flow is known now; unchanged so far.
+    Begun,
     /// Translated and sent out by another device: the verdict that the helper asked for.
     Redirected(i32),
 }

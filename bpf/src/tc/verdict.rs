@@ -10,6 +10,10 @@ pub const NEXT: i32 = TC_ACT_UNSPEC;
 const DROP: i32 = TC_ACT_SHOT;
 /// Between the steps of a program, never returned to the kernel: look at the packet as ICMP.
 pub const ICMP: i32 = 0x1c;
+/// The same: the packet begins a flow.
+pub const BEGIN: i32 = 0x1d;
+/// The same: the packet's flow has begun, and it is to be translated.
+pub const BEGUN: i32 = 0x1e;
 
 /// What a packet's outcome means to tc. `TC_ACT_UNSPEC` (`TCX_NEXT`) lets the next program on the hook see the packet, and
 /// the stack after the last one.
@@ -18,6 +22,8 @@ pub fn verdict(outcome: Result<Handled, Reason>) -> i32 {
     match outcome {
         Ok(Handled::NotOurs | Handled::Translated) => NEXT,
         Ok(Handled::Icmp) => ICMP,
+        Ok(Handled::Begins) => BEGIN,
+        Ok(Handled::Begun) => BEGUN,
         // The verdict of the redirect helper.
         Ok(Handled::Redirected(action)) => action,
         Err(reason) => {

@@ -12,9 +12,12 @@ use anyhow::Result;
 
 use self::{
     leftovers::Leftovers,
-    outcome::{Outcome, Report},
     plan::{Stage, stages},
     stages::Run,
+};
+pub(crate) use self::{
+    outcome::{Outcome, Report},
+    results::Counts,
 };
 use crate::{
     cli::StageName,

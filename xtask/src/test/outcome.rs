@@ -7,7 +7,7 @@ use crate::console;
 
 /// What one stage came to.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Outcome {
+pub(crate) struct Outcome {
     passed: u32,
     failed: u32,
     /// What to tell beside the numbers.
@@ -16,7 +16,7 @@ pub(super) struct Outcome {
 
 impl Outcome {
     /// A check that is no test binary, and passed.
-    pub(super) fn good() -> Self {
+    pub(crate) fn good() -> Self {
         Self {
             passed: 1,
             failed: 0,
@@ -25,7 +25,7 @@ impl Outcome {
     }
 
     /// Something that could not be done on this machine, and need not be.
-    pub(super) fn skipped(why: &str) -> Self {
+    pub(crate) fn skipped(why: &str) -> Self {
         Self {
             passed: 0,
             failed: 0,
@@ -34,7 +34,7 @@ impl Outcome {
     }
 
     /// A check, or the build of tests, that failed.
-    pub(super) fn broken(why: String) -> Self {
+    pub(crate) fn broken(why: String) -> Self {
         Self {
             passed: 0,
             failed: 1,
@@ -44,7 +44,7 @@ impl Outcome {
 
     /// Test binaries that ran. A failure that no binary counted (a build error, a crash) counts as one, and so does
     /// a stage in which no test ran: a stage that tests nothing must not look like one that passed.
-    pub(super) fn of_tests(counts: Counts, succeeded: bool) -> Self {
+    pub(crate) fn of_tests(counts: Counts, succeeded: bool) -> Self {
         let Counts {
             passed,
             failed,
@@ -65,23 +65,23 @@ impl Outcome {
         }
     }
     /// Did everything in it pass?
-    pub(super) fn is_good(&self) -> bool {
+    pub(crate) fn is_good(&self) -> bool {
         self.failed == 0
     }
 }
 
 /// All stages of a run.
 #[derive(Debug, Default)]
-pub(super) struct Report {
+pub(crate) struct Report {
     stages: Vec<(&'static str, Outcome, Duration)>,
 }
 
 impl Report {
-    pub(super) fn add(&mut self, title: &'static str, outcome: Outcome, took: Duration) {
+    pub(crate) fn add(&mut self, title: &'static str, outcome: Outcome, took: Duration) {
         self.stages.push((title, outcome, took));
     }
 
-    pub(super) fn is_good(&self) -> bool {
+    pub(crate) fn is_good(&self) -> bool {
         self.stages.iter().all(|(_, outcome, _)| outcome.is_good())
     }
 

@@ -1,0 +1,102 @@
+//! `docs/kernels.md`: what was run on which kernel, as it came out.
+
+use std::{collections::BTreeSet, fmt::Write as _, fs};
+
+use anyhow::{Context, Result};
+
+use super::{Tried, jobs};
+use crate::{console, layout::Layout};
+
+const HEAD: &str = "\
+# Kernels
+
+Written by `cargo xtask kernels`, which boots each of these kernels in QEMU (no KVM needed) with a RAM file system that holds the test
+binaries, and runs them there: every eBPF program is loaded in every configuration that the agent may specialise it for, then the packet
+tests run (`node-agent/tests/packets`), then one scenario with a ClusterIP and one with a NodePort in a two-node test cluster. Kernels come
+as signed packages of Debian and Ubuntu, unpacked below `target/kernels` and not installed.
+
+`cargo xtask kernels --kernel 6.1 --only load` is the quick question after a change to a program. The command is no part of
+`cargo xtask test`: an emulated processor takes minutes for each kernel.
+";
+
+/// Writes the page.
+pub(super) fn write(layout: &Layout, all: &[Tried]) -> Result<()> {
+    let path = layout.root.join("docs/kernels.md");
+    fs::write(&path, page(all)).with_context(|| format!("cannot write {}", path.display()))?;
+    console::note(&format!("{} written", path.display()));
+    Ok(())
+}
+
+fn page(all: &[Tried]) -> String {
+    let mut page = HEAD.to_owned();
+    // Writing to a String cannot fail.
+    let _ = write!(page, "\n## Results\n\n{}\n## What kpr chose\n\n", results(all));
+    for tried in all {
+        let _ = writeln!(page, "Linux {}:\n", tried.series.name());
+        for feature in &tried.findings.features {
+            let _ = writeln!(page, "* {feature}");
+        }
+        page.push('\n');
+    }
+    page.push_str("## The verifier's work\n\nThe most instructions that it walked for each program, in any configuration; the limit is 1,000,000. \
+                   Linux tells since 5.16.\n\n");
+    page.push_str(&walked(all));
+    page
+}
+
+fn results(all: &[Tried]) -> String {
+    let jobs = jobs::of(&[]);
+    let mut table = String::from("| kernel | configurations |");
+    for job in &jobs {
+        let _ = write!(table, " {} |", job.title);
+    }
+    table.push_str(&rule(jobs.len() + 2));
+    for Tried { series, findings, .. } in all {
+        let release = findings.release.as_deref().unwrap_or("did not boot");
+        let configurations = findings
+            .configurations
+            .map_or_else(|| "-".to_owned(), |count| count.to_string());
+        let _ = write!(table, "| {} ({release}) | {configurations} |", series.name());
+        for job in &jobs {
+            let cell = match findings.job(job.name) {
+                Some(found) if found.succeeded() => format!("{} passed", found.counts.passed),
+                Some(found) => format!(
+                    "**{} passed, {} failed**",
+                    found.counts.passed,
+                    found.counts.failed.max(1)
+                ),
+                None => "**not run**".to_owned(),
+            };
+            let _ = write!(table, " {cell} |");
+        }
+        table.push('\n');
+    }
+    table
+}
+
+fn walked(all: &[Tried]) -> String {
+    let mut table = String::from("| program |");
+    for tried in all {
+        let _ = write!(table, " {} |", tried.series.name());
+    }
+    table.push_str(&rule(all.len() + 1));
+    let names: BTreeSet<&String> = all.iter().flat_map(|tried| tried.findings.walked.keys()).collect();
+    for name in names {
+        let _ = write!(table, "| `{name}` |");
+        for tried in all {
+            let cell = match tried.findings.walked.get(name) {
+                Some(Some(walked)) => walked.to_string(),
+                Some(None) => "loaded".to_owned(),
+                None => "-".to_owned(),
+            };
+            let _ = write!(table, " {cell} |");
+        }
+        table.push('\n');
+    }
+    table
+}
+
+/// The line below a table's head.
+fn rule(columns: usize) -> String {
+    format!("\n|{}\n", "---|".repeat(columns))
+}

@@ -1,0 +1,130 @@
+//! `cargo xtask kernels`: the eBPF programs and their tests in other kernels than this machine's, each booted in an emulator.
+//!
+//! No KVM is needed: QEMU emulates the processor. A guest has no disk and no network; everything it runs is in its initial
+//! RAM file system, and what it has to say comes over two serial ports.
+
+mod apt_sources;
+mod archive;
+mod binaries;
+mod catalog;
+mod document;
+mod findings;
+mod guest;
+mod image;
+mod initrd;
+mod jobs;
+mod libraries;
+mod modules;
+
+use std::{process::ExitCode, time::Instant};
+
+use anyhow::{Context, Result};
+
+use self::{binaries::Binaries, findings::Findings, jobs::Job};
+pub(crate) use self::{catalog::Series, jobs::Group};
+use crate::{
+    apt, build, console, interrupt,
+    layout::Layout,
+    probe, setup,
+    test::{Outcome, Report},
+    toolchain::ToolchainChoice,
+};
+
+/// Programs that this command alone needs, and the Debian packages that have them.
+const PROGRAMS: [(&str, &str); 4] = [
+    ("qemu-system-x86_64", "qemu-system-x86"),
+    ("busybox", "busybox-static"),
+    ("xz", "xz-utils"),
+    ("zstd", "zstd"),
+];
+
+/// What one kernel came to.
+#[derive(Debug)]
+struct Tried {
+    series: Series,
+    /// The package that it is from.
+    package: String,
+    findings: Findings,
+    report: Report,
+}
+
+pub(crate) fn run(layout: &Layout, kernels: &[Series], only: &[Group], choice: ToolchainChoice) -> Result<ExitCode> {
+    setup::run(layout, choice)?;
+    programs()?;
+    build::bpf(layout, choice)?;
+    let jobs = jobs::of(only);
+    let binaries = Binaries::build(layout, &jobs)?;
+    let mut all = Vec::new();
+    for series in catalog::chosen(kernels) {
+        interrupt::check()?;
+        eprintln!();
+        console::step(&format!("Linux {}", series.name()));
+        all.push(try_one(layout, series, &jobs, &binaries)?);
+    }
+    for tried in &all {
+        eprintln!();
+        console::step(&format!("Linux {} ({})", tried.series.name(), tried.package));
+        for feature in &tried.findings.features {
+            console::note(feature);
+        }
+        print!("{}", tried.report);
+    }
+    if kernels.is_empty() && only.is_empty() {
+        document::write(layout, &all)?;
+    }
+    let good = all.iter().all(|tried| tried.report.is_good());
+    Ok(if good { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn programs() -> Result<()> {
+    let missing: Vec<&str> = PROGRAMS
+        .iter()
+        .filter(|(program, _)| probe::on_path(program).is_none())
+        .map(|(_, package)| *package)
+        .collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    apt::install(&missing, "an emulator and what a guest is made of; about a minute")
+}
+
+fn try_one(layout: &Layout, series: Series, jobs: &[Job], binaries: &Binaries) -> Result<Tried> {
+    let name = series.name();
+    let directory = layout.target.join("kernels").join(name);
+    let image = image::ready(&directory, series).with_context(|| format!("cannot get Linux {name}"))?;
+    let initrd = directory.join("initrd");
+    initrd::write(&initrd, &image, jobs, binaries).with_context(|| format!("cannot make {}", initrd.display()))?;
+
+    let mut findings = Findings::default();
+    let ended = guest::boot(
+        &image.vmlinuz,
+        &initrd,
+        &directory.join("console.log"),
+        jobs,
+        &mut findings,
+    );
+    interrupt::check()?;
+    if let Err(error) = ended {
+        console::note(&format!(
+            "{error:#}; the kernel's console is in {}",
+            directory.join("console.log").display()
+        ));
+    }
+    let mut report = Report::default();
+    for job in jobs {
+        let (outcome, took) = match findings.job(job.name) {
+            Some(found) => (Outcome::of_tests(found.counts, found.succeeded()), found.took),
+            None => (
+                Outcome::broken("the guest never ran it".to_owned()),
+                Instant::now().elapsed(),
+            ),
+        };
+        report.add(job.title, outcome, took);
+    }
+    Ok(Tried {
+        series,
+        package: image.package,
+        findings,
+        report,
+    })
+}
