@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, net::IpAddr};
 use k8s_openapi::{
     api::{
         core::v1::{ObjectReference, Pod, Service, ServicePort},
-        discovery::v1::{Endpoint, EndpointConditions, EndpointPort},
+        discovery::v1::{Endpoint, EndpointConditions, EndpointHints, EndpointPort, ForNode, ForZone},
     },
     apimachinery::pkg::util::intstr::IntOrString,
 };
@@ -111,7 +111,19 @@ fn endpoint(service: &Service, pod: &Pod, address_type: &str, zones: &Zones) -> 
             uid: pod.metadata.uid.clone(),
             ..ObjectReference::default()
         }),
+        hints: node.and_then(|node| hints(service, node, zones)),
         ..Endpoint::default()
+    })
+}
+
+/// Where `spec.trafficDistribution` wants an endpoint to be used: in its own zone, and also on its own node (KEP-3015).
+fn hints(service: &Service, node: &str, zones: &Zones) -> Option<EndpointHints> {
+    let distribution = service.spec.as_ref()?.traffic_distribution.as_deref()?;
+    let name = zones.get(node)?.clone();
+    let for_nodes = (distribution == "PreferSameNode").then(|| vec![ForNode { name: node.to_owned() }]);
+    Some(EndpointHints {
+        for_nodes,
+        for_zones: Some(vec![ForZone { name }]),
     })
 }
 
@@ -241,6 +253,21 @@ mod tests {
         let slices = of(&web(), &[pod("a", "10.244.0.2", "True"), other]);
         let ports: Vec<Option<i32>> = slices.iter().map(|slice| slice.ports[0].port).collect();
         assert_eq!(ports, [Some(8080), Some(9090)]);
+    }
+
+    #[test]
+    fn a_traffic_distribution_becomes_hints() {
+        let hints = |distribution: Value| {
+            let service = service(&json!({"trafficDistribution": distribution, "ports": [{"port": 80}]}));
+            let slices = of(&service, &[pod("a", "10.244.0.2", "True")]);
+            serde_json::to_value(&slices[0].endpoints[0].hints).expect("hints")
+        };
+        let zones = json!([{"name": "zone-a"}]);
+        assert_eq!(hints(Value::Null), Value::Null);
+        assert_eq!(hints(json!("PreferClose")), json!({"forZones": zones}));
+        assert_eq!(hints(json!("PreferSameZone")), json!({"forZones": zones}));
+        let node = json!({"forNodes": [{"name": "node-a"}], "forZones": zones});
+        assert_eq!(hints(json!("PreferSameNode")), node);
     }
 
     #[test]

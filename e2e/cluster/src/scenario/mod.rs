@@ -5,8 +5,11 @@ pub mod cluster_ip;
 pub mod install;
 pub mod node_port;
 pub mod packet_fallback;
+mod probe;
 pub mod removal;
 pub mod restart;
+mod server_pod;
+pub mod service;
 pub mod shapes;
 mod vantage;
 mod workload;
@@ -19,6 +22,8 @@ use k8s_openapi::api::core::v1::Pod;
 use tokio::sync::Semaphore;
 
 pub use self::{
+    probe::Probe,
+    server_pod::{POD_PORT, ServerPod, delete_pod, host_network_client, server_pods, terminate_pod},
     vantage::{Holding, Load, Vantage},
     workload::{Deployed, TCP_PORT, UDP_PORT, Workload, client_pod},
 };
@@ -81,7 +86,7 @@ async fn refused(cluster: &Cluster, from: &Vantage, target: SocketAddr) -> Resul
 }
 
 /// Makes a pod want traffic, or not, as its readiness probe would.
-async fn set_ready(cluster: &Cluster, pod: &Pod, ready: bool) -> Result<()> {
+pub async fn set_ready(cluster: &Cluster, pod: &Pod, ready: bool) -> Result<()> {
     let address = pod
         .status
         .as_ref()

@@ -1,0 +1,136 @@
+//! What a client expects of a target, and waits for.
+
+use std::{collections::BTreeSet, net::SocketAddr, time::Duration};
+
+use anyhow::{Context as _, Result, ensure};
+
+use super::Vantage;
+use crate::{
+    client::{Tally, UdpStyle},
+    cluster::{Cluster, eventually},
+};
+
+/// How long a change may take to show in traffic.
+const PATIENCE: Duration = Duration::from_secs(20);
+/// How often traffic must show the same before it is believed that something does *not* happen.
+const REPEAT: usize = 5;
+
+/// A client and where it asks.
+#[derive(Clone, Copy)]
+pub struct Probe<'p> {
+    cluster: &'p Cluster,
+    from: &'p Vantage,
+    target: SocketAddr,
+    udp: bool,
+}
+
+impl<'p> Probe<'p> {
+    /// Asks by HTTP, each time on a new connection.
+    pub fn tcp(cluster: &'p Cluster, from: &'p Vantage, target: SocketAddr) -> Self {
+        Self {
+            cluster,
+            from,
+            target,
+            udp: false,
+        }
+    }
+
+    /// Asks by datagrams, each from a new connected socket.
+    pub fn udp(cluster: &'p Cluster, from: &'p Vantage, target: SocketAddr) -> Self {
+        Self {
+            udp: true,
+            ..Self::tcp(cluster, from, target)
+        }
+    }
+
+    /// Asks `count` times, whatever comes.
+    pub async fn ask(&self, count: u32) -> Result<Tally> {
+        let Self {
+            cluster,
+            from,
+            target,
+            udp,
+        } = *self;
+        if udp {
+            from.udp(cluster, target, UdpStyle::Connected, count).await
+        } else {
+            from.http_parallel(cluster, target, count, 8).await
+        }
+    }
+
+    /// Waits until all of these pods, and nobody else, answer, and nothing fails.
+    pub async fn answered_by<P: AsRef<str>>(&self, pods: &[P]) -> Result<Tally> {
+        let names: BTreeSet<&str> = pods.iter().map(AsRef::as_ref).collect();
+        // The chance that one of them is never chosen is below 1 in 10,000, and then it is tried again.
+        let count = 16 * u32::try_from(names.len()).context("too many pods")?;
+        eventually(&format!("{names:?} answer {self}"), PATIENCE, || async {
+            let first = self.once().await?;
+            if first.failed() > 0 {
+                return Ok(Err(format!("{first:?}")));
+            }
+            let tally = self.ask(count).await?;
+            let answered: BTreeSet<&str> = tally.answers.keys().map(String::as_str).collect();
+            Ok(if tally.failed() == 0 && answered == names {
+                Ok(tally)
+            } else {
+                Err(format!("{tally:?}"))
+            })
+        })
+        .await
+    }
+
+    /// Waits until it is refused, as kube-proxy's REJECT does; from then on it must be every time.
+    pub async fn refused(&self) -> Result<()> {
+        let refused = |tally: &Tally| tally.failures.contains_key("ECONNREFUSED");
+        self.settles("refused", refused).await
+    }
+
+    /// Waits until nobody answers, refused or not; from then on nobody may.
+    pub async fn unanswered(&self) -> Result<()> {
+        self.settles("unanswered", |tally| tally.answered() == 0).await
+    }
+
+    /// Waits until nobody answers and nobody refuses, as with kube-proxy's DROP; from then on it must be so every time.
+    pub async fn dropped(&self) -> Result<()> {
+        self.settles("dropped", |tally| tally.failures.contains_key("ETIMEDOUT"))
+            .await
+    }
+
+    async fn settles(&self, what: &str, holds: impl Fn(&Tally) -> bool) -> Result<()> {
+        let holds = &holds;
+        eventually(&format!("{self} is {what}"), PATIENCE, || async move {
+            let tally = self.once().await?;
+            Ok(if holds(&tally) {
+                Ok(())
+            } else {
+                Err(format!("{tally:?}"))
+            })
+        })
+        .await?;
+        for _ in 1..REPEAT {
+            let tally = self.once().await?;
+            ensure!(holds(&tally), "{self} was {what}, and then was not: {tally:?}");
+        }
+        Ok(())
+    }
+
+    /// Asks `count` times, one after the other: one and the same pod must answer all. Returns it.
+    pub async fn sticks(&self, count: u32) -> Result<String> {
+        let tally = self.ask(count).await?;
+        match tally.answers.first_key_value() {
+            Some((pod, answers)) if *answers == count => Ok(pod.clone()),
+            _ => anyhow::bail!("{self}: not {count} answers of one pod: {tally:?}"),
+        }
+    }
+
+    async fn once(&self) -> Result<Tally> {
+        self.from.probe(self.cluster, self.target, self.udp).await
+    }
+}
+
+impl std::fmt::Display for Probe<'_> {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let protocol = if self.udp { "UDP" } else { "TCP" };
+        write!(formatter, "{protocol} from {} to {}", self.from, self.target)
+    }
+}
