@@ -1,5 +1,6 @@
 //! What the server knows about single kinds beside their schema.
 
+mod cluster_ip;
 pub(crate) mod crd;
 mod defaults;
 mod pod;

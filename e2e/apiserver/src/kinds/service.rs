@@ -1,11 +1,11 @@
 //! Services: cluster IPs and node ports are given at once, as the real server does.
 
 use std::collections::BTreeSet;
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 
 use serde_json::{Map, Value, json};
 
-use crate::alloc::ip::IpRange;
+use super::cluster_ip;
 use crate::alloc::port;
 use crate::error::{ApiError, Result};
 use crate::field::FieldError;
@@ -19,7 +19,9 @@ pub(super) fn allocate(state: &mut State, resource: &Resource, new: &mut Value, 
     let name = object::name(new).to_owned();
     let used = Used::collect(state, resource, new);
     carry_over(new, old);
-    if let Err(error) = cluster_ip(state, new, old, &used.ips) {
+    if has_cluster_ip(new)
+        && let Err(error) = cluster_ip::assign(state, new, old, &used.ips)
+    {
         return refuse(error, &name);
     }
     match node_ports(state, new, old, used.ports) {
@@ -30,7 +32,7 @@ pub(super) fn allocate(state: &mut State, resource: &Resource, new: &mut Value, 
 
 /// What the other Services have.
 struct Used {
-    ips: BTreeSet<Ipv4Addr>,
+    ips: BTreeSet<IpAddr>,
     ports: BTreeSet<u16>,
 }
 
@@ -46,8 +48,8 @@ impl Used {
             .objects(&resource.storage)
             .filter(|s| (object::namespace(s), object::name(s)) != own);
         for service in others {
-            used.ips
-                .extend(text(service, &["spec", "clusterIP"]).parse::<Ipv4Addr>());
+            let ips = list(service, &["spec", "clusterIPs"]).iter().filter_map(Value::as_str);
+            used.ips.extend(ips.filter_map(|ip| ip.parse::<IpAddr>().ok()));
             used.ports.extend(
                 list(service, &["spec", "ports"])
                     .iter()
@@ -93,13 +95,13 @@ fn carry_over(new: &mut Value, old: Option<&Value>) {
     }
     let spec = child_mut(new, "spec");
     if keeps_ip {
-        for field in ["clusterIP", "clusterIPs", "ipFamilies", "ipFamilyPolicy"] {
+        for field in cluster_ip::FIELDS {
             if let Some(value) = at(old, &["spec", field]) {
                 put_default(spec, field, value.clone());
             }
         }
     } else if !old["spec"]["clusterIP"].is_null() {
-        for field in ["clusterIP", "clusterIPs", "ipFamilies", "ipFamilyPolicy"] {
+        for field in cluster_ip::FIELDS {
             spec.remove(field);
         }
     }
@@ -153,61 +155,6 @@ fn ports(spec: &mut Map<String, Value>) -> impl Iterator<Item = &mut Map<String,
         .into_iter()
         .flatten()
         .map(map_mut)
-}
-
-fn cluster_ip(
-    state: &mut State,
-    new: &mut Value,
-    old: Option<&Value>,
-    used: &BTreeSet<Ipv4Addr>,
-) -> Result<(), FieldError> {
-    if !has_cluster_ip(new) {
-        return Ok(());
-    }
-    let range = IpRange::new(state.options.service_cidr);
-    let asked = match text(new, &["spec", "clusterIP"]) {
-        "" => list(new, &["spec", "clusterIPs"])
-            .first()
-            .and_then(Value::as_str)
-            .unwrap_or_default(),
-        asked => asked,
-    };
-    let shown = json!([asked]);
-    let ip = match asked {
-        "None" => "None".to_owned(),
-        "" => range
-            .next(used, &mut state.cursors.ip)
-            .map_err(|error| {
-                FieldError::invalid(
-                    "spec.clusterIPs",
-                    shown,
-                    format!("failed to allocate a serviceIP: {error}"),
-                )
-            })?
-            .to_string(),
-        asked => {
-            let Ok(ip) = asked.parse::<Ipv4Addr>() else {
-                return Err(FieldError::invalid(
-                    "spec.clusterIPs[0]",
-                    asked,
-                    "must be a valid IPv4 address (this API server is IPv4 single-stack)",
-                ));
-            };
-            let unchanged = old.is_some_and(|old| text(old, &["spec", "clusterIP"]) == asked);
-            if !unchanged {
-                range
-                    .claim(ip, used)
-                    .map_err(|error| FieldError::invalid("spec.clusterIPs", shown, error.to_string()))?;
-            }
-            asked.to_owned()
-        }
-    };
-    let spec = child_mut(new, "spec");
-    spec.insert("clusterIPs".into(), json!([ip]));
-    spec.insert("clusterIP".into(), ip.into());
-    put_default(spec, "ipFamilies", json!(["IPv4"]));
-    put_default(spec, "ipFamilyPolicy", json!("SingleStack"));
-    Ok(())
 }
 
 fn node_ports(
@@ -328,13 +275,12 @@ pub(super) fn validate(service: &Value, old: Option<&Value>) -> Vec<FieldError> 
         errors.push(FieldError::invalid("spec.externalTrafficPolicy", external, why));
     }
     if let Some(old) = old.filter(|old| has_cluster_ip(old) && has_cluster_ip(service)) {
-        let (was, is) = (text(old, &["spec", "clusterIP"]), text(service, &["spec", "clusterIP"]));
-        if !was.is_empty() && was != is {
-            errors.push(FieldError::invalid(
-                "spec.clusterIPs[0]",
-                json!([is]),
-                "may not change once set",
-            ));
+        let ips = |service| list(service, &["spec", "clusterIPs"]).iter().filter_map(Value::as_str);
+        for (index, (was, is)) in ips(old).zip(ips(service)).enumerate() {
+            if was != is {
+                let path = format!("spec.clusterIPs[{index}]");
+                errors.push(FieldError::invalid(path, json!([is]), "may not change once set"));
+            }
         }
     }
     errors
