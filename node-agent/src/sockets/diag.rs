@@ -30,7 +30,7 @@ pub struct Connected {
 /// What became of a socket that was to be closed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Destroyed {
-    /// It is closed: its next call fails with ECONNABORTED.
+    /// It is closed: its next receive fails with ECONNABORTED; a send of a UDP socket, which has no peer now, with EDESTADDRREQ.
     Closed,
     /// It was gone, or had another peer, before it could be closed.
     Gone,

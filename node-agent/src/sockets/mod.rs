@@ -1,8 +1,9 @@
 //! Closes sockets that are connected to a UDP backend that is gone.
 //!
 //! A connected UDP socket is led to its backend once, at `connect(2)`; when the backend goes, its datagrams go nowhere and
-//! nobody tells its program. Closing the socket (`SOCK_DESTROY`) does: the next call fails with ECONNABORTED, and a program
-//! that connects again is led to a backend that is there. For kube-proxy the same is done by deleting conntrack entries.
+//! nobody tells its program. Closing the socket (`SOCK_DESTROY`) does: its next receive fails with ECONNABORTED (a send with
+//! EDESTADDRREQ), and a program that connects again is led to a backend that is there. kube-proxy deletes conntrack entries for
+//! the same end.
 //!
 //! ```text
 //! core ── Orders: which backends may stay ──► thread ── Pass: each namespace's sockets ──► diag: dump, destroy

@@ -155,3 +155,35 @@ impl Named for NodeDatapath {
         }))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_node_is_cut_down_to_what_is_needed() {
+        let node = serde_json::from_value(serde_json::json!({
+            "metadata": {
+                "name": "node-a",
+                "labels": {"topology.kubernetes.io/zone": "zone-a"},
+                "deletionTimestamp": "2026-01-01T00:00:00Z",
+            },
+            "spec": {"taints": [{"key": "a", "effect": "NoSchedule"}, {"key": "b", "effect": "NoExecute"}]},
+            "status": {"addresses": [
+                {"type": "Hostname", "address": "node-a"},
+                {"type": "InternalIP", "address": "192.168.49.2"},
+            ]},
+        }));
+        let expected = NodeInput {
+            internal_ips: vec![[192, 168, 49, 2].into()],
+            zone: Some("zone-a".into()),
+            deleting: true,
+            taints: vec!["a".into(), "b".into()],
+        };
+        assert_eq!(Node::change(Some(node.unwrap())), Change::Node(Some(expected)));
+        assert_eq!(
+            Node::change(Some(Node::default())),
+            Change::Node(Some(NodeInput::default()))
+        );
+    }
+}

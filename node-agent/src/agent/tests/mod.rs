@@ -4,6 +4,8 @@ mod configuration;
 mod dual_stack;
 pub(crate) mod fake;
 mod gathering;
+mod health;
 mod placing;
 mod programming;
 pub(crate) mod rig;
+mod stale_sockets;
