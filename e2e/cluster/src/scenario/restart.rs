@@ -24,8 +24,10 @@ pub async fn killing_agents_breaks_nothing(cluster: &mut Cluster) -> Result<()> 
     let node_port = web.node_port(cluster, "node-b", TCP_PORT)?;
     web.served(cluster, &inside, cluster_ip, 2).await?;
     web.served(cluster, &Vantage::Outside, node_port, 2).await?;
+    let mut killed = Vec::new();
     for node in cluster.node_names() {
-        install::ready_node(cluster, &node).await?;
+        let programming = programming(cluster, &node).await?;
+        killed.push((node, programming));
     }
 
     let held = [
@@ -36,19 +38,18 @@ pub async fn killing_agents_breaks_nothing(cluster: &mut Cluster) -> Result<()> 
         inside.load(cluster, cluster_ip, 2).await?,
         Vantage::Outside.load(cluster, node_port, 2).await?,
     ];
-    let killed_at = k8s_openapi::jiff::Timestamp::now();
-    for node in cluster.node_names() {
-        cluster.kill_agent(&node).await?;
+    for (node, _) in &killed {
+        cluster.kill_agent(node).await?;
     }
     sleep(WITHOUT_AGENT).await;
     cluster.start_agents().await?;
-    for node in cluster.node_names() {
-        restarted(cluster, &node, killed_at).await?;
+    for (node, before) in &killed {
+        restarted(cluster, node, before).await?;
     }
     // Long enough that a write which comes only some time after the first report would be seen, too.
     sleep(WITHOUT_AGENT).await;
-    for node in cluster.node_names() {
-        let programming = restarted(cluster, &node, killed_at).await?;
+    for (node, before) in &killed {
+        let programming = restarted(cluster, node, before).await?;
         ensure!(
             programming.map_writes == 0,
             "the agent of {node} wrote what had not changed: {programming:?}"
@@ -87,23 +88,23 @@ pub async fn killing_agents_breaks_nothing(cluster: &mut Cluster) -> Result<()> 
     .await
 }
 
-/// What the agent of `node` has written since a start later than `than`, once it is in sync again.
-async fn restarted(cluster: &mut Cluster, node: &str, than: k8s_openapi::jiff::Timestamp) -> Result<Programming> {
+/// What the agent of `node` has written since it started.
+async fn programming(cluster: &Cluster, node: &str) -> Result<Programming> {
+    let status = install::ready_node(cluster, node).await?.status;
+    status.and_then(|status| status.programming).context("no write count")
+}
+
+/// What the agent of `node` has written, once it is in sync and is not the one that reported `before`. Times in the API are cut
+/// to whole seconds, and an agent that was down for [`WITHOUT_AGENT`] cannot start in the second in which the one before did.
+async fn restarted(cluster: &mut Cluster, node: &str, before: &Programming) -> Result<Programming> {
     cluster.check_programs()?;
     let cluster = &*cluster;
     eventually(
         &format!("the restarted agent of {node} reports"),
         Duration::from_secs(30),
         || async {
-            let datapath = install::ready_node(cluster, node).await?;
-            let programming = datapath
-                .status
-                .and_then(|status| status.programming)
-                .context("no write count")?;
-            // Times in the API are cut to whole seconds.
-            let started = programming.started_at.as_ref().map(|time| time.0.as_second());
-            let new = started.is_some_and(|second| second >= than.as_second());
-            Ok(if new {
+            let programming = programming(cluster, node).await?;
+            Ok(if programming.started_at > before.started_at {
                 Ok(programming)
             } else {
                 Err(format!("{programming:?}"))
