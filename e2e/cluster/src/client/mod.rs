@@ -5,6 +5,7 @@ mod http;
 mod report;
 mod session;
 mod udp;
+mod udp_hold;
 
 use std::{net::SocketAddr, time::Duration};
 
@@ -13,8 +14,9 @@ use serde::Serialize;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+pub(crate) use self::udp_hold::unix_ms;
 pub use self::{
-    report::{Held, Started, Tally},
+    report::{Held, Started, Tally, UdpHeld, UdpLife},
     udp::UdpStyle,
 };
 
@@ -40,6 +42,14 @@ enum Kind {
     Hold(Endless),
     /// Make requests on new connections until standard input ends
     Load(Endless),
+    /// Send datagrams on one connected socket until standard input ends; open another only if it breaks
+    UdpHold {
+        /// Where to, e.g. 10.96.0.10:53
+        target: SocketAddr,
+        /// Pause between two datagrams, in milliseconds
+        #[arg(long, default_value_t = 50)]
+        interval_ms: u64,
+    },
 }
 
 #[derive(Clone, Copy, Debug, clap::Args)]
@@ -85,6 +95,9 @@ pub async fn run(args: ClientArgs) -> Result<()> {
         }) => {
             let (interval, within) = (Duration::from_millis(interval_ms), Duration::from_millis(timeout_ms));
             print(&session::hold(target, connections, interval, within, end_of_input()).await?)
+        }
+        Kind::UdpHold { target, interval_ms } => {
+            print(&udp_hold::hold(target, Duration::from_millis(interval_ms), end_of_input()).await?)
         }
         Kind::Load(Endless {
             target,

@@ -96,8 +96,30 @@ pub struct Held {
     pub slowest_ms: u64,
 }
 
+/// Last line of a UDP client that keeps one connected socket at a time.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct UdpHeld {
+    /// Its sockets, one after the other.
+    pub sockets: Vec<UdpLife>,
+    /// Attempts to connect that failed, by the name of the error.
+    pub not_connected: BTreeMap<String, u32>,
+}
+
+/// What one socket of such a client lived through.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct UdpLife {
+    /// Answers that came.
+    pub answers: u32,
+    /// When each pod answered first, in milliseconds since 1970.
+    pub first_ms: BTreeMap<String, u64>,
+    /// The name of the error that ended it; none if it was still good when the client was asked to end.
+    pub end: Option<String>,
+}
+
 /// The kernel's name for an error where there is one.
-fn error_name(error: &io::Error) -> String {
+pub(super) fn error_name(error: &io::Error) -> String {
     match error.raw_os_error() {
         Some(code) => format!("{:?}", Errno::from_raw(code)),
         None if error.kind() == io::ErrorKind::TimedOut => "ETIMEDOUT".to_owned(),

@@ -2,6 +2,7 @@
 
 pub mod churn;
 pub mod cluster_ip;
+pub mod health;
 pub mod install;
 pub mod node_port;
 pub mod packet_fallback;
@@ -11,6 +12,7 @@ pub mod restart;
 mod server_pod;
 pub mod service;
 pub mod shapes;
+pub mod stale_udp;
 mod vantage;
 mod workload;
 pub mod wrong_input;
@@ -24,7 +26,7 @@ use tokio::sync::Semaphore;
 pub use self::{
     probe::Probe,
     server_pod::{POD_PORT, ServerPod, delete_pod, host_network_client, server_pods, terminate_pod},
-    vantage::{Holding, Load, Vantage},
+    vantage::{Holding, Load, UdpHolding, Vantage},
     workload::{Deployed, TCP_PORT, UDP_PORT, Workload, client_pod},
 };
 use crate::{

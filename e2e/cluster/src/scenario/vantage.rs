@@ -7,7 +7,7 @@ use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt as _;
 
 use crate::{
-    client::{Held, Started, Tally, UdpStyle},
+    client::{Held, Started, Tally, UdpHeld, UdpStyle},
     cluster::Cluster,
     process::{Launch, Session},
 };
@@ -109,6 +109,13 @@ impl Vantage {
         Ok(Load(session))
     }
 
+    /// Sends datagrams to `target` on one connected socket until [`UdpHolding::finish`].
+    pub async fn udp_hold(&self, cluster: &Cluster, target: SocketAddr) -> Result<UdpHolding> {
+        let mut session = self.client(cluster, "udp-hold", target)?.session().await?;
+        let _: Started = session.next(SESSION_PATIENCE).await?;
+        Ok(UdpHolding(session))
+    }
+
     fn client(&self, cluster: &Cluster, kind: &str, target: SocketAddr) -> Result<Launch> {
         let program = "kpr-cluster";
         let launch = match self {
@@ -127,6 +134,17 @@ pub struct Holding(Session);
 impl Holding {
     /// Ends them, and tells how they fared.
     pub async fn finish(self) -> Result<Held> {
+        self.0.finish(SESSION_PATIENCE).await
+    }
+}
+
+/// A connected UDP socket in use.
+#[derive(Debug)]
+pub struct UdpHolding(Session);
+
+impl UdpHolding {
+    /// Ends it, and tells how it fared.
+    pub async fn finish(self) -> Result<UdpHeld> {
         self.0.finish(SESSION_PATIENCE).await
     }
 }

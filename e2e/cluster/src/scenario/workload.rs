@@ -33,9 +33,11 @@ pub const UDP_PORT: u16 = 53;
 #[derive(Clone, Debug)]
 pub struct Workload {
     name: String,
+    external_policy: Option<&'static str>,
     replicas: u32,
     node: Option<String>,
     service_type: &'static str,
+    internal_traffic_policy: &'static str,
     drain: Duration,
 }
 
@@ -44,9 +46,11 @@ impl Workload {
     pub fn named(name: &str) -> Self {
         Self {
             name: name.to_owned(),
+            external_policy: None,
             replicas: 2,
             node: None,
             service_type: "ClusterIP",
+            internal_traffic_policy: "Cluster",
             drain: Duration::from_millis(1_500),
         }
     }
@@ -65,10 +69,32 @@ impl Workload {
         self
     }
 
+    /// Behind a load balancer that asks the nodes which of them have a pod (`externalTrafficPolicy: Local`).
+    #[must_use]
+    pub fn load_balancer_local(mut self) -> Self {
+        self.service_type = "LoadBalancer";
+        self.external_policy = Some("Local");
+        self
+    }
+
+    /// With pods that go on serving for so long after they were told to end.
+    #[must_use]
+    pub fn draining_for(mut self, drain: Duration) -> Self {
+        self.drain = drain;
+        self
+    }
+
     /// Behind a NodePort.
     #[must_use]
     pub fn node_port(mut self) -> Self {
         self.service_type = "NodePort";
+        self
+    }
+
+    /// With `internalTrafficPolicy: Local`.
+    #[must_use]
+    pub fn internal_local(mut self) -> Self {
+        self.internal_traffic_policy = "Local";
         self
     }
 
@@ -125,7 +151,9 @@ impl Workload {
         json!({
             "metadata": {"name": self.name},
             "spec": {
+                "externalTrafficPolicy": self.external_policy,
                 "type": self.service_type,
+                "internalTrafficPolicy": self.internal_traffic_policy,
                 "selector": {"app": self.name},
                 "ports": [
                     {"name": "http", "port": TCP_PORT, "protocol": "TCP"},
@@ -240,6 +268,23 @@ impl Deployed {
             .await
             .context("scale the Deployment")?;
         Ok(())
+    }
+
+    /// Changes the Service's spec (a merge patch), and knows it as it is then.
+    pub async fn patch_service(&mut self, cluster: &Cluster, spec: Value) -> Result<()> {
+        let services: Api<Service> = Api::default_namespaced(cluster.client());
+        let patch = Patch::Merge(json!({ "spec": spec }));
+        self.service = services
+            .patch(&self.name, &PatchParams::default(), &patch)
+            .await
+            .context("change the Service")?;
+        Ok(())
+    }
+
+    /// The Service's `healthCheckNodePort`, if it has one.
+    pub fn health_check_node_port(&self) -> Option<u16> {
+        let port = self.service.spec.as_ref()?.health_check_node_port?;
+        u16::try_from(port).ok().filter(|port| *port != 0)
     }
 
     /// Deletes the Service. Its pods stay.
