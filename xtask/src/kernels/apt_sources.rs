@@ -1,6 +1,7 @@
 //! apt with lists, cache and sources of this command's own: the machine's configuration is not touched, nothing is installed.
 
 use std::{
+    env,
     fmt::Write as _,
     fs,
     path::{Path, PathBuf},
@@ -29,9 +30,14 @@ impl Apt {
             fs::create_dir_all(&path).with_context(|| format!("cannot make {}", path.display()))?;
         }
         let mut sources = String::new();
-        for line in origin.lines {
+        for (label, suite) in origin.suites {
+            let archive = archive(label, origin.variable)?;
             // Writing to a String cannot fail.
-            let _ = writeln!(sources, "deb [arch=amd64 signed-by={}] {line}", keyring.display());
+            let _ = writeln!(
+                sources,
+                "deb [arch=amd64 signed-by={}] {archive} {suite} main",
+                keyring.display()
+            );
         }
         let list = directory.join("sources.list");
         fs::write(&list, sources).with_context(|| format!("cannot write {}", list.display()))?;
@@ -85,6 +91,31 @@ pub(super) fn unpack(packages: &[PathBuf], into: &Path) -> Result<()> {
     Ok(())
 }
 
+/// Where an archive is: as `variable` says, or as the machine's own apt has it.
+fn archive(label: &str, variable: &str) -> Result<String> {
+    if let Ok(given) = env::var(variable) {
+        // The security suites are in an archive beside the main one.
+        let beside = if label.ends_with("-Security") { "-security" } else { "" };
+        return Ok(format!("{}{beside}", given.trim_end_matches('/')));
+    }
+    let known = process::capture(Command::new("apt-get").args([
+        "indextargets",
+        "--format",
+        "$(LABEL) $(REPO_URI)",
+        "Created-By: Packages",
+    ]))?;
+    archive_of(&known, label).with_context(|| {
+        format!("this machine's apt knows no archive of {label}: name a mirror in the environment variable {variable}")
+    })
+}
+
+/// The address of the archive with this label, of lines of a label and an address.
+fn archive_of(known: &str, label: &str) -> Option<String> {
+    let mut archives = known.lines().filter_map(|line| line.split_once(' '));
+    let (_, address) = archives.find(|(found, _)| *found == label)?;
+    Some(address.trim_end_matches('/').to_owned())
+}
+
 /// The keyring of an origin: the machine's, or one unpacked from a package that Debian has signed.
 fn keyring(directory: &Path, origin: Origin) -> Result<PathBuf> {
     let ours = Path::new(KEYRINGS).join(origin.keyring);
@@ -134,6 +165,16 @@ fn file_of(package: &str, directory: &Path) -> Result<PathBuf> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_archive_is_found_by_its_label() {
+        let known = "Debian http://mirror.example/debian/\nDebian-Security http://mirror.example/debian-security/\n";
+        assert_eq!(
+            archive_of(known, "Debian-Security").as_deref(),
+            Some("http://mirror.example/debian-security")
+        );
+        assert_eq!(archive_of(known, "Ubuntu"), None);
+    }
 
     #[test]
     fn a_meta_package_names_its_image() {

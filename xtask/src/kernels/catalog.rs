@@ -16,36 +16,40 @@ pub(crate) enum Series {
     V6_12,
 }
 
-/// Where packages come from, as a line of sources.list(5) without its options.
+/// Where packages come from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Origin {
-    pub(super) lines: &'static [&'static str],
+    /// Label of an archive (`Label:` of its Release files) and a suite in it.
+    pub(super) suites: &'static [(&'static str, &'static str)],
+    /// An environment variable that says where the archive is, for machines whose apt does not know it.
+    pub(super) variable: &'static str,
     /// The keyring that must have signed them, below /usr/share/keyrings; and the Debian package that has it, if it is not
     /// the one that each Debian has.
     pub(super) keyring: &'static str,
     pub(super) keyring_package: Option<&'static str>,
 }
 
-const DEBIAN: &str = "debian-archive-keyring.gpg";
+const DEBIAN: Origin = Origin {
+    suites: &[],
+    variable: "KPR_DEBIAN_ARCHIVE",
+    keyring: "debian-archive-keyring.gpg",
+    keyring_package: None,
+};
 
 const BOOKWORM: Origin = Origin {
-    lines: &[
-        "http://mirror.example/debian bookworm main",
-        "http://mirror.example/debian-security bookworm-security main",
-    ],
-    keyring: DEBIAN,
-    keyring_package: None,
+    suites: &[("Debian", "bookworm"), ("Debian-Security", "bookworm-security")],
+    ..DEBIAN
 };
 
 /// Has Ubuntu's keyring, signed by Debian.
 pub(super) const TRIXIE: Origin = Origin {
-    lines: &["http://mirror.example/debian trixie main"],
-    keyring: DEBIAN,
-    keyring_package: None,
+    suites: &[("Debian", "trixie")],
+    ..DEBIAN
 };
 
 const JAMMY: Origin = Origin {
-    lines: &["http://mirror.example/ubuntu jammy-updates main"],
+    suites: &[("Ubuntu", "jammy-updates")],
+    variable: "KPR_UBUNTU_ARCHIVE",
     keyring: "ubuntu-archive-keyring.gpg",
     keyring_package: Some("ubuntu-archive-keyring"),
 };
