@@ -87,10 +87,10 @@ pub struct FragmentValue {
 pub mod state {
     /// A packet of this direction was seen.
     pub const SEEN: u8 = 1;
-    /// TCP FIN was seen.
-    pub const FIN: u8 = 1 << 1;
-    /// TCP RST was seen.
-    pub const RST: u8 = 1 << 2;
+    /// Its sender has closed: TCP FIN, SCTP SHUTDOWN.
+    pub const CLOSED: u8 = 1 << 1;
+    /// Its sender has ended the flow: TCP RST, SCTP ABORT or SHUTDOWN COMPLETE.
+    pub const ENDED: u8 = 1 << 2;
 }
 
 /// What to do with the packet once it is translated.

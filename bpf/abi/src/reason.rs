@@ -32,19 +32,22 @@ pub enum Reason {
     DropInconsistent = 12,
     /// Dropped: a helper of the kernel refused to change the packet.
     DropRewriteFailed = 13,
-    /// Passed to the stack: mid-flow TCP packet of a flow that was not load-balanced here.
+    /// Passed to the stack: mid-flow TCP or SCTP packet of a flow that was not load-balanced here.
     PassMidFlow = 14,
-    /// Passed to the stack: a NodePort without any usable endpoint; the node's own TCP or UDP refuses it.
+    /// Passed to the stack: a NodePort without any usable endpoint; the node's own stack refuses it.
     PassNoEndpoint = 15,
     /// A socket call of the node itself was denied: its address is in none of the frontend's source ranges.
     SocketSourceRange = 16,
     /// Dropped: the client is in none of the frontend's source ranges.
     DropSourceRange = 17,
+    /// Dropped: the first fragment of an SCTP packet whose ports would change. Its checksum is over the whole packet, whose length only the last
+    /// fragment tells.
+    DropSctpFragment = 18,
 }
 
 impl Reason {
     /// Every reason, in the order of its counter.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 19] = [
         Self::SocketTranslated,
         Self::SocketNoEndpoint,
         Self::SocketNoLocalEndpoint,
@@ -63,6 +66,7 @@ impl Reason {
         Self::PassNoEndpoint,
         Self::SocketSourceRange,
         Self::DropSourceRange,
+        Self::DropSctpFragment,
     ];
 
     /// Number of counters.
@@ -90,6 +94,7 @@ impl Reason {
             Self::PassNoEndpoint => "pass_no_endpoint",
             Self::SocketSourceRange => "socket_source_range",
             Self::DropSourceRange => "drop_source_range",
+            Self::DropSctpFragment => "drop_sctp_fragment",
         }
     }
 }

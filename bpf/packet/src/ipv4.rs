@@ -1,4 +1,4 @@
-//! IPv4 packets of TCP and UDP.
+//! IPv4 packets of TCP, UDP and SCTP.
 
 use crate::{IcmpError, Packet, Parsed, Part, TransportChange, Unparsed, Window, checksum::Change, transport};
 use kpr_abi::{Addr4, FlowValue};
@@ -162,7 +162,10 @@ pub fn rewrite_error<P: Packet>(
 mod tests {
     extern crate std;
     use super::*;
-    use crate::buffer::{Buffer, sum};
+    use crate::{
+        buffer::{Buffer, sum},
+        signal,
+    };
     use kpr_abi::Be16;
     use proptest::prelude::*;
     use std::{vec, vec::Vec};
@@ -228,7 +231,12 @@ mod tests {
                 Unparsed::Malformed,
             ),
             ("ICMP", packet(5, 1, 0, &udp), Unparsed::Icmp),
-            ("SCTP", packet(5, 132, 0, &udp), Unparsed::OtherProtocol),
+            (
+                "cut before SCTP's first chunk",
+                packet(5, 132, 0, &[0; 12]),
+                Unparsed::Malformed,
+            ),
+            ("DCCP", packet(5, 33, 0, &udp), Unparsed::OtherProtocol),
         ] {
             assert_eq!(parsed(&Buffer::new(bytes), 0).map(|p| p.key), Err(why), "{name}");
         }
@@ -237,12 +245,36 @@ mod tests {
     #[test]
     fn ports_and_flags_are_found_behind_options() {
         for words in 5..=15 {
-            let parsed = parsed(&Buffer::new(packet(words, 6, 0x4000, &tcp_head(0x12))), 0).unwrap();
+            let parsed = parsed(&Buffer::new(packet(words, 6, 0x4000, &tcp_head(0x02))), 0).unwrap();
             assert_eq!((parsed.key.sport.host(), parsed.key.dport.host()), (40_000, 31_683));
             assert_eq!(
-                (parsed.tcp_flags, parsed.part, parsed.l4),
-                (0x12, Part::Whole, usize::from(words) * 4)
+                (parsed.signals, parsed.part, parsed.l4),
+                (signal::OPENS, Part::Whole, usize::from(words) * 4)
             );
+        }
+    }
+
+    #[test]
+    fn what_a_packet_tells_of_its_flow_depends_on_its_transport() {
+        let sctp_head = |chunk: u8| [vec![0; 12], vec![chunk, 0, 0, 4]].concat();
+        for (name, protocol, head, told) in [
+            ("a SYN", 6, tcp_head(0x02), signal::OPENS),
+            ("its answer", 6, tcp_head(0x12), 0),
+            ("an ACK", 6, tcp_head(0x10), 0),
+            ("a FIN", 6, tcp_head(0x11), signal::CLOSES),
+            ("an RST", 6, tcp_head(0x14), signal::ENDS),
+            ("a SYN with nonsense", 6, tcp_head(0x07), signal::CLOSES | signal::ENDS),
+            ("a datagram", 17, vec![0; 8], signal::OPENS),
+            ("an INIT", 132, sctp_head(1), signal::OPENS),
+            ("DATA", 132, sctp_head(0), 0),
+            ("an ABORT", 132, sctp_head(6), signal::ENDS),
+        ] {
+            let parsed = parsed(&Buffer::new(packet(5, protocol, 0, &head)), 0).unwrap();
+            assert_eq!(parsed.signals, told, "{name}");
+        }
+        for (protocol, told) in [(6, 0), (17, signal::OPENS), (132, 0)] {
+            let later = parsed(&Buffer::new(packet(5, protocol, 0x00b9, &[1; 16])), 0).unwrap();
+            assert_eq!(later.signals, told, "a later fragment, protocol {protocol}");
         }
     }
 

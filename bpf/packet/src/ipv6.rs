@@ -1,4 +1,4 @@
-//! IPv6 packets of TCP and UDP (RFC 8200), and ICMPv6 errors about them (RFC 4443).
+//! IPv6 packets of TCP, UDP and SCTP (RFC 8200), and ICMPv6 errors about them (RFC 4443).
 
 use crate::{IcmpError, Packet, Parsed, Part, TransportChange, Unparsed, Window, checksum::Change, transport};
 use kpr_abi::{Addr6, Be16, FlowValue};
@@ -306,7 +306,10 @@ pub fn rewrite_error<P: Packet>(
 mod tests {
     extern crate std;
     use super::*;
-    use crate::buffer::{Buffer, sum};
+    use crate::{
+        buffer::{Buffer, sum},
+        signal,
+    };
     use kpr_abi::proto;
     use proptest::prelude::*;
     use std::{vec, vec::Vec};
@@ -327,7 +330,7 @@ mod tests {
     }
 
     const HEAD: [u8; 20] = [
-        0x9c, 0x40, 0x7b, 0xc3, 0, 0, 0, 1, 0, 0, 0, 0, 0x50, 0x12, 0, 0, 0, 0, 0, 0,
+        0x9c, 0x40, 0x7b, 0xc3, 0, 0, 0, 1, 0, 0, 0, 0, 0x50, 0x14, 0, 0, 0, 0, 0, 0,
     ];
 
     #[test]
@@ -350,8 +353,8 @@ mod tests {
             assert_eq!((parsed.l4, parsed.part), (l4, part), "{name}");
             assert_eq!(parsed.id, if first == 44 { id } else { 0 }, "{name}");
             assert_eq!(
-                (parsed.key.sport.host(), parsed.key.dport.host(), parsed.tcp_flags),
-                (40_000, 31_683, 0x12),
+                (parsed.key.sport.host(), parsed.key.dport.host(), parsed.signals),
+                (40_000, 31_683, signal::ENDS),
                 "{name}"
             );
             assert_eq!((parsed.class, parsed.hops), (0xab, 64), "{name}");

@@ -1,4 +1,4 @@
-//! Packet headers and Internet checksums: what the eBPF programs do to packets that is not a kernel helper. It compiles
+//! Packet headers and checksums: what the eBPF programs do to packets that is not a kernel helper. It compiles
 //! for the host too, where tests and fuzzers reach it.
 //!
 //! Nothing here copies a packet: headers are [`Window`]s into it, which the caller has checked against its end.
@@ -15,8 +15,10 @@
 #[cfg(test)]
 mod buffer;
 pub mod checksum;
+mod crc32c;
 pub mod ipv4;
 pub mod ipv6;
+pub mod sctp;
 mod transport;
 mod window;
 
@@ -52,8 +54,8 @@ pub struct Parsed<A> {
     pub l3: usize,
     /// Offset of the transport header.
     pub l4: usize,
-    /// TCP flags, 0 for UDP.
-    pub tcp_flags: u8,
+    /// What the transport header tells of the flow: [`signal`], or-ed.
+    pub signals: u8,
     /// How many more hops the packet may take (time to live, hop limit).
     pub hops: u8,
     /// Type of service, traffic class.
@@ -78,7 +80,7 @@ pub enum Part {
     Later = 2,
 }
 
-/// An ICMP error about a packet of TCP or UDP. Filled by parsers, as [`Parsed`].
+/// An ICMP error about a packet of TCP, UDP or SCTP. Filled by parsers, as [`Parsed`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct IcmpError<A> {
     /// Who reports.
@@ -121,14 +123,28 @@ pub enum Unparsed {
     OtherProtocol,
 }
 
+/// What a packet tells of its flow, whatever the transport.
+pub mod signal {
+    use kpr_abi::flow::state;
+
+    /// It may begin one: TCP's first SYN, SCTP's INIT, any datagram of UDP.
+    pub const OPENS: u8 = 1;
+    /// Its sender has nothing more to send: TCP's FIN, SCTP's SHUTDOWN.
+    pub const CLOSES: u8 = state::CLOSED;
+    /// The flow is over: TCP's RST, SCTP's ABORT and SHUTDOWN COMPLETE.
+    pub const ENDS: u8 = state::ENDED;
+    /// Those that a flow remembers, as bits of its [`state`].
+    pub const LASTING: u8 = CLOSES | ENDS;
+}
+
 /// TCP flags of the 14th byte of the TCP header (RFC 9293 §3.1).
-pub mod tcp {
+mod tcp {
     /// No more data from the sender.
-    pub const FIN: u8 = 0x01;
+    pub(crate) const FIN: u8 = 0x01;
     /// First packet of a connection, with [`ACK`] its answer.
-    pub const SYN: u8 = 0x02;
+    pub(crate) const SYN: u8 = 0x02;
     /// Connection is reset.
-    pub const RST: u8 = 0x04;
+    pub(crate) const RST: u8 = 0x04;
     /// The acknowledgement number counts.
-    pub const ACK: u8 = 0x10;
+    pub(crate) const ACK: u8 = 0x10;
 }

@@ -1,6 +1,6 @@
-//! TCP and UDP headers: the same behind either network header.
+//! TCP, UDP and SCTP headers: the same behind either network header. All three begin with the ports.
 
-use crate::{IcmpError, Packet, Parsed, Part, Unparsed, Window, checksum::Change};
+use crate::{IcmpError, Packet, Parsed, Part, Unparsed, Window, checksum::Change, sctp, signal, tcp};
 use kpr_abi::{Be16, FlowKey, FlowValue, proto};
 
 /// Bytes of the transport header that are read in any case; RFC 792 and RFC 4443 promise them in quotations too.
@@ -11,7 +11,7 @@ const TCP_HEAD: usize = 14;
 /// Whether Services have the protocol.
 #[inline(always)]
 pub(crate) fn is_known(protocol: u8) -> bool {
-    protocol == proto::TCP || protocol == proto::UDP
+    protocol == proto::TCP || protocol == proto::UDP || protocol == proto::SCTP
 }
 
 /// Source and destination port of the transport header at `l4`.
@@ -21,9 +21,12 @@ pub(crate) fn ports<P: Packet>(packet: &P, l4: usize) -> Result<(Be16, Be16), Un
     Ok((Be16(ports.u16::<0>()), Be16(ports.u16::<2>())))
 }
 
-/// Reads ports and flags, where this part of the packet has them.
+/// Reads ports and signals, where this part of the packet has them.
 #[inline(always)]
 pub(crate) fn read<P: Packet, A>(packet: &P, parsed: &mut Parsed<A>) -> Result<(), Unparsed> {
+    if parsed.key.proto == proto::UDP {
+        parsed.signals = signal::OPENS;
+    }
     if parsed.part == Part::Later {
         return Ok(());
     }
@@ -31,12 +34,29 @@ pub(crate) fn read<P: Packet, A>(packet: &P, parsed: &mut Parsed<A>) -> Result<(
     parsed.key.sport = sport;
     parsed.key.dport = dport;
     if parsed.key.proto == proto::TCP {
-        parsed.tcp_flags = packet
-            .window::<TCP_HEAD>(parsed.l4)
-            .ok_or(Unparsed::Malformed)?
-            .u8::<13>();
+        let head: Window<TCP_HEAD> = packet.window(parsed.l4).ok_or(Unparsed::Malformed)?;
+        parsed.signals = tcp_signals(head.u8::<13>());
+    } else if parsed.key.proto == proto::SCTP {
+        let head: Window<{ sctp::HEAD }> = packet.window(parsed.l4).ok_or(Unparsed::Malformed)?;
+        parsed.signals = sctp::signals(head.u8::<12>());
     }
     Ok(())
+}
+
+/// What TCP's flags tell.
+#[inline(always)]
+fn tcp_signals(flags: u8) -> u8 {
+    let mut signals = 0;
+    if flags & (tcp::SYN | tcp::ACK | tcp::RST | tcp::FIN) == tcp::SYN {
+        signals |= signal::OPENS;
+    }
+    if flags & tcp::FIN != 0 {
+        signals |= signal::CLOSES;
+    }
+    if flags & tcp::RST != 0 {
+        signals |= signal::ENDS;
+    }
+    signals
 }
 
 /// Writes the translation's ports, where this part of the packet has some.

@@ -5,31 +5,23 @@ use aya_ebpf::{bindings::BPF_NOEXIST, helpers::bpf_get_prandom_u32};
 use kpr_abi::{
     FlowKey, FlowValue, Reason,
     flow::{action, direction, state},
-    proto,
 };
-use kpr_packet::tcp;
+use kpr_packet::signal;
 
 /// How often a new flow tries for a source port before it gives up. The first half of the attempts jump about, since taken
 /// ports lie side by side; the second half go through a row of ports, which finds the last free ones of a small range.
 const ATTEMPTS: u32 = 64;
 const JUMPS: u32 = 32;
 
-/// State bits that a packet of these TCP flags sets.
+/// State bits that a packet of these signals sets.
 #[inline(always)]
-pub fn state_of(tcp_flags: u8) -> u8 {
-    let mut bits = state::SEEN;
-    if tcp_flags & tcp::FIN != 0 {
-        bits |= state::FIN;
-    }
-    if tcp_flags & tcp::RST != 0 {
-        bits |= state::RST;
-    }
-    bits
+pub fn state_of(signals: u8) -> u8 {
+    state::SEEN | signals & signal::LASTING
 }
 
 /// The flow's translation for this packet, if the flow is known. Notes that a packet was seen.
 #[inline(always)]
-pub fn lookup<F: Tables>(key: &FlowKey<F::Addr>, tcp_flags: u8) -> Option<FlowValue<F::Addr>> {
+pub fn lookup<F: Tables>(key: &FlowKey<F::Addr>, signals: u8) -> Option<FlowValue<F::Addr>> {
     let value = F::flows().get_ptr_mut(key)?;
     // SAFETY: a map value that was just looked up. Its address fields never change; time and state are single words and
     // bytes, where the last of two writers wins.
@@ -39,7 +31,7 @@ pub fn lookup<F: Tables>(key: &FlowKey<F::Addr>, tcp_flags: u8) -> Option<FlowVa
         if (*value).last_seen != now {
             (*value).last_seen = now;
         }
-        let bits = state_of(tcp_flags);
+        let bits = state_of(signals);
         if (*value).state | bits != (*value).state {
             (*value).state |= bits;
         }
@@ -54,25 +46,23 @@ pub fn peek<F: Tables>(key: &FlowKey<F::Addr>) -> Option<FlowValue<F::Addr>> {
     F::flows().get_ptr(key).map(|value| unsafe { *value })
 }
 
-/// Whether the flow may go on with its backend. Established TCP may in any case; a new connection on the same ports, and every
-/// datagram, only with a backend that is still there.
+/// Whether the flow may go on with its backend. Established TCP and SCTP may in any case; a new connection on the same ports, and
+/// every datagram, only with a backend that is still there.
 #[inline(always)]
-pub fn may_continue<F: Tables>(key: &FlowKey<F::Addr>, value: &FlowValue<F::Addr>, tcp_flags: u8) -> bool {
-    if key.proto == proto::TCP {
-        if !is_first(key.proto, tcp_flags) {
-            return true;
-        }
-        if value.state & (state::FIN | state::RST) != 0 {
-            return false;
-        }
+pub fn may_continue<F: Tables>(key: &FlowKey<F::Addr>, value: &FlowValue<F::Addr>, signals: u8) -> bool {
+    if !is_first(signals) {
+        return true;
+    }
+    if value.state & (state::CLOSED | state::ENDED) != 0 {
+        return false;
     }
     balance::still_is::<F>(value.backend, value.dst, value.dport, key.proto)
 }
 
-/// Whether this packet may begin a flow. Any datagram may; of TCP only a SYN.
+/// Whether this packet may begin a flow. Any datagram may; of TCP only a SYN, of SCTP only an INIT.
 #[inline(always)]
-pub fn is_first(proto: u8, tcp_flags: u8) -> bool {
-    proto != proto::TCP || tcp_flags & (tcp::SYN | tcp::ACK | tcp::RST | tcp::FIN) == tcp::SYN
+pub fn is_first(signals: u8) -> bool {
+    signals & signal::OPENS != 0
 }
 
 /// Forgets both directions.

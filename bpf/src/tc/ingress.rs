@@ -27,7 +27,7 @@ pub fn handle<F: Wire>(ctx: &TcContext, l3: usize) -> Result<Handled, Reason> {
     if config::is_snat_port(parsed.key.dport) {
         parsed.key.direction = direction::REPLY;
         // Replies of local backends, and those to pods, are translated where they leave.
-        if let Some(value) = flow::lookup::<F>(&parsed.key, parsed.tcp_flags)
+        if let Some(value) = flow::lookup::<F>(&parsed.key, parsed.signals)
             && flow::is_forwarded(&value)
         {
             return translate::<F>(ctx, &parsed, &value);
@@ -40,8 +40,8 @@ pub fn handle<F: Wire>(ctx: &TcContext, l3: usize) -> Result<Handled, Reason> {
     if !may_be_node_port && frontend::<F>(&parsed, false).is_none() {
         return Ok(Handled::NotOurs);
     }
-    if let Some(value) = flow::lookup::<F>(&parsed.key, parsed.tcp_flags) {
-        if flow::may_continue::<F>(&parsed.key, &value, parsed.tcp_flags) {
+    if let Some(value) = flow::lookup::<F>(&parsed.key, parsed.signals) {
+        if flow::may_continue::<F>(&parsed.key, &value, parsed.signals) {
             return translate::<F>(ctx, &parsed, &value);
         }
         flow::remove::<F>(&parsed.key, &value);
@@ -49,7 +49,7 @@ pub fn handle<F: Wire>(ctx: &TcContext, l3: usize) -> Result<Handled, Reason> {
     if may_be_node_port && frontend::<F>(&parsed, true).is_none() {
         return Ok(Handled::NotOurs);
     }
-    if !flow::is_first(parsed.key.proto, parsed.tcp_flags) {
+    if !flow::is_first(parsed.signals) {
         return Err(Reason::PassMidFlow);
     }
     Ok(Handled::Begins)
@@ -150,7 +150,7 @@ fn choose<F: Wire, const FROM_POD: bool>(
         dport: chosen.port,
         backend: id,
         last_seen: clock::now(),
-        state: flow::state_of(parsed.tcp_flags),
+        state: flow::state_of(parsed.signals),
         action: action::PASS,
         zero: 0,
     };
@@ -194,8 +194,8 @@ fn candidates<const FROM_POD: bool>(service: &ServiceValue) -> Result<Option<Sli
 }
 
 /// Begins a flow to a port of this node where nobody listens: the last one of the SNAT range, which the node keeps free. The
-/// node's own TCP answers with a reset and its UDP with ICMP port unreachable, and both leave as the frontend's answer: what
-/// kube-proxy's REJECT is to a client, without making up a packet here. The flow has no backend, so that the next connection
+/// node's own TCP answers with a reset, its UDP with ICMP port unreachable and its SCTP with an ABORT, or ICMP protocol unreachable where it
+/// has none, and all leave as the frontend's answer: what kube-proxy's REJECT is to a client, without making up a packet here. The flow has no backend, so that the next connection
 /// or datagram looks for one again.
 #[inline(always)]
 fn refuse<F: Wire>(ctx: &TcContext, parsed: &Parsed<F::Addr>) -> Result<(), Reason> {
@@ -212,7 +212,7 @@ fn refuse<F: Wire>(ctx: &TcContext, parsed: &Parsed<F::Addr>) -> Result<(), Reas
         dport: config::refusing_port(),
         backend: 0,
         last_seen: clock::now(),
-        state: flow::state_of(parsed.tcp_flags),
+        state: flow::state_of(parsed.signals),
         action: action::PASS,
         zero: 0,
     };

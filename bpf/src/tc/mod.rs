@@ -6,6 +6,7 @@ mod fragment;
 mod icmp;
 mod ingress;
 mod route;
+mod sctp;
 mod skb;
 mod translate;
 mod verdict;

@@ -5,10 +5,7 @@ use super::skb::Skb;
 use aya_ebpf::{
     EbpfContext,
     bindings::{bpf_fib_lookup as FibParams, bpf_redir_neigh},
-    helpers::{
-        bpf_fib_lookup, bpf_redirect, bpf_redirect_neigh,
-        generated::{bpf_skb_change_head, bpf_skb_store_bytes},
-    },
+    helpers::{bpf_fib_lookup, bpf_redirect_neigh, generated::bpf_skb_change_head},
     programs::TcContext,
 };
 use core::mem::{size_of, zeroed};
@@ -26,9 +23,6 @@ pub struct Route {
     /// Interface index.
     pub ifindex: u32,
     next_hop: bpf_redir_neigh,
-    /// Both ends of the link, zero if it has no Ethernet or the neighbour is not known yet.
-    destination: [u8; 6],
-    source: [u8; 6],
 }
 
 /// Looks up how an IPv4 packet leaves this node once it is translated.
@@ -82,8 +76,6 @@ fn lookup(ctx: &TcContext, mut params: FibParams) -> Result<Route, Reason> {
     Ok(Route {
         ifindex: params.ifindex,
         next_hop,
-        destination: params.dmac,
-        source: params.smac,
     })
 }
 
@@ -92,8 +84,13 @@ impl Route {
     /// is.
     #[inline(always)]
     pub fn redirect(mut self, ctx: &TcContext, l3: usize) -> Result<i32, Reason> {
-        if l3 == 0 {
-            return self.redirect_bare(ctx);
+        /// Length of an Ethernet header.
+        const ETHERNET: u32 = 14;
+        // `bpf_redirect_neigh` takes a link header off before it puts the right one on, if the way out has any: a packet without one
+        // gets one of zeros to take off.
+        // SAFETY: a helper on the program's own packet.
+        if l3 == 0 && unsafe { bpf_skb_change_head(ctx.skb.skb, ETHERNET, 0) } != 0 {
+            return Err(Reason::DropRewriteFailed);
         }
         // SAFETY: the helper reads the next hop within the size given.
         let verdict = unsafe {
@@ -106,34 +103,6 @@ impl Route {
         };
         Ok(verdict as i32)
     }
-
-    /// For a packet without a link header, which `bpf_redirect_neigh` does not take: it gets one if the way out has Ethernet.
-    /// An Ethernet neighbour that is not resolved yet costs the packet.
-    #[inline(always)]
-    fn redirect_bare(&self, ctx: &TcContext) -> Result<i32, Reason> {
-        const ETHERNET: u32 = 14;
-        if self.source != [0; 6] {
-            // SAFETY: helpers on the program's own packet, reading within the sizes given.
-            let failed = unsafe {
-                bpf_skb_change_head(ctx.skb.skb, ETHERNET, 0) != 0
-                    || store(ctx, 0, &self.destination) != 0
-                    || store(ctx, 6, &self.source) != 0
-                    || store(ctx, 12, &((*ctx.skb.skb).protocol as u16).to_ne_bytes()) != 0
-            };
-            if failed {
-                return Err(Reason::DropRewriteFailed);
-            }
-        }
-        // SAFETY: a helper without pointers.
-        Ok(unsafe { bpf_redirect(self.ifindex, 0) } as i32)
-    }
-}
-
-/// Writes bytes at an offset of the packet.
-#[inline(always)]
-unsafe fn store<const N: usize>(ctx: &TcContext, at: u32, bytes: &[u8; N]) -> i64 {
-    // SAFETY: the helper checks the offset against the packet and reads `N` bytes.
-    unsafe { bpf_skb_store_bytes(ctx.skb.skb.cast(), at, bytes.as_ptr().cast(), N as u32, 0) }
 }
 
 /// A port that is no port: for look-ups before one is chosen.

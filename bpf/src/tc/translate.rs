@@ -1,6 +1,6 @@
 //! Writes a flow's translation into its packet.
 
-use super::{Handled, route::Route, skb::Skb, wire::Wire};
+use super::{Handled, route::Route, sctp, skb::Skb, wire::Wire};
 use aya_ebpf::{
     bindings::{BPF_F_MARK_MANGLED_0, BPF_F_PSEUDO_HDR},
     helpers::bpf_l4_csum_replace,
@@ -44,11 +44,11 @@ fn rewrite<F: Wire>(
         return Ok(());
     }
     // Bit 0x20 and up of the helper's flags (`BPF_F_*`), beside a size of 0: `to` is a difference.
-    let (at, flags) = if parsed.key.proto == proto::TCP {
-        (parsed.l4 + 16, 0)
-    } else {
+    let (at, flags) = match parsed.key.proto {
+        proto::TCP => (parsed.l4 + 16, 0),
         // A UDP checksum of 0 says that there is none (RFC 768): it stays so, and none becomes 0.
-        (parsed.l4 + 6, u64::from(BPF_F_MARK_MANGLED_0))
+        proto::UDP => (parsed.l4 + 6, u64::from(BPF_F_MARK_MANGLED_0)),
+        _ => return sctp::fix_checksum(ctx, parsed, to),
     };
     replace(ctx, at, change.pseudo, flags | u64::from(BPF_F_PSEUDO_HDR))?;
     replace(ctx, at, change.ports, flags)

@@ -50,6 +50,7 @@ pub fn verdict(outcome: Result<Handled, Reason>) -> i32 {
                 | Reason::DropNoRoute
                 | Reason::DropTtl
                 | Reason::DropFragment
+                | Reason::DropSctpFragment
                 | Reason::DropFlowTableFull
                 | Reason::DropInconsistent
                 | Reason::DropRewriteFailed => DROP,

@@ -10,7 +10,8 @@ use kpr_abi::{
 use std::collections::HashMap;
 
 /// Idle times in seconds after which a flow is forgotten. The defaults are those of `nf_conntrack`, which kube-proxy leaves
-/// to the kernel or sets to the same (`tcpEstablishedTimeout`, `tcpCloseWaitTimeout`).
+/// to the kernel or sets to the same (`tcpEstablishedTimeout`, `tcpCloseWaitTimeout`); for SCTP those of Linux 6.2 and newer, before which an
+/// established association was kept for five days.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Timeouts {
     /// TCP, seen both ways.
@@ -25,6 +26,14 @@ pub struct Timeouts {
     pub udp_stream: u32,
     /// UDP, no answer yet.
     pub udp: u32,
+    /// SCTP, seen both ways: longer than an idle association is silent, since both ends send heartbeats.
+    pub sctp_established: u32,
+    /// SCTP, no answer yet.
+    pub sctp_init: u32,
+    /// SCTP, one side shuts down.
+    pub sctp_shutdown: u32,
+    /// SCTP, shut down or aborted.
+    pub sctp_closed: u32,
 }
 
 impl Default for Timeouts {
@@ -36,6 +45,10 @@ impl Default for Timeouts {
             tcp_closed: 10,
             udp_stream: 120,
             udp: 30,
+            sctp_established: 210,
+            sctp_init: 3,
+            sctp_shutdown: 3,
+            sctp_closed: 10,
         }
     }
 }
@@ -45,20 +58,18 @@ impl Timeouts {
     fn idle(&self, proto: u8, forward: u8, reply: u8) -> u32 {
         let both = |bit: u8| forward & reply & bit != 0;
         let either = |bit: u8| (forward | reply) & bit != 0;
-        if proto == proto::TCP {
-            if either(state::RST) || both(state::FIN) {
-                self.tcp_closed
-            } else if either(state::FIN) {
-                self.tcp_close_wait
-            } else if both(state::SEEN) {
-                self.tcp_established
-            } else {
-                self.tcp_syn
-            }
-        } else if both(state::SEEN) {
-            self.udp_stream
-        } else {
-            self.udp
+        match proto {
+            proto::TCP if either(state::ENDED) || both(state::CLOSED) => self.tcp_closed,
+            proto::TCP if either(state::CLOSED) => self.tcp_close_wait,
+            proto::TCP if both(state::SEEN) => self.tcp_established,
+            proto::TCP => self.tcp_syn,
+            // SHUTDOWN and its answer close both sides and are not the end: SHUTDOWN COMPLETE is.
+            proto::SCTP if either(state::ENDED) => self.sctp_closed,
+            proto::SCTP if either(state::CLOSED) => self.sctp_shutdown,
+            proto::SCTP if both(state::SEEN) => self.sctp_established,
+            proto::SCTP => self.sctp_init,
+            _ if both(state::SEEN) => self.udp_stream,
+            _ => self.udp,
         }
     }
 }
@@ -168,15 +179,27 @@ mod tests {
 
     #[test]
     fn each_state_has_its_own_idle_time() {
-        use state::{FIN, RST, SEEN};
+        use state::{CLOSED, ENDED, SEEN};
         for (name, proto, forward, reply, idle) in [
             ("tcp established", proto::TCP, SEEN, SEEN, 86_400),
             ("tcp without an answer", proto::TCP, SEEN, 0, 120),
-            ("tcp half closed", proto::TCP, SEEN | FIN, SEEN, 3_600),
-            ("tcp closed", proto::TCP, SEEN | FIN, SEEN | FIN, 10),
-            ("tcp reset", proto::TCP, SEEN, SEEN | RST, 10),
+            ("tcp half closed", proto::TCP, SEEN | CLOSED, SEEN, 3_600),
+            ("tcp closed", proto::TCP, SEEN | CLOSED, SEEN | CLOSED, 10),
+            ("tcp reset", proto::TCP, SEEN, SEEN | ENDED, 10),
             ("udp answered", proto::UDP, SEEN, SEEN, 120),
             ("udp without an answer", proto::UDP, SEEN, 0, 30),
+            ("sctp established", proto::SCTP, SEEN, SEEN, 210),
+            ("sctp without an answer", proto::SCTP, SEEN, 0, 3),
+            ("sctp shutting down", proto::SCTP, SEEN | CLOSED, SEEN, 3),
+            (
+                "sctp shut down, not yet confirmed",
+                proto::SCTP,
+                SEEN | CLOSED,
+                SEEN | CLOSED,
+                3,
+            ),
+            ("sctp shut down", proto::SCTP, SEEN | CLOSED | ENDED, SEEN | CLOSED, 10),
+            ("sctp aborted", proto::SCTP, SEEN, SEEN | ENDED, 10),
         ] {
             let entries = flow(proto, (1_000, forward), (1_000, reply));
             assert_eq!(

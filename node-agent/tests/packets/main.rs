@@ -14,5 +14,7 @@ mod packet6;
 mod pod;
 mod restart;
 mod rig;
+mod sctp;
+mod sctp6;
 mod source_ranges;
 mod tunnel;

@@ -82,14 +82,14 @@ fn fragments_follow_the_first_one_both_ways() {
     let mut node = Rig::new();
     node.serve6(UDP, LOCAL_POD6, true);
     let first = Packet6::new(Head::Udp, CLIENT_SIDE, ASKED).with(44, &fragment(1));
-    let later = Packet6::new(Head::Nothing, CLIENT_SIDE, ASKED).with(44, &fragment(180 << 3));
+    let later = Packet6::new(Head::Later { protocol: UDP }, CLIENT_SIDE, ASKED).with(44, &fragment(180 << 3));
     for packet in [&first, &later] {
         assert_eq!(
             node.ingress(&packet.bytes()).packet,
             packet.clone().to((LOCAL_POD6, 80)).bytes()
         );
     }
-    for head in [Head::Udp, Head::Nothing] {
+    for head in [Head::Udp, Head::Later { protocol: UDP }] {
         let offset = if head == Head::Udp { 1 } else { 180 << 3 };
         let answer = Packet6::new(head, (LOCAL_POD6, 80), CLIENT_SIDE).with(44, &fragment(offset));
         assert_eq!(node.egress(&answer.bytes()).packet, answer.from(ASKED).bytes());

@@ -2,7 +2,7 @@
 
 use std::net::Ipv4Addr;
 
-/// An IPv4 packet of TCP or UDP in an Ethernet frame.
+/// An IPv4 packet of TCP, UDP or SCTP in an Ethernet frame.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Packet {
     pub(crate) src: (Ipv4Addr, u16),
@@ -24,8 +24,16 @@ pub(crate) enum Transport {
     Udp {
         checksum: bool,
     },
-    /// A later fragment of a UDP datagram: no transport header.
-    Fragment,
+    Sctp {
+        /// Type of the only chunk.
+        chunk: u8,
+        /// Else the field is 0, as it is left to a network card.
+        checksum: bool,
+    },
+    /// A later fragment of a packet of this protocol: no transport header.
+    Fragment {
+        protocol: u8,
+    },
 }
 
 pub(crate) const SYN: u8 = 0x02;
@@ -40,6 +48,10 @@ impl Packet {
 
     pub(crate) fn udp(src: (Ipv4Addr, u16), dst: (Ipv4Addr, u16)) -> Self {
         Self::new(Transport::Udp { checksum: true }, src, dst)
+    }
+
+    pub(crate) fn sctp(chunk: u8, src: (Ipv4Addr, u16), dst: (Ipv4Addr, u16)) -> Self {
+        Self::new(Transport::Sctp { chunk, checksum: true }, src, dst)
     }
 
     fn new(transport: Transport, src: (Ipv4Addr, u16), dst: (Ipv4Addr, u16)) -> Self {
@@ -70,7 +82,9 @@ impl Packet {
     pub(crate) fn later_fragment(self, offset: u16) -> Self {
         Self {
             fragment: offset,
-            transport: Transport::Fragment,
+            transport: Transport::Fragment {
+                protocol: self.protocol(),
+            },
             ..self
         }
     }
@@ -97,17 +111,14 @@ impl Packet {
     fn protocol(&self) -> u8 {
         match self.transport {
             Transport::Tcp { .. } => 6,
-            Transport::Udp { .. } | Transport::Fragment => 17,
+            Transport::Udp { .. } => 17,
+            Transport::Sctp { .. } => 132,
+            Transport::Fragment { protocol } => protocol,
         }
     }
 
     fn transport_bytes(&self) -> Vec<u8> {
-        if self.transport == Transport::Fragment {
-            return self.payload.clone();
-        }
-        let mut bytes = Vec::new();
-        bytes.extend(self.src.1.to_be_bytes());
-        bytes.extend(self.dst.1.to_be_bytes());
+        let mut bytes = [self.src.1.to_be_bytes(), self.dst.1.to_be_bytes()].concat();
         let at = match self.transport {
             Transport::Tcp { flags } => {
                 bytes.extend([0, 0, 0, 1, 0, 0, 0, 2, 0x50, flags, 0xff, 0xff, 0, 0, 0, 0]);
@@ -118,7 +129,8 @@ impl Packet {
                 bytes.extend([0, 0]);
                 checksum.then_some(6)
             }
-            Transport::Fragment => None,
+            Transport::Sctp { chunk, checksum } => return sctp(bytes, chunk, &self.payload, checksum),
+            Transport::Fragment { .. } => return self.payload.clone(),
         };
         bytes.extend(&self.payload);
         if let Some(at) = at {
@@ -133,6 +145,31 @@ impl Packet {
         }
         bytes
     }
+}
+
+/// Verification tag of all packets of SCTP.
+const TAG: [u8; 4] = [0xca, 0xfe, 0xf0, 0x0d];
+
+/// A packet of SCTP behind its ports (RFC 9260 §3): one chunk, padded to a multiple of four bytes, and the checksum if there is one.
+pub(crate) fn sctp(ports: Vec<u8>, chunk: u8, payload: &[u8], checksum: bool) -> Vec<u8> {
+    let [high, low] = u16::try_from(4 + payload.len()).unwrap().to_be_bytes();
+    let mut bytes = [&ports[..], &TAG, &[0; 4], &[chunk, 0, high, low], payload].concat();
+    bytes.resize(bytes.len().next_multiple_of(4), 0);
+    if checksum {
+        let sum = crc32c(&bytes);
+        bytes[8..12].copy_from_slice(&sum.to_le_bytes());
+    }
+    bytes
+}
+
+/// RFC 9260 appendix A, bit by bit.
+fn crc32c(bytes: &[u8]) -> u32 {
+    let step = |register: u32, byte: &u8| {
+        (0..8).fold(register ^ u32::from(*byte), |register, _| {
+            (register >> 1) ^ if register & 1 == 1 { 0x82f6_3b78 } else { 0 }
+        })
+    };
+    !bytes.iter().fold(!0, step)
 }
 
 /// Addresses and ports of a packet without options, for answers to ports that the program chose.
@@ -175,16 +212,22 @@ impl IcmpError {
         self.assemble(&self.quoted.bytes()[ETHERNET..])
     }
 
+    /// The same, if it quotes no more than it must: the IP header and eight bytes behind it.
+    pub(crate) fn shortest_bytes(&self) -> Vec<u8> {
+        self.assemble(&self.quoted.bytes()[ETHERNET..ETHERNET + IPV4 + 8])
+    }
+
     /// As [`Self::bytes`], but the transport checksum inside the quotation is the one that `original` quotes: translation leaves
     /// it, because receivers know the flow by its ports.
     pub(crate) fn bytes_with_stale_inner_checksum(&self, original: &Self) -> Vec<u8> {
         let mut quoted = self.quoted.bytes()[ETHERNET..].to_vec();
-        let at = IPV4
-            + match self.quoted.transport {
-                Transport::Tcp { .. } => 16,
-                Transport::Udp { .. } | Transport::Fragment => 6,
-            };
-        quoted[at..at + 2].copy_from_slice(&original.quoted.bytes()[ETHERNET + at..ETHERNET + at + 2]);
+        let field = match self.quoted.transport {
+            Transport::Tcp { .. } => 16..18,
+            Transport::Udp { .. } | Transport::Fragment { .. } => 6..8,
+            Transport::Sctp { .. } => 8..12,
+        };
+        let field = IPV4 + field.start..IPV4 + field.end;
+        quoted[field.clone()].copy_from_slice(&original.quoted.bytes()[ETHERNET..][field]);
         self.assemble(&quoted)
     }
 

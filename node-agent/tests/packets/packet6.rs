@@ -1,6 +1,6 @@
 //! IPv6 packets byte by byte, with right checksums.
 
-use crate::packet::checksum;
+use crate::packet::{checksum, sctp};
 use std::net::Ipv6Addr;
 
 /// What stands between the fixed header and the payload.
@@ -10,8 +10,14 @@ pub(crate) enum Head {
         flags: u8,
     },
     Udp,
-    /// A later fragment of a UDP datagram.
-    Nothing,
+    Sctp {
+        /// Type of the only chunk.
+        chunk: u8,
+    },
+    /// A later fragment of a packet of this protocol.
+    Later {
+        protocol: u8,
+    },
 }
 
 /// An IPv6 packet in an Ethernet frame.
@@ -82,7 +88,12 @@ impl Packet6 {
     }
 
     fn protocol(&self) -> u8 {
-        if matches!(self.head, Head::Tcp { .. }) { 6 } else { 17 }
+        match self.head {
+            Head::Tcp { .. } => 6,
+            Head::Udp => 17,
+            Head::Sctp { .. } => 132,
+            Head::Later { protocol } => protocol,
+        }
     }
 
     fn transport(&self) -> Vec<u8> {
@@ -93,7 +104,8 @@ impl Packet6 {
                 16,
             ),
             Head::Udp => ([ports, vec![0, 13, 0, 0]].concat(), 6),
-            Head::Nothing => return PAYLOAD.to_vec(),
+            Head::Sctp { chunk } => return sctp(ports, chunk, PAYLOAD, true),
+            Head::Later { .. } => return PAYLOAD.to_vec(),
         };
         bytes.extend(PAYLOAD);
         let sum = pseudo_checksum(self.src.0, self.dst.0, self.protocol(), &bytes);

@@ -382,6 +382,7 @@ impl Backend {
 
 pub(crate) const TCP: u8 = proto::TCP;
 pub(crate) const UDP: u8 = proto::UDP;
+pub(crate) const SCTP: u8 = proto::SCTP;
 
 fn run(command: &str) {
     let mut words = command.split(' ');
