@@ -1,7 +1,7 @@
 //! One address family of the datapath: its maps, and what is known of their use.
 
 use super::{
-    AdmittedRange, Contents, Error, MapFill, Sweep, Timeouts, flows,
+    Contents, Error, MapFill, Sweep, Timeouts, flows,
     pins::Pins,
     source_ranges,
     tables::{MapFamily, PacketTables, ServiceTables, reconcile, take},
@@ -19,6 +19,7 @@ pub struct FamilyTables<F: MapFamily> {
     services: ServiceTables<F>,
     packets: PacketTables<F>,
     backends_in_use: HashSet<u32>,
+    source_ranges: u32,
     live_flows: Option<u32>,
     map_writes: u64,
     pins: Pins,
@@ -31,6 +32,7 @@ impl<F: MapFamily> FamilyTables<F> {
             services: ServiceTables::open(|name| take(ebpf, name))?,
             packets: PacketTables::open(ebpf)?,
             backends_in_use: HashSet::new(),
+            source_ranges: 0,
             live_flows: None,
             map_writes: 0,
             pins: pins.clone(),
@@ -46,6 +48,7 @@ impl<F: MapFamily> FamilyTables<F> {
     pub fn restore(&mut self) -> Result<Contents<F>, Error> {
         let contents = self.services.contents()?;
         self.backends_in_use = contents.backends.keys().copied().collect();
+        self.source_ranges = u32::try_from(contents.source_ranges.len()).unwrap_or(u32::MAX);
         Ok(contents)
     }
 
@@ -63,6 +66,16 @@ impl<F: MapFamily> FamilyTables<F> {
                     tables.slots.set(index, id, 0).map_err(map_error(F::SLOTS))?;
                 }
                 ids.len() as u64
+            }
+            Op::PutRange { range } => {
+                source_ranges::put(tables, range).map_err(map_error(F::SOURCE_RANGES))?;
+                self.source_ranges += 1;
+                1
+            }
+            Op::DeleteRange { range } => {
+                source_ranges::delete(tables, range).map_err(map_error(F::SOURCE_RANGES))?;
+                self.source_ranges = self.source_ranges.saturating_sub(1);
+                1
             }
             Op::PutService { key, value } => {
                 tables.services.insert(key, value, 0).map_err(map_error(F::SERVICES))?;
@@ -106,18 +119,6 @@ impl<F: MapFamily> FamilyTables<F> {
         Ok(())
     }
 
-    /// Adds source ranges. Before a frontend is published that has them: one with the flag and without ranges admits no one.
-    pub fn admit(&mut self, wanted: &BTreeSet<AdmittedRange<F::Addr>>) -> Result<(), Error> {
-        self.map_writes += source_ranges::admit(&mut self.packets, wanted)?;
-        Ok(())
-    }
-
-    /// Removes all source ranges but these, after frontends were published or deleted.
-    pub fn retain_ranges(&mut self, wanted: &BTreeSet<AdmittedRange<F::Addr>>) -> Result<(), Error> {
-        self.map_writes += source_ranges::retain(&mut self.packets, wanted)?;
-        Ok(())
-    }
-
     /// Removes flows that have been idle for too long.
     pub fn sweep(&mut self, timeouts: &Timeouts) -> Sweep {
         let sweep = flows::sweep::<F>(&mut self.packets, flows::now(), timeouts);
@@ -131,6 +132,7 @@ impl<F: MapFamily> FamilyTables<F> {
             services: capacity(&self.pins, F::SERVICES),
             slots: self.services.slots.len(),
             backends: self.services.backends.len(),
+            source_ranges: capacity(&self.pins, F::SOURCE_RANGES),
         }
     }
 
@@ -158,6 +160,11 @@ impl<F: MapFamily> FamilyTables<F> {
                 "service backend",
                 self.services.backends.len(),
                 count(self.backends_in_use.len()),
+            ),
+            row(
+                "source ranges",
+                capacity(&self.pins, F::SOURCE_RANGES),
+                Some(self.source_ranges),
             ),
             row("connection tracking", capacity(&self.pins, F::FLOWS), self.live_flows),
             row("fragmentation", capacity(&self.pins, F::FRAGMENTS), None),

@@ -34,7 +34,6 @@ pub use options::{Options, PortRange, Settings, Sizes, SocketLb, TcChoice};
 pub use peers::Peers;
 pub use pins::Pins;
 pub use report::{Attachment, Counter, MapFill, Report};
-pub use source_ranges::AdmittedRange;
 pub use tables::{Contents, MapFamily};
 pub use trial::{Side, Trial, Verdict};
 pub use variants::{Variant, Verified, features, load_variants};

@@ -1,6 +1,7 @@
 //! Typed access to the maps of one address family.
 
-use super::Error;
+use super::{Error, source_ranges};
+use crate::plan::AdmittedRange;
 use aya::{
     Ebpf, Pod,
     maps::{Array, HashMap, LpmTrie, Map, MapData, MapError},
@@ -71,6 +72,8 @@ pub struct Contents<F: Family> {
     pub slots: Vec<u32>,
     /// The backends that slots name, by id.
     pub backends: BTreeMap<u32, BackendValue<F::Addr>>,
+    /// Who may connect to frontends that ask for source ranges, in no order.
+    pub source_ranges: Vec<AdmittedRange<F::Addr>>,
 }
 
 /// The maps that tell frontends and backends.
@@ -78,6 +81,7 @@ pub(super) struct ServiceTables<F: MapFamily> {
     pub(super) services: HashMap<MapData, ServiceKey<F::Addr>, ServiceValue>,
     pub(super) slots: Array<MapData, u32>,
     pub(super) backends: Array<MapData, BackendValue<F::Addr>>,
+    pub(super) source_ranges: LpmTrie<MapData, SourceRange<F::Addr>, u32>,
 }
 
 impl<F: MapFamily> ServiceTables<F> {
@@ -88,6 +92,7 @@ impl<F: MapFamily> ServiceTables<F> {
             services: convert(F::SERVICES, typed(F::SERVICES)?)?,
             slots: convert(F::SLOTS, typed(F::SLOTS)?)?,
             backends: convert(F::BACKENDS, typed(F::BACKENDS)?)?,
+            source_ranges: convert(F::SOURCE_RANGES, typed(F::SOURCE_RANGES)?)?,
         })
     }
 
@@ -133,6 +138,7 @@ impl<F: MapFamily> ServiceTables<F> {
             services,
             slots,
             backends,
+            source_ranges: source_ranges::read(self)?,
         })
     }
 }
@@ -142,7 +148,6 @@ pub(super) struct PacketTables<F: MapFamily> {
     pub(super) flows: HashMap<MapData, FlowKey<F::Addr>, FlowValue<F::Addr>>,
     pub(super) local: HashMap<MapData, F::Addr, u32>,
     pub(super) snat_source: HashMap<MapData, u32, F::Addr>,
-    pub(super) source_ranges: LpmTrie<MapData, SourceRange<F::Addr>, u32>,
 }
 
 impl<F: MapFamily> PacketTables<F> {
@@ -151,7 +156,6 @@ impl<F: MapFamily> PacketTables<F> {
             flows: convert(F::FLOWS, take(ebpf, F::FLOWS)?)?,
             local: convert(F::LOCAL, take(ebpf, F::LOCAL)?)?,
             snat_source: convert(F::SNAT_SOURCE, take(ebpf, F::SNAT_SOURCE)?)?,
-            source_ranges: convert(F::SOURCE_RANGES, take(ebpf, F::SOURCE_RANGES)?)?,
         })
     }
 }

@@ -5,7 +5,7 @@ use std::{fmt, sync::Arc};
 use ipnet::IpNet;
 use kpr_abi::{BackendValue, Be16, Family, ServiceKey, backend, service::flags};
 
-use super::{NamespacedName, Problem, Protocol, ServicePortName};
+use super::{IpFamily, NamespacedName, Problem, Protocol, ServicePortName};
 
 /// Everything that one Service asks of one address family. No frontends: the Service is gone, or not for this family.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -81,6 +81,14 @@ impl<F: Family> Frontend<F> {
             | set(flags::HAS_ENDPOINTS, self.has_endpoints)
             | set(flags::AFFINITY, self.affinity_seconds > 0)
             | set(flags::SOURCE_RANGES, !self.source_ranges.is_empty())
+    }
+}
+
+impl<F: IpFamily> Frontend<F> {
+    /// The source ranges as the trie has them: first address and prefix length.
+    pub(crate) fn prefixes(&self) -> impl Iterator<Item = (F::Addr, u8)> {
+        let ranges = self.source_ranges.iter();
+        ranges.filter_map(|range| Some((F::Addr::from(F::pick(range.network())?), range.prefix_len())))
     }
 }
 

@@ -8,7 +8,7 @@ use std::{
 use kpr_abi::{BackendValue, ServiceKey, ServiceValue, Slice};
 
 use super::{
-    Op, PlanError, Programmed,
+    AdmittedRange, Op, PlanError, Programmed,
     extents::Extents,
     op::{Identity, identity},
     programmed::Entry,
@@ -30,6 +30,11 @@ pub(super) struct Draft<'a, F: IpFamily> {
     services: Vec<(ServiceKey<F::Addr>, ServiceValue)>,
     new_services: usize,
     last_service_id: u32,
+    new_ranges: Vec<AdmittedRange<F::Addr>>,
+    /// Of services that have others instead.
+    stale_ranges: Vec<AdmittedRange<F::Addr>>,
+    /// That nobody reads, and nothing desired asks for again.
+    unread_ranges: Vec<AdmittedRange<F::Addr>>,
 }
 
 /// A point to go back to.
@@ -40,6 +45,8 @@ struct Mark {
     services: usize,
     new_services: usize,
     last_service_id: u32,
+    new_ranges: usize,
+    stale_ranges: usize,
 }
 
 /// What ran out.
@@ -47,6 +54,7 @@ enum Exhausted {
     Slots { needed: u32 },
     Backends,
     Services,
+    SourceRanges,
 }
 
 impl<'a, F: IpFamily> Draft<'a, F> {
@@ -64,6 +72,9 @@ impl<'a, F: IpFamily> Draft<'a, F> {
             services: Vec::new(),
             new_services: 0,
             last_service_id: programmed.last_service_id,
+            new_ranges: Vec::new(),
+            stale_ranges: Vec::new(),
+            unread_ranges: unread_ranges(programmed, desired),
         }
     }
 
@@ -99,7 +110,18 @@ impl<'a, F: IpFamily> Draft<'a, F> {
             .services
             .into_iter()
             .map(|(key, value)| Op::PutService { key, value });
-        backends.chain(runs).chain(services).collect()
+        let delete = |range| Op::DeleteRange { range };
+        // First, to make room.
+        let unread = self.unread_ranges.into_iter().map(delete);
+        let ranges = self.new_ranges.into_iter().map(|range| Op::PutRange { range });
+        let stale = self.stale_ranges.into_iter().map(delete);
+        unread
+            .chain(backends)
+            .chain(runs)
+            .chain(ranges)
+            .chain(services)
+            .chain(stale)
+            .collect()
     }
 
     /// Backends that nothing leads to, that this plan neither wants nor overwrites.
@@ -145,6 +167,9 @@ impl<'a, F: IpFamily> Draft<'a, F> {
         let cluster = self.slice(&frontend.cluster, intact.map(|entry| entry.value.cluster))?;
         let local = self.slice(&frontend.local, intact.map(|entry| entry.value.local))?;
         let id = self.service_id(entry)?;
+        if !frontend.source_ranges.is_empty() {
+            self.source_ranges(id, frontend)?;
+        }
         let value = ServiceValue {
             id,
             flags: frontend.flags(),
@@ -156,6 +181,26 @@ impl<'a, F: IpFamily> Draft<'a, F> {
         };
         if intact.is_none_or(|entry| entry.value != value) {
             self.services.push((frontend.key, value));
+        }
+        Ok(())
+    }
+
+    /// Takes room for the ranges that the service does not have yet, and notes those that it shall have no longer.
+    fn source_ranges(&mut self, id: u32, frontend: &Frontend<F>) -> Result<(), Exhausted> {
+        let programmed = self.programmed;
+        let wanted: BTreeSet<_> = frontend.prefixes().collect();
+        let missing = wanted.iter().filter(|prefix| !programmed.ranges.contains(id, **prefix));
+        let range = |(addr, bits)| AdmittedRange {
+            service: id,
+            addr,
+            bits,
+        };
+        self.new_ranges.extend(missing.map(|prefix| range(*prefix)));
+        let stale = programmed.ranges.of(id).filter(|prefix| !wanted.contains(prefix));
+        self.stale_ranges.extend(stale.map(range));
+        let total = programmed.ranges.len() - self.unread_ranges.len() + self.new_ranges.len();
+        if total > programmed.limits.source_ranges as usize {
+            return Err(Exhausted::SourceRanges);
         }
         Ok(())
     }
@@ -222,7 +267,9 @@ impl<'a, F: IpFamily> Draft<'a, F> {
         loop {
             self.last_service_id = self.last_service_id.wrapping_add(1);
             let id = self.last_service_id;
-            if id != 0 && !self.programmed.service_ids.contains(&id) {
+            // Ranges of a service that was never published, or is gone, would let strangers in.
+            let has_ranges = self.programmed.ranges.of(id).next().is_some();
+            if id != 0 && !self.programmed.service_ids.contains(&id) && !has_ranges {
                 return Ok(id);
             }
         }
@@ -236,6 +283,8 @@ impl<'a, F: IpFamily> Draft<'a, F> {
             services: self.services.len(),
             new_services: self.new_services,
             last_service_id: self.last_service_id,
+            new_ranges: self.new_ranges.len(),
+            stale_ranges: self.stale_ranges.len(),
         }
     }
 
@@ -250,6 +299,8 @@ impl<'a, F: IpFamily> Draft<'a, F> {
             }
         }
         self.services.truncate(mark.services);
+        self.new_ranges.truncate(mark.new_ranges);
+        self.stale_ranges.truncate(mark.stale_ranges);
         self.next_backend = mark.next_backend;
         self.new_services = mark.new_services;
         self.last_service_id = mark.last_service_id;
@@ -277,6 +328,10 @@ impl<'a, F: IpFamily> Draft<'a, F> {
                 service,
                 limit: limits.services,
             },
+            Exhausted::SourceRanges => PlanError::SourceRangesExhausted {
+                service,
+                limit: limits.source_ranges,
+            },
         }
     }
 }
@@ -290,4 +345,27 @@ fn wanted_unused<F: IpFamily>(programmed: &Programmed<F>, desired: &[DesiredServ
     let backends = frontends.flat_map(|frontend| frontend.cluster.iter().chain(frontend.local.iter()));
     let ids = backends.filter_map(|backend| programmed.backends.find(&identity(&backend.value())));
     ids.filter(|id| unused.contains(id)).collect()
+}
+
+/// Ranges that nobody reads, but for those of services that are to have ranges again.
+fn unread_ranges<F: IpFamily>(
+    programmed: &Programmed<F>,
+    desired: &[DesiredService<F>],
+) -> Vec<AdmittedRange<F::Addr>> {
+    let mut unread: BTreeSet<u32> = programmed.ranges.unread().collect();
+    if unread.is_empty() {
+        return Vec::new();
+    }
+    let frontends = desired.iter().flat_map(|service| &service.frontends);
+    for frontend in frontends.filter(|frontend| !frontend.source_ranges.is_empty()) {
+        let entry = programmed.services.get(&frontend.key);
+        if let Some(id) = entry.and_then(|entry| entry.id) {
+            unread.remove(&id);
+        }
+    }
+    let of = |service| {
+        let range = move |(addr, bits)| AdmittedRange { service, addr, bits };
+        programmed.ranges.of(service).map(range)
+    };
+    unread.into_iter().flat_map(of).collect()
 }

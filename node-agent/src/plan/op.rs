@@ -21,6 +21,11 @@ pub enum Op<F: Family> {
         /// Backend ids; not empty.
         ids: Vec<u32>,
     },
+    /// Admit clients to a service, before the value that asks for source ranges is published.
+    PutRange {
+        /// The service's id and the clients.
+        range: AdmittedRange<F::Addr>,
+    },
     /// Publish a service: create it, or switch it to other slots, flags or times at once.
     PutService {
         /// The frontend.
@@ -33,11 +38,27 @@ pub enum Op<F: Family> {
         /// The frontend.
         key: ServiceKey<F::Addr>,
     },
+    /// Admit clients no longer.
+    DeleteRange {
+        /// The service's id and the clients.
+        range: AdmittedRange<F::Addr>,
+    },
     /// Zero a backend that nothing refers to.
     ClearBackend {
         /// Index into the backend array.
         id: u32,
     },
+}
+
+/// One source range of a service: clients of these addresses are let in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct AdmittedRange<A> {
+    /// The service's id.
+    pub service: u32,
+    /// The range's first address.
+    pub addr: A,
+    /// Its prefix length.
+    pub bits: u8,
 }
 
 /// Map writes, in the order in which they must be carried out, and what did not fit.
@@ -54,6 +75,12 @@ impl<F: Family> Plan<F> {
     pub fn is_empty(&self) -> bool {
         self.ops.is_empty() && self.errors.is_empty()
     }
+
+    /// Whether it makes room at once for what did not fit.
+    pub fn frees(&self) -> bool {
+        let frees = |op: &Op<F>| matches!(op, Op::DeleteService { .. } | Op::DeleteRange { .. });
+        self.ops.iter().any(frees)
+    }
 }
 
 /// How many entries the maps of one family have room for.
@@ -65,6 +92,8 @@ pub struct Limits {
     pub slots: u32,
     /// Entries of the backend array; id 0 is never used.
     pub backends: u32,
+    /// Entries of the trie of source ranges.
+    pub source_ranges: u32,
 }
 
 /// A Service that does not fit into the maps. It keeps its old state; every other Service goes on.
@@ -103,6 +132,16 @@ pub enum PlanError {
         /// Size of the table.
         limit: u32,
     },
+    /// The trie of source ranges is full.
+    #[error(
+        "{service} needs more source ranges than the table's {limit}; give it, or other Services, fewer and wider ones"
+    )]
+    SourceRangesExhausted {
+        /// The Service.
+        service: NamespacedName,
+        /// Size of the table.
+        limit: u32,
+    },
 }
 
 impl PlanError {
@@ -111,7 +150,8 @@ impl PlanError {
         match self {
             Self::SlotsExhausted { service, .. }
             | Self::BackendsExhausted { service, .. }
-            | Self::ServicesExhausted { service, .. } => service,
+            | Self::ServicesExhausted { service, .. }
+            | Self::SourceRangesExhausted { service, .. } => service,
         }
     }
 
@@ -121,6 +161,7 @@ impl PlanError {
             Self::SlotsExhausted { .. } => "SlotsExhausted",
             Self::BackendsExhausted { .. } => "BackendsExhausted",
             Self::ServicesExhausted { .. } => "ServicesExhausted",
+            Self::SourceRangesExhausted { .. } => "SourceRangesExhausted",
         }
     }
 }

@@ -3,7 +3,7 @@
 use kpr_abi::{BackendValue, Family, ServiceKey, ServiceValue};
 
 use super::{
-    Limits, Op, Plan, Programmed, RestoreProblem,
+    AdmittedRange, Limits, Op, Plan, Programmed, RestoreProblem,
     diff::{self, Owners},
     restore,
 };
@@ -47,8 +47,9 @@ impl<F: IpFamily> Planner<F> {
         services: impl IntoIterator<Item = (ServiceKey<F::Addr>, ServiceValue)>,
         slots: &[u32],
         backends: impl IntoIterator<Item = (u32, BackendValue<F::Addr>)>,
+        source_ranges: impl IntoIterator<Item = AdmittedRange<F::Addr>>,
     ) -> (Self, Vec<RestoreProblem<F>>) {
-        let (programmed, problems) = restore::restore(limits, services, slots, backends);
+        let (programmed, problems) = restore::restore(limits, services, slots, backends, source_ranges);
         (Self::with(programmed), problems)
     }
 
@@ -82,7 +83,7 @@ impl<F: IpFamily> Planner<F> {
     /// `None` if nothing was freed since the last call.
     pub fn seal(&mut self) -> Option<Generation> {
         let sealed = self.programmed.now;
-        let waits = self.programmed.runs.waits_since(sealed);
+        let waits = self.programmed.runs.waits_since(sealed) || self.programmed.ranges.waits_since(sealed);
         waits.then(|| {
             self.programmed.now = Generation(sealed.0 + 1);
             sealed

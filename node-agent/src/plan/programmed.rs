@@ -2,9 +2,9 @@
 
 use std::collections::{HashMap, HashSet};
 
-use kpr_abi::{BackendValue, Family, ServiceKey, ServiceValue, Slice};
+use kpr_abi::{BackendValue, Family, ServiceKey, ServiceValue, Slice, service::flags};
 
-use super::{Generation, Limits, Op, backends::Backends, runs::Runs};
+use super::{AdmittedRange, Generation, Limits, Op, backends::Backends, ranges::Ranges, runs::Runs};
 
 /// A mirror of the maps of family `F`. It advances only by ops that were carried out.
 #[derive(Clone, Debug)]
@@ -16,6 +16,7 @@ pub struct Programmed<F: Family> {
     pub(super) last_service_id: u32,
     pub(super) runs: Runs,
     pub(super) backends: Backends<F::Addr>,
+    pub(super) ranges: Ranges<F::Addr>,
     pub(super) now: Generation,
 }
 
@@ -41,6 +42,8 @@ pub struct Usage {
     pub slots: u32,
     /// Backends that are in use or wait to be cleared.
     pub backends: u32,
+    /// Source ranges that are in use or wait to be deleted.
+    pub source_ranges: u32,
 }
 
 impl<F: Family> Programmed<F> {
@@ -53,6 +56,7 @@ impl<F: Family> Programmed<F> {
             last_service_id: 0,
             runs: Runs::new(limits.slots),
             backends: Backends::new(limits.backends),
+            ranges: Ranges::new(),
             now: Generation::default(),
         }
     }
@@ -69,6 +73,7 @@ impl<F: Family> Programmed<F> {
             services: count(self.services.len()),
             slots: self.limits.slots - self.runs.room().total(),
             backends: count(self.backends.len()),
+            source_ranges: count(self.ranges.len()),
         }
     }
 
@@ -101,6 +106,16 @@ impl<F: Family> Programmed<F> {
         self.backends.get(id)
     }
 
+    /// Every source range, in no order; also those that wait to be deleted.
+    pub fn source_ranges(&self) -> impl Iterator<Item = AdmittedRange<F::Addr>> {
+        self.ranges.iter()
+    }
+
+    /// Whether a service in the map asks for source ranges.
+    pub fn has_source_ranges(&self) -> bool {
+        self.ranges.is_asked()
+    }
+
     /// An op was carried out.
     pub(super) fn record(&mut self, op: &Op<F>) {
         match op {
@@ -113,6 +128,8 @@ impl<F: Family> Programmed<F> {
                 self.backends.hold(ids);
                 self.runs.insert(*base, ids.as_slice().into(), self.now);
             }
+            Op::PutRange { range } => self.ranges.put(*range, self.now),
+            Op::DeleteRange { range } => self.ranges.delete(*range),
             Op::PutService { key, value } => {
                 let run = |slice: Slice| (slice.len > 0).then_some(slice.base);
                 let entry = Entry {
@@ -129,6 +146,9 @@ impl<F: Family> Programmed<F> {
                 }
                 self.drop_entry(old);
                 self.service_ids.insert(value.id);
+                if value.flags & flags::SOURCE_RANGES != 0 {
+                    self.ranges.ask(value.id);
+                }
             }
             Op::DeleteService { key } => {
                 let old = self.services.remove(key);
@@ -142,6 +162,7 @@ impl<F: Family> Programmed<F> {
         for ids in self.runs.release(until) {
             self.backends.unhold(&ids);
         }
+        self.ranges.release(until);
     }
 
     fn drop_entry(&mut self, old: Option<Entry>) {
@@ -149,6 +170,7 @@ impl<F: Family> Programmed<F> {
             old.runs().for_each(|base| self.runs.unhold(base, self.now));
             if let Some(id) = old.id {
                 self.service_ids.remove(&id);
+                self.ranges.unask(id, self.now);
             }
         }
     }

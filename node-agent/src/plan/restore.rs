@@ -5,9 +5,9 @@ use std::{
     sync::Arc,
 };
 
-use kpr_abi::{BackendValue, Family, ServiceKey, ServiceValue, Slice};
+use kpr_abi::{BackendValue, Family, ServiceKey, ServiceValue, Slice, service::flags};
 
-use super::{Limits, Programmed, programmed::Entry};
+use super::{AdmittedRange, Limits, Programmed, programmed::Entry};
 
 /// Something in the maps that contradicts itself: another program wrote there, or a table was made smaller. The service
 /// is written anew by the next plan, or deleted.
@@ -59,6 +59,7 @@ pub(super) fn restore<F: Family>(
     services: impl IntoIterator<Item = (ServiceKey<F::Addr>, ServiceValue)>,
     slots: &[u32],
     backends: impl IntoIterator<Item = (u32, BackendValue<F::Addr>)>,
+    source_ranges: impl IntoIterator<Item = AdmittedRange<F::Addr>>,
 ) -> (Programmed<F>, Vec<RestoreProblem<F>>) {
     let mut problems = Vec::new();
     let mut programmed = Programmed::<F>::new(limits);
@@ -111,6 +112,9 @@ pub(super) fn restore<F: Family>(
             problems.push(RestoreProblem::ServiceId { key, id: value.id });
         }
         programmed.last_service_id = programmed.last_service_id.max(value.id);
+        if let Some(id) = id.filter(|_| value.flags & flags::SOURCE_RANGES != 0) {
+            programmed.ranges.ask(id);
+        }
         let entry = Entry {
             value,
             id,
@@ -120,6 +124,13 @@ pub(super) fn restore<F: Family>(
         };
         programmed.services.insert(key, entry);
     }
+    for range in source_ranges {
+        programmed.ranges.put(range, programmed.now);
+        // A new service must not find the ranges of one that was just deleted.
+        programmed.last_service_id = programmed.last_service_id.max(range.service);
+    }
+    // Who might have read what no service asks for is gone.
+    programmed.ranges.release(programmed.now);
     (programmed, problems)
 }
 

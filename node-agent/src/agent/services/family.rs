@@ -102,9 +102,10 @@ impl<F: IpFamily> ServiceTables<F> {
             services,
             slots,
             backends,
+            source_ranges,
         } = tables.contents()?;
         let not_before = if services.is_empty() { now } else { now + GRACE };
-        let (planner, problems) = Planner::restore(limits, services, &slots, backends);
+        let (planner, problems) = Planner::restore(limits, services, &slots, backends, source_ranges);
         for problem in &problems {
             warn!("restored {} tables: {problem}; it is written anew", F::NAME);
         }
@@ -146,13 +147,15 @@ impl<F: IpFamily> ServiceTables<F> {
             scope,
             desired.into_iter().map(|service| (service.name, service.problems)),
         );
+        // Room for what did not fit: it is tried again at once.
+        let freed = plan.frees() && !plan.errors.is_empty();
         self.refused = plan
             .errors
             .into_iter()
             .map(|error| (error.service().clone(), error))
             .collect();
         self.all = false;
-        self.released = false;
+        self.released = freed;
         // What did not fit is tried again with the next plan: it can only fit once something else went.
         self.changed = self.refused.keys().cloned().collect();
         Ok(())

@@ -49,6 +49,7 @@ const LIMITS: Limits = Limits {
     services: 16,
     slots: 64,
     backends: 16,
+    source_ranges: 16,
 };
 
 /// The tables of one family.
@@ -65,6 +66,7 @@ impl<F: Family> Default for FamilyState<F> {
                 services: Vec::new(),
                 slots: vec![0; LIMITS.slots as usize],
                 backends: BTreeMap::new(),
+                source_ranges: Vec::new(),
             },
             ops: Vec::new(),
         }
@@ -99,6 +101,7 @@ impl<F: Family> FamilyState<F> {
             services,
             slots,
             backends,
+            source_ranges: _,
         } = &self.contents;
         let show = |(key, value): &(ServiceKey<F::Addr>, ServiceValue)| {
             let range = value.cluster.base as usize..(value.cluster.base + value.cluster.len) as usize;
@@ -118,10 +121,13 @@ impl<F: Family> FamilyState<F> {
             services,
             slots,
             backends,
+            source_ranges,
         } = &mut self.contents;
         match op {
             Op::PutBackend { id, value } => drop(backends.insert(*id, *value)),
             Op::ClearBackend { id } => drop(backends.remove(id)),
+            Op::PutRange { range } => source_ranges.push(*range),
+            Op::DeleteRange { range } => source_ranges.retain(|other| other != range),
             Op::PutSlots { base, ids } => {
                 slots[*base as usize..*base as usize + ids.len()].copy_from_slice(ids);
             }

@@ -29,6 +29,8 @@ pub(crate) struct Entry {
     pub external_traffic_policy_local: bool,
     /// Traffic from this node and its pods uses only backends on this node.
     pub internal_traffic_policy_local: bool,
+    /// Who may connect, as CIDRs; empty: everyone.
+    pub source_ranges: Vec<String>,
     /// The backends that may be chosen, by address.
     pub backends: Vec<Backend>,
 }
@@ -73,6 +75,12 @@ impl Entry {
         backends.sort();
         backends.dedup();
         let has = |flag| value.flags & flag != 0;
+        let ranges = contents
+            .source_ranges
+            .iter()
+            .filter(|range| has(service::flags::SOURCE_RANGES) && range.service == value.id);
+        let mut source_ranges: Vec<_> = ranges.map(|range| (ip::<F>(range.addr), range.bits)).collect();
+        source_ranges.sort_unstable();
         Self {
             family: F::NAME,
             id: value.id,
@@ -81,6 +89,10 @@ impl Entry {
             service_type: service_type(value.flags),
             external_traffic_policy_local: has(service::flags::EXTERNAL_LOCAL),
             internal_traffic_policy_local: has(service::flags::INTERNAL_LOCAL),
+            source_ranges: source_ranges
+                .into_iter()
+                .map(|(addr, bits)| format!("{addr}/{bits}"))
+                .collect(),
             backends,
         }
     }

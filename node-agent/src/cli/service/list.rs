@@ -60,11 +60,11 @@ mod tests {
     use kpr_abi::{
         Addr4, BackendValue, Be16, ServiceKey, ServiceValue, Slice, V4, V6, backend,
         proto::{TCP, UDP},
-        service::flags::{CLUSTER_IP, EXTERNAL_LOCAL, NODE_PORT},
+        service::flags::{CLUSTER_IP, EXTERNAL_LOCAL, NODE_PORT, SOURCE_RANGES},
     };
 
     use super::{super::entry::entries, *};
-    use crate::datapath::Contents;
+    use crate::{datapath::Contents, plan::AdmittedRange};
 
     fn backend(ip: [u8; 4], port: u16, proto: u8, flags: u8) -> BackendValue<Addr4> {
         BackendValue {
@@ -96,7 +96,7 @@ mod tests {
             services: vec![
                 (
                     frontend([0, 0, 0, 0], 31683, TCP),
-                    service(6, NODE_PORT | EXTERNAL_LOCAL, (1, 2), (2, 1)),
+                    service(6, NODE_PORT | EXTERNAL_LOCAL | SOURCE_RANGES, (1, 2), (2, 1)),
                 ),
                 (
                     frontend([10, 96, 0, 10], 53, UDP),
@@ -113,6 +113,11 @@ mod tests {
                 (7, backend([10, 244, 0, 3], 80, TCP, backend::flags::LOCAL)),
                 (8, backend([10, 244, 1, 2], 80, TCP, 0)),
             ]),
+            source_ranges: vec![AdmittedRange {
+                service: 6,
+                addr: Ipv4Addr::new(192, 0, 2, 0).into(),
+                bits: 24,
+            }],
         }
     }
 
@@ -153,6 +158,7 @@ ID   Frontend            Service Type   Backend
                 (1, backend("fd00:244::2", 53, UDP)),
                 (2, backend("fd00:244:1::2", 80, TCP)),
             ]),
+            source_ranges: Vec::new(),
         }
     }
 
@@ -189,6 +195,8 @@ ID   Family   Frontend                 Service Type   Backend
         assert_eq!(json[1]["backends"][0]["local"], true);
         assert_eq!(json[1]["backends"][1]["local"], false);
         assert_eq!(json[2]["backends"], serde_json::json!([]));
+        assert_eq!(json[1]["sourceRanges"], serde_json::json!(["192.0.2.0/24"]));
+        assert_eq!(json[2]["sourceRanges"], serde_json::json!([]), "for everyone");
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! Maps that are too small.
 
+use std::net::Ipv4Addr;
+
 use kpr_abi::V4;
 
 use super::{
@@ -14,6 +16,7 @@ fn a_service_that_does_not_fit_keeps_its_old_state_and_others_go_on() {
         services,
         slots,
         backends,
+        ..ROOMY
     };
     let service_2 = || name(2);
     for (limits, error) in [
@@ -112,7 +115,31 @@ fn a_service_without_room_after_a_restart_can_still_be_deleted() {
     }
 
     let full = Limits { slots: 2, ..ROOMY };
-    let (mut planner, _) = Planner::<V4>::restore(full, maps.entries(), &maps.slots[..2], maps.table());
+    let (mut planner, _) = Planner::<V4>::restore(full, maps.entries(), &maps.slots[..2], maps.table(), []);
     assert_eq!(planner.plan(Scope::All, &[service(1, &[1, 2])]).errors.len(), 1);
     assert_eq!(words(&planner.plan(Scope::Changed, &[deleted(1)])), ["delete"]);
+}
+
+#[test]
+fn ranges_that_do_not_fit_withhold_the_service_until_others_are_gone() {
+    let mut planner = Planner::<V4>::new(Limits {
+        source_ranges: 2,
+        ..ROOMY
+    });
+    let two = [(Ipv4Addr::new(10, 1, 0, 0), 16), (Ipv4Addr::new(10, 2, 0, 0), 16)];
+    carry_out(&mut planner, &[service(1, &[]).from(&two)]);
+    let plan = carry_out(&mut planner, &[service(2, &[]).from(&two[..1])]);
+    let full = PlanError::SourceRangesExhausted {
+        service: name(2),
+        limit: 2,
+    };
+    assert_eq!((plan.ops, plan.errors), (Vec::new(), vec![full]));
+
+    let plan = carry_out(&mut planner, &[service(1, &[]).from(&two[..1])]);
+    assert!(plan.frees(), "{plan:?}");
+    let plan = carry_out(&mut planner, &[service(2, &[]).from(&two[..1])]);
+    assert_eq!(
+        words(&plan),
+        ["admit 10.1.0.0/16 to 2", "service 2 cluster 0+0 local 0+0"]
+    );
 }

@@ -5,6 +5,7 @@ use std::{
     sync::Arc,
 };
 
+use ipnet::IpNet;
 use kpr_abi::{Be16, ServiceKey, V4, V6};
 
 use crate::{
@@ -16,6 +17,7 @@ pub(super) const ROOMY: Limits = Limits {
     services: 100,
     slots: 1000,
     backends: 100,
+    source_ranges: 100,
 };
 
 /// A family with numbered addresses.
@@ -96,6 +98,8 @@ pub(super) trait Variations<F: Numbered>: Sized {
     fn and_node_port(self, port: u16) -> Self;
     /// With these backends under policy `Local`.
     fn local(self, backends: &[u8]) -> Self;
+    /// With these source ranges, `fd00::/16` or `10.0.0.0/8` and the like, on every frontend.
+    fn from(self, ranges: &[(F::Ip, u8)]) -> Self;
     /// With the backends of every list changed.
     fn backends(self, change: impl Fn(&mut Backend<F>)) -> Self;
 }
@@ -113,6 +117,17 @@ impl<F: Numbered> Variations<F> for DesiredService<F> {
         let local: Arc<[_]> = backends.iter().map(|&n| backend(n)).collect();
         for frontend in &mut self.frontends {
             frontend.local = Arc::clone(&local);
+        }
+        self
+    }
+
+    fn from(mut self, ranges: &[(F::Ip, u8)]) -> Self {
+        let ranges = ranges
+            .iter()
+            .map(|&(ip, bits)| IpNet::new(ip.into(), bits).expect("a prefix length"));
+        let ranges: Vec<_> = ranges.collect();
+        for frontend in &mut self.frontends {
+            frontend.source_ranges.clone_from(&ranges);
         }
         self
     }
@@ -148,6 +163,11 @@ pub(super) fn grace<F: IpFamily>(planner: &mut Planner<F>) {
     }
 }
 
+fn shown<F: IpFamily>(addr: F::Addr) -> String {
+    let ip: F::Ip = addr.into();
+    ip.to_string()
+}
+
 /// What a plan does, one word each: `backend 1`, `slots 0..2 [1, 2]`, `service`, `delete`, `clear 1`.
 pub(super) fn words<F: IpFamily>(plan: &Plan<F>) -> Vec<String> {
     let word = |op: &Op<F>| match op {
@@ -156,6 +176,13 @@ pub(super) fn words<F: IpFamily>(plan: &Plan<F>) -> Vec<String> {
         Op::PutService { value, .. } => format!(
             "service {} cluster {}+{} local {}+{}",
             value.id, value.cluster.base, value.cluster.len, value.local.base, value.local.len
+        ),
+        Op::PutRange { range } => format!("admit {}/{} to {}", shown::<F>(range.addr), range.bits, range.service),
+        Op::DeleteRange { range } => format!(
+            "shut {}/{} out of {}",
+            shown::<F>(range.addr),
+            range.bits,
+            range.service
         ),
         Op::DeleteService { .. } => "delete".into(),
         Op::ClearBackend { id } => format!("clear {id}"),

@@ -2,16 +2,16 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use kpr_abi::{V4, V6};
+use kpr_abi::{ServiceKey, V4, V6};
 use proptest::prelude::*;
 
 use super::{
     fixtures::{Numbered, ROOMY, Variations, deleted, name, service},
-    simulator::{Answer, Maps, answer, assert_holds},
+    simulator::{Answer, Maps, admitted, answer, assert_holds},
 };
 use crate::{
-    model::{DesiredService, NamespacedName},
-    plan::{Generation, Limits, Op, Plan, PlanError, Planner, Programmed, Scope},
+    model::{DesiredService, Frontend, NamespacedName},
+    plan::{AdmittedRange, Generation, Limits, Op, Plan, PlanError, Planner, Programmed, RestoreProblem, Scope},
 };
 
 #[derive(Clone, Debug)]
@@ -75,6 +75,9 @@ fn desired<F: Numbered>(wanted: &BTreeMap<u8, Wanted>) -> BTreeMap<u8, DesiredSe
             std::net::IpAddr::V4(ip) => ip.octets()[3],
             std::net::IpAddr::V6(ip) => ip.octets()[15],
         };
+        let nets: &[u8] = [&[][..], &[1], &[1, 2], &[2, 3]][usize::from(*flags)];
+        let ranges: Vec<_> = nets.iter().map(|&net| (F::ip(net, 0), 32)).collect();
+        let service = service.from(&ranges);
         services.insert(
             n,
             service.backends(|b| b.terminating = last_octet(b.addr) == draining % 8),
@@ -144,7 +147,7 @@ impl<F: Numbered> Agent<F> {
         self.maps.readers_end(self.maps.now());
         let before = snapshot(self.planner.programmed());
         let limits = self.planner.programmed().limits();
-        let (planner, problems) = Planner::restore(limits, self.maps.entries(), &self.maps.slots, self.maps.table());
+        let (planner, problems) = self.restored(limits);
         assert_eq!(
             problems,
             [],
@@ -157,9 +160,15 @@ impl<F: Numbered> Agent<F> {
         self.pending = self.desired.keys().copied().collect();
         let plan = self.carry_out(Scope::All, None);
         if !was_pending {
-            let writes = |op: &Op<F>| !matches!(op, Op::ClearBackend { .. });
+            let writes = |op: &Op<F>| !matches!(op, Op::ClearBackend { .. } | Op::DeleteRange { .. });
             assert!(!plan.ops.iter().any(writes), "a restart writes nothing: {:?}", plan.ops);
         }
+    }
+
+    fn restored(&self, limits: Limits) -> (Planner<F>, Vec<RestoreProblem<F>>) {
+        let Maps { slots, ranges, .. } = &self.maps;
+        let ranges = ranges.iter().copied();
+        Planner::restore(limits, self.maps.entries(), slots, self.maps.table(), ranges)
     }
 
     /// Plans what is pending, carries it out up to a failing write, and looks at every service after every write.
@@ -189,7 +198,7 @@ impl<F: Numbered> Agent<F> {
     }
 
     /// Each service leads to its old backends or to its new ones.
-    fn check_prefix(&self, before: &Maps<F>, batch: &[DesiredService<F>], refused: &BTreeSet<&NamespacedName>) {
+    fn check_prefix(&mut self, before: &Maps<F>, batch: &[DesiredService<F>], refused: &BTreeSet<&NamespacedName>) {
         self.maps.check_readers();
         let keys: BTreeSet<_> = before.services.keys().chain(self.maps.services.keys()).collect();
         for key in keys {
@@ -207,6 +216,22 @@ impl<F: Numbered> Agent<F> {
                 allowed.contains(&now),
                 "{key:?} leads to {now:?}, not to one of {allowed:?}"
             );
+            let wanted = wanted.clone().find(|(_, frontend)| frontend.key == *key);
+            self.check_clients(before, key, wanted.map(|(_, frontend)| frontend));
+        }
+    }
+
+    /// Who was let in and is to be is never refused; who was not and is not to be is never let in.
+    fn check_clients(&self, before: &Maps<F>, key: &ServiceKey<F::Addr>, wanted: Option<&Frontend<F>>) {
+        let (Some(now), then) = (self.maps.admits(key), before.admits(key)) else {
+            return;
+        };
+        let wanted = wanted.map(admitted);
+        let (Some(then), Some(wanted)) = (then.or(wanted), wanted.or(then)) else {
+            return;
+        };
+        for ((now, then), wanted) in now.into_iter().zip(then).zip(wanted) {
+            assert!(now == then || now == wanted, "{key:?}: {:?}", self.maps.ranges);
         }
     }
 
@@ -236,6 +261,7 @@ impl<F: Numbered> Agent<F> {
 }
 
 type Snapshot<F> = (
+    BTreeSet<AdmittedRange<<F as kpr_abi::Family>::Addr>>,
     BTreeMap<kpr_abi::ServiceKey<<F as kpr_abi::Family>::Addr>, (kpr_abi::ServiceValue, Vec<u32>, Vec<u32>)>,
     BTreeMap<u32, kpr_abi::BackendValue<<F as kpr_abi::Family>::Addr>>,
 );
@@ -246,7 +272,11 @@ fn snapshot<F: Numbered>(programmed: &Programmed<F>) -> Snapshot<F> {
         (key, (value, slots(value.cluster), slots(value.local)))
     };
     let backends = programmed.backends().map(|(id, value)| (id, *value));
-    (programmed.services().map(service).collect(), backends.collect())
+    (
+        programmed.source_ranges().collect(),
+        programmed.services().map(service).collect(),
+        backends.collect(),
+    )
 }
 
 fn run<F: Numbered>(limits: Limits, events: &[Event]) {
@@ -268,6 +298,12 @@ fn run<F: Numbered>(limits: Limits, events: &[Event]) {
             "what nothing leads to is cleared"
         );
         let lists: BTreeSet<_> = services.iter().flat_map(|(cluster, local)| [cluster, local]).collect();
+        let ranges = agent.desired.values().flat_map(|s| &s.frontends);
+        assert_eq!(
+            usage.source_ranges as usize,
+            ranges.map(|frontend| frontend.source_ranges.len()).sum::<usize>(),
+            "no range is left"
+        );
         assert_eq!(
             usage.slots as usize,
             lists.iter().map(|list| list.len()).sum::<usize>(),
@@ -293,8 +329,8 @@ proptest! {
     #[test]
     fn so_it_does_when_the_maps_are_too_small(
         events in prop::collection::vec(event(), 1..40),
-        (services, slots, backends) in (1_u32..6, 1_u32..20, 2_u32..9),
+        (services, slots, backends, source_ranges) in (1_u32..6, 1_u32..20, 2_u32..9, 0_u32..9),
     ) {
-        run::<V4>(Limits { services, slots, backends }, &events);
+        run::<V4>(Limits { services, slots, backends, source_ranges }, &events);
     }
 }

@@ -6,4 +6,5 @@ mod histories;
 mod restoring;
 mod scale;
 mod simulator;
+mod source_ranges;
 mod steps;

@@ -27,7 +27,13 @@ fn maps() -> Maps<V4> {
 }
 
 fn restore(maps: &Maps<V4>) -> (Planner<V4>, Vec<RestoreProblem<V4>>) {
-    Planner::restore(LIMITS, maps.entries(), &maps.slots, maps.table())
+    Planner::restore(
+        LIMITS,
+        maps.entries(),
+        &maps.slots,
+        maps.table(),
+        maps.ranges.iter().copied(),
+    )
 }
 
 fn change(maps: &mut Maps<V4>, n: u8, change: impl FnOnce(&mut ServiceValue)) {
@@ -194,7 +200,7 @@ fn an_id_that_a_broken_service_still_leads_to_is_not_given_to_another_backend() 
 #[test]
 fn a_backend_outside_the_table_is_reported_and_unused_ids_are_skipped() {
     let entries = [(0, backend::<V4>(9).value()), (100, backend::<V4>(9).value())];
-    let (planner, problems) = Planner::<V4>::restore(ROOMY, [], &[0; 10], entries);
+    let (planner, problems) = Planner::<V4>::restore(ROOMY, [], &[0; 10], entries, []);
     assert_eq!(problems, [0, 100].map(|id| RestoreProblem::BackendOutside { id }));
     assert_eq!(planner.programmed().usage().backends, 0);
 }

@@ -13,6 +13,7 @@ const LIMITS: Limits = Limits {
     services: 65_536,
     slots: 262_144,
     backends: 131_072,
+    source_ranges: 16_384,
 };
 
 fn endpoints(n: u32) -> Slice {

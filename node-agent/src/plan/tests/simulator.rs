@@ -1,16 +1,16 @@
 //! Maps of one family, as the kernel has them, and programs that read them.
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::{BTreeSet, HashMap, HashSet},
     fmt::Debug,
 };
 
-use kpr_abi::{Address, BackendValue, ServiceKey, ServiceValue, Slice};
+use kpr_abi::{Address, BackendValue, ServiceKey, ServiceValue, Slice, service::flags};
 
 use super::fixtures::Numbered;
 use crate::{
     model::{Backend, DesiredService, Frontend},
-    plan::{Limits, Op},
+    plan::{AdmittedRange, Limits, Op},
 };
 
 /// Addresses that a service leads to: under policy `Cluster`, and under `Local`.
@@ -21,16 +21,23 @@ pub(super) struct Maps<F: Numbered> {
     pub(super) services: HashMap<ServiceKey<F::Addr>, ServiceValue>,
     pub(super) slots: Vec<u32>,
     pub(super) backends: Vec<BackendValue<F::Addr>>,
+    pub(super) ranges: BTreeSet<AdmittedRange<F::Addr>>,
     limits: Limits,
     readers: Vec<Reader<F>>,
     time: u64,
 }
 
+/// Where clients are: no two are in the same source ranges.
+pub(super) const CLIENTS: [u8; 3] = [1, 2, 3];
+
 /// A program that has looked a service up and is about to choose a backend.
 #[derive(Clone, Debug)]
 struct Reader<F: Numbered> {
+    key: ServiceKey<F::Addr>,
     value: ServiceValue,
     expects: Answer<F>,
+    /// Which of [`CLIENTS`] it lets in.
+    admitted: [bool; 3],
     since: u64,
 }
 
@@ -40,6 +47,7 @@ impl<F: Numbered> Maps<F> {
             services: HashMap::new(),
             slots: vec![0; limits.slots as usize],
             backends: vec![BackendValue::default(); limits.backends as usize],
+            ranges: BTreeSet::new(),
             limits,
             readers: Vec::new(),
             time: 0,
@@ -58,12 +66,32 @@ impl<F: Numbered> Maps<F> {
                 assert!(!ids.is_empty());
                 self.slots[*base as usize..][..ids.len()].copy_from_slice(ids);
             }
+            Op::PutRange { range } => {
+                assert!(self.ranges.insert(*range), "EEXIST");
+                assert!(self.ranges.len() <= self.limits.source_ranges as usize, "ENOSPC");
+            }
+            Op::DeleteRange { range } => assert!(self.ranges.remove(range), "ENOENT"),
             Op::PutService { key, value } => {
                 self.services.insert(*key, *value);
                 assert!(self.services.len() <= self.limits.services as usize, "E2BIG");
             }
             Op::DeleteService { key } => assert!(self.services.remove(key).is_some(), "ENOENT"),
         }
+    }
+
+    /// Whether a program with this value lets each of [`CLIENTS`] in.
+    fn admitted(&self, value: &ServiceValue) -> [bool; 3] {
+        CLIENTS.map(|net| {
+            let is_in = |range: &AdmittedRange<F::Addr>| {
+                range.service == value.id && range.addr == F::Addr::from(F::ip(net, 0))
+            };
+            value.flags & flags::SOURCE_RANGES == 0 || self.ranges.iter().any(is_in)
+        })
+    }
+
+    /// Which of [`CLIENTS`] the service lets in; `None`: there is no such service.
+    pub(super) fn admits(&self, key: &ServiceKey<F::Addr>) -> Option<[bool; 3]> {
+        self.services.get(key).map(|value| self.admitted(value))
     }
 
     /// What a client of the service may be led to.
@@ -91,24 +119,39 @@ impl<F: Numbered> Maps<F> {
     /// Every service is looked up now by a program that is in no hurry.
     pub(super) fn readers_start(&mut self) {
         self.time += 1;
-        for value in self.services.values() {
+        for (key, value) in &self.services {
+            let admitted = self.admitted(value);
             let known = self.readers.iter_mut().find(|reader| reader.value == *value);
             match known {
-                Some(reader) => reader.since = self.time,
+                Some(reader) => {
+                    reader.since = self.time;
+                    reader.admitted = admitted;
+                }
                 None => self.readers.push(Reader {
+                    key: *key,
                     value: *value,
                     expects: self.resolve(value),
+                    admitted,
                     since: self.time,
                 }),
             }
         }
     }
 
-    /// Programs that have looked a service up still find what the service led to then.
-    pub(super) fn check_readers(&self) {
-        for reader in &self.readers {
+    /// Programs that have looked a service up still find what the service led to then. They let in whom they would have let
+    /// in a write ago, or whom the service lets in now.
+    pub(super) fn check_readers(&mut self) {
+        let mut readers = std::mem::take(&mut self.readers);
+        for reader in &mut readers {
             assert_eq!(self.resolve(&reader.value), reader.expects, "{reader:?}");
+            let now = self.admits(&reader.key).unwrap_or(reader.admitted);
+            let by_reader = self.admitted(&reader.value);
+            for ((by_reader, before), now) in by_reader.into_iter().zip(reader.admitted).zip(now) {
+                assert!(by_reader == before || by_reader == now, "{reader:?}");
+            }
+            reader.admitted = by_reader;
         }
+        self.readers = readers;
     }
 
     pub(super) fn now(&self) -> u64 {
@@ -142,6 +185,12 @@ pub(super) fn answer<F: Numbered>(frontend: &Frontend<F>) -> Answer<F> {
     (addrs(&frontend.cluster), addrs(&frontend.local))
 }
 
+/// Which of [`CLIENTS`] a frontend shall let in.
+pub(super) fn admitted<F: Numbered>(frontend: &Frontend<F>) -> [bool; 3] {
+    let ranges = &frontend.source_ranges;
+    CLIENTS.map(|net| ranges.is_empty() || ranges.iter().any(|range| range.network() == F::ip(net, 0).into()))
+}
+
 /// Asserts that the maps hold exactly what is desired.
 pub(super) fn assert_holds<F: Numbered>(maps: &Maps<F>, desired: &[DesiredService<F>])
 where
@@ -157,6 +206,7 @@ where
             (value.flags, value.affinity_seconds),
             (frontend.flags(), frontend.affinity_seconds)
         );
+        assert_eq!(maps.admits(&frontend.key), Some(admitted(frontend)));
         for backend in frontend.cluster.iter().chain(frontend.local.iter()) {
             assert!(backends.contains(&backend.value()), "flags of {backend:?}");
         }
