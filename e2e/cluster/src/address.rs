@@ -7,6 +7,79 @@ use std::{
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
+/// An address family.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Family {
+    /// IPv4.
+    V4,
+    /// IPv6.
+    V6,
+}
+
+impl Family {
+    /// The family of an address.
+    pub const fn of(address: IpAddr) -> Self {
+        match address {
+            IpAddr::V4(_) => Self::V4,
+            IpAddr::V6(_) => Self::V6,
+        }
+    }
+
+    /// Kubernetes' word for it, in `ipFamilies` and `addressType`.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::V4 => "IPv4",
+            Self::V6 => "IPv6",
+        }
+    }
+}
+
+impl fmt::Display for Family {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(self.name())
+    }
+}
+
+/// Which families a cluster has, and which of two is the primary one: that of a Service that names none.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum Families {
+    /// IPv4 only
+    #[default]
+    Ipv4,
+    /// IPv6 only
+    Ipv6,
+    /// Both, IPv4 first
+    DualStack,
+    /// Both, IPv6 first
+    DualStackIpv6First,
+}
+
+impl Families {
+    /// Each of them, the primary one first.
+    pub const fn all(self) -> &'static [Family] {
+        match self {
+            Self::Ipv4 => &[Family::V4],
+            Self::Ipv6 => &[Family::V6],
+            Self::DualStack => &[Family::V4, Family::V6],
+            Self::DualStackIpv6First => &[Family::V6, Family::V4],
+        }
+    }
+
+    /// Whether a cluster of these has `family`.
+    pub fn has(self, family: Family) -> bool {
+        self.all().contains(&family)
+    }
+
+    /// The other one than the primary, if there is one.
+    pub fn secondary(self) -> Option<Family> {
+        self.all().get(1).copied()
+    }
+
+    fn begin_with_ipv6(self) -> bool {
+        self == Self::DualStackIpv6First
+    }
+}
+
 /// What a node, pod or client is reached at: one address of each family it has.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Addresses {
@@ -14,6 +87,8 @@ pub struct Addresses {
     pub v4: Option<Ipv4Addr>,
     /// Its IPv6 address.
     pub v6: Option<Ipv6Addr>,
+    /// Whether the IPv6 address is the primary one of the two.
+    pub ipv6_first: bool,
 }
 
 impl Addresses {
@@ -22,12 +97,39 @@ impl Addresses {
         Self {
             v4: Some(address),
             v6: None,
+            ipv6_first: false,
         }
     }
 
-    /// Every address, the cluster's primary family (IPv4 when there is one) first.
+    /// Those of the two that are of `families`.
+    pub fn of(families: Families, v4: Ipv4Addr, v6: Ipv6Addr) -> Self {
+        Self {
+            v4: families.has(Family::V4).then_some(v4),
+            v6: families.has(Family::V6).then_some(v6),
+            ipv6_first: families.begin_with_ipv6(),
+        }
+    }
+
+    /// Every address, that of the cluster's primary family first.
     pub fn iter(&self) -> impl Iterator<Item = IpAddr> + use<> {
-        self.v4.map(IpAddr::V4).into_iter().chain(self.v6.map(IpAddr::V6))
+        in_order(self.ipv6_first, self.v4.map(IpAddr::V4), self.v6.map(IpAddr::V6))
+    }
+
+    /// The address of `family`.
+    pub fn of_family(&self, family: Family) -> Option<IpAddr> {
+        match family {
+            Family::V4 => self.v4.map(IpAddr::V4),
+            Family::V6 => self.v6.map(IpAddr::V6),
+        }
+    }
+
+    /// Only the address of `family`.
+    pub fn only(self, family: Family) -> Self {
+        Self {
+            v4: self.v4.filter(|_| family == Family::V4),
+            v6: self.v6.filter(|_| family == Family::V6),
+            ..self
+        }
     }
 
     /// The address that goes where Kubernetes has room for only one.
@@ -50,6 +152,12 @@ impl fmt::Display for Addresses {
     }
 }
 
+/// The primary one of two first.
+fn in_order<T>(ipv6_first: bool, v4: Option<T>, v6: Option<T>) -> impl Iterator<Item = T> {
+    let both = if ipv6_first { [v6, v4] } else { [v4, v6] };
+    both.into_iter().flatten()
+}
+
 /// A network's prefix in each family it has.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Prefixes {
@@ -57,6 +165,8 @@ pub struct Prefixes {
     pub v4: Option<Ipv4Net>,
     /// Its IPv6 prefix.
     pub v6: Option<Ipv6Net>,
+    /// Whether the IPv6 prefix is the primary one of the two.
+    pub ipv6_first: bool,
 }
 
 impl Prefixes {
@@ -65,12 +175,22 @@ impl Prefixes {
         Self {
             v4: Some(prefix),
             v6: None,
+            ipv6_first: false,
         }
     }
 
-    /// Every prefix, IPv4 first.
+    /// Those of the two that are of `families`.
+    pub fn of(families: Families, v4: Ipv4Net, v6: Ipv6Net) -> Self {
+        Self {
+            v4: families.has(Family::V4).then_some(v4),
+            v6: families.has(Family::V6).then_some(v6),
+            ipv6_first: families.begin_with_ipv6(),
+        }
+    }
+
+    /// Every prefix, that of the cluster's primary family first.
     pub fn iter(&self) -> impl Iterator<Item = IpNet> + use<> {
-        self.v4.map(IpNet::V4).into_iter().chain(self.v6.map(IpNet::V6))
+        in_order(self.ipv6_first, self.v4.map(IpNet::V4), self.v6.map(IpNet::V6))
     }
 
     /// The prefix that goes where Kubernetes has room for only one.
@@ -96,6 +216,7 @@ impl Prefixes {
         Addresses {
             v4: self.v4.and_then(|prefix| nth_v4(prefix, index)),
             v6: self.v6.and_then(|prefix| nth_v6(prefix, index)),
+            ipv6_first: self.ipv6_first,
         }
     }
 
@@ -133,6 +254,7 @@ mod tests {
         Prefixes {
             v4: "10.244.1.0/24".parse().ok(),
             v6: "fd00:10:244:1::/64".parse().ok(),
+            ipv6_first: false,
         }
     }
 
@@ -141,6 +263,20 @@ mod tests {
         let addresses = dual().nth(2);
         assert_eq!(addresses.to_string(), "10.244.1.2,fd00:10:244:1::2");
         assert_eq!(addresses.primary(), "10.244.1.2".parse().ok());
+    }
+
+    #[test]
+    fn the_primary_family_comes_first() {
+        let prefixes = Prefixes {
+            ipv6_first: true,
+            ..dual()
+        };
+        assert_eq!(prefixes.nth(2).to_string(), "fd00:10:244:1::2,10.244.1.2");
+        assert_eq!(prefixes.primary(), "fd00:10:244:1::/64".parse().ok());
+        let only = |families| Prefixes::of(families, dual().v4.expect("valid"), dual().v6.expect("valid"));
+        assert_eq!(only(Families::Ipv6).nth(2).to_string(), "fd00:10:244:1::2");
+        assert_eq!(only(Families::Ipv4).nth(2).to_string(), "10.244.1.2");
+        assert_eq!(only(Families::DualStackIpv6First), prefixes);
     }
 
     #[test]

@@ -10,7 +10,7 @@ use crate::{
     claim::Claim,
     id::ClusterId,
     interrupt,
-    net::{CLIENT, Netns, Network},
+    net::{CLIENT, Netns, Network, PodPort},
     process::{Binaries, Launch},
     spec::{ClusterSpec, NodeSpec},
     teardown,
@@ -46,10 +46,12 @@ pub struct Host {
 /// A pod as a machine.
 #[derive(Debug)]
 pub struct PodHost {
-    /// Name of its namespace within the cluster; none when it shares its node's.
-    pub netns_name: Option<String>,
+    /// Its place on the network; none when it shares its node's.
+    port: Option<PodPort>,
     /// Its network namespace.
     pub netns: Netns,
+    /// Its addresses.
+    pub addresses: Addresses,
     /// Its cgroup, below its node's.
     pub cgroup: Cgroup,
 }
@@ -142,13 +144,15 @@ impl Testbed {
         self.cgroup.child(CLIENT)
     }
 
-    /// Makes the namespace and cgroup of a pod, wired to `node` with a veth called `veth`.
+    /// Makes the namespace and cgroup of a pod, wired to `node` with a veth called `veth` and with these addresses; but a CNI
+    /// plugin chooses both itself.
     pub fn add_pod(&self, node: &str, pod: &str, veth: &str, addresses: Addresses) -> Result<PodHost> {
-        let netns = self.network.add_pod(node, pod, veth, addresses)?;
+        let port = self.network.add_pod(node, pod, veth, addresses)?;
         let cgroup = self.host(node)?.pod_cgroup(pod)?;
         Ok(PodHost {
-            netns_name: Some(pod.to_owned()),
-            netns,
+            netns: port.netns.clone(),
+            addresses: port.addresses,
+            port: Some(port),
             cgroup,
         })
     }
@@ -157,8 +161,9 @@ impl Testbed {
     pub fn add_host_network_pod(&self, node: &str, pod: &str) -> Result<PodHost> {
         let host = self.host(node)?;
         Ok(PodHost {
-            netns_name: None,
+            port: None,
             netns: host.netns.clone(),
+            addresses: host.spec.addresses,
             cgroup: host.pod_cgroup(pod)?,
         })
     }
@@ -166,8 +171,8 @@ impl Testbed {
     /// Ends the processes of a pod and removes its namespace and cgroup.
     pub fn remove_pod(&self, pod: PodHost) -> Result<()> {
         pod.cgroup.remove()?;
-        match pod.netns_name {
-            Some(name) => self.network.remove_pod(&name),
+        match &pod.port {
+            Some(port) => self.network.remove_pod(port),
             None => Ok(()),
         }
     }

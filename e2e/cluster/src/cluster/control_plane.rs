@@ -8,11 +8,11 @@ use std::{
 };
 
 use anyhow::{Context as _, Result};
-use kpr_apiserver::{ApiServer, Serving};
+use kpr_apiserver::{ApiServer, Options, Serving};
 use tokio::{runtime::Runtime, task::JoinSet};
 
 use super::kubernetes_service;
-use crate::{control, kubelet::Kubelet, testbed::Testbed};
+use crate::{control, kubelet::Kubelet, spec::ClusterSpec, testbed::Testbed};
 
 /// How long tasks may take to end.
 const SHUTDOWN: Duration = Duration::from_secs(10);
@@ -43,7 +43,7 @@ impl ControlPlane {
         let mut plane = Self {
             runtime: None,
             listeners: Mutex::default(),
-            api: ApiServer::new(),
+            api: ApiServer::with_options(options(testbed.spec())),
             kubeconfig: testbed.dir().join("kubeconfig"),
             node_kubeconfig: testbed.dir().join("node-kubeconfig"),
         };
@@ -54,7 +54,7 @@ impl ControlPlane {
 
     async fn serve(&self, for_host: SocketAddr, endpoint: SocketAddr, testbed: &Arc<Testbed>) -> Result<()> {
         self.listen(for_host, endpoint, testbed)?;
-        kubernetes_service::publish(&self.api.client(), endpoint).await?;
+        kubernetes_service::publish(&self.api.client(), endpoint, testbed.spec().service_cidrs).await?;
         let mut controllers = control::start(&self.api.client_as("kpr-cluster-controllers"));
         tokio::spawn(async move { while controllers.join_next().await.is_some() {} });
         let mut kubelets = JoinSet::new();
@@ -69,6 +69,14 @@ impl ControlPlane {
             }
         });
         Ok(())
+    }
+}
+
+fn options(spec: &ClusterSpec) -> Options {
+    let cidrs = spec.service_cidrs.iter();
+    Options {
+        service_cidrs: cidrs.map(|cidr| (cidr.network(), cidr.prefix_len())).collect(),
+        ..Options::default()
     }
 }
 

@@ -7,19 +7,24 @@ use k8s_openapi::api::{core::v1::Service, discovery::v1::EndpointSlice};
 use kube::{Api, Client, api::PostParams};
 use serde_json::json;
 
+use crate::address::{Family, Prefixes};
+
 const NAME: &str = "kubernetes";
 const NAMESPACE: &str = "default";
-/// First address of the service CIDR 10.96.0.0/16, as kube-apiserver takes it.
-const CLUSTER_IP: &str = "10.96.0.1";
 
-/// Publishes the API server at `endpoint`, unless it has done so itself.
-pub(super) async fn publish(client: &Client, endpoint: SocketAddr) -> Result<()> {
+/// Publishes the API server at `endpoint`, unless it has done so itself. As kube-apiserver's, the Service has one family, the
+/// cluster's primary one, and the first address of its range.
+pub(super) async fn publish(client: &Client, endpoint: SocketAddr, service_cidrs: Prefixes) -> Result<()> {
+    let cluster_ip = service_cidrs
+        .nth(1)
+        .primary()
+        .context("the cluster has no range for ClusterIPs")?;
     let services: Api<Service> = Api::namespaced(client.clone(), NAMESPACE);
     let service = serde_json::from_value(json!({
         "metadata": {"name": NAME, "labels": {"component": "apiserver", "provider": "kubernetes"}},
         "spec": {
             "type": "ClusterIP",
-            "clusterIP": CLUSTER_IP,
+            "clusterIP": cluster_ip.to_string(),
             "ports": [{"name": "https", "port": 443, "protocol": "TCP", "targetPort": endpoint.port()}],
         },
     }))?;
@@ -29,7 +34,7 @@ pub(super) async fn publish(client: &Client, endpoint: SocketAddr) -> Result<()>
     let slices: Api<EndpointSlice> = Api::namespaced(client.clone(), NAMESPACE);
     let slice = serde_json::from_value(json!({
         "metadata": {"name": NAME, "labels": {"kubernetes.io/service-name": NAME}},
-        "addressType": if endpoint.is_ipv4() { "IPv4" } else { "IPv6" },
+        "addressType": Family::of(endpoint.ip()).name(),
         "endpoints": [{"addresses": [endpoint.ip().to_string()], "conditions": {"ready": true}}],
         "ports": [{"name": "https", "port": endpoint.port(), "protocol": "TCP"}],
     }))?;

@@ -7,6 +7,7 @@ use k8s_openapi::api::core::v1::Pod;
 
 use super::Cluster;
 use crate::{
+    address::Family,
     control::pods::node_name,
     kubelet::Names,
     net::{Capture, Netns},
@@ -53,6 +54,22 @@ impl Cluster {
             .addresses
             .primary()
             .with_context(|| format!("{node} has no address"))
+    }
+
+    /// The same, in one family.
+    pub fn node_address_of(&self, node: &str, family: Family) -> Result<IpAddr> {
+        let addresses = self.testbed().host(node)?.spec.addresses;
+        addresses
+            .of_family(family)
+            .with_context(|| format!("{node} has no {family} address"))
+    }
+
+    /// The outside client's address in one family.
+    pub fn client_address_of(&self, family: Family) -> Result<IpAddr> {
+        let addresses = self.testbed().spec().client;
+        addresses
+            .of_family(family)
+            .with_context(|| format!("the client has no {family} address"))
     }
 
     /// The outside client's address.

@@ -70,8 +70,13 @@ impl Sandbox {
         .await?
     }
 
+    /// The pod's addresses.
+    pub(super) fn addresses(&self) -> Addresses {
+        self.host.addresses
+    }
+
     /// Starts the pod's server.
-    pub(super) async fn start(&self, node: &str, pod: &Pod, addresses: Addresses, notify: &PathBuf) -> Result<Process> {
+    pub(super) async fn start(&self, node: &str, pod: &Pod, notify: &PathBuf) -> Result<Process> {
         let names = Names::of(pod);
         let host = self.testbed.host(node)?;
         let launch: Launch = self
@@ -83,7 +88,11 @@ impl Sandbox {
             .args(["--node", node])
             .args([
                 "--pod-ip",
-                &addresses.primary().context("the pod has no address")?.to_string(),
+                &self
+                    .addresses()
+                    .primary()
+                    .context("the pod has no address")?
+                    .to_string(),
             ])
             .args(["--uid", &pod.uid().unwrap_or_default()])
             .arg("--notify")

@@ -103,6 +103,7 @@ impl Worker {
         let Some(sandbox) = self.make_sandbox().await? else {
             return Ok(());
         };
+        self.facts.pod = sandbox.addresses();
         let result = self.run_containers(&sandbox).await;
         sandbox.remove().await.context("remove the pod's sandbox")?;
         if result? {
@@ -112,8 +113,8 @@ impl Worker {
     }
 
     fn assign_addresses(&mut self) -> Result<Option<u32>> {
-        if host_network(&self.pod) {
-            self.facts.pod = self.shared.host;
+        let network = self.shared.testbed.spec().pod_network;
+        if host_network(&self.pod) || network.chooses_addresses() {
             return Ok(None);
         }
         let taken = self.pool().take();
@@ -153,9 +154,7 @@ impl Worker {
     async fn run_containers(&mut self, sandbox: &Sandbox) -> Result<bool> {
         loop {
             let shared = Arc::clone(&self.shared);
-            let mut process = sandbox
-                .start(&shared.node, &self.pod, self.facts.pod, &shared.notify)
-                .await?;
+            let mut process = sandbox.start(&shared.node, &self.pod, &shared.notify).await?;
             self.report(Stage::Running {
                 since: now(),
                 ready: false,

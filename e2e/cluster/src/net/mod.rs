@@ -1,15 +1,21 @@
 //! The machines and cables of a test cluster: network namespaces joined by a switch.
 
 mod capture;
+mod firewall;
 mod netns;
+mod plugin;
 mod pods;
+mod rule;
 
 use anyhow::{Context as _, Result};
 
+use self::plugin::Attachment;
 pub use self::{
     capture::{Capture, CapturedPacket, Transport},
     netns::{NETNS_DIR, Netns},
-    pods::{POD_BRIDGE, PodNetwork, PodWiring, TUNNEL, UPLINK},
+    plugin::Plugin,
+    pods::{NodeWiring, POD_BRIDGE, PodNetwork, PodWiring, SECOND_UPLINK, UPLINK},
+    rule::Rule,
 };
 use crate::{
     address::Addresses,
@@ -32,24 +38,32 @@ pub struct Network {
     nodes: Vec<Netns>,
 }
 
+/// A pod on the network.
+#[derive(Debug)]
+pub struct PodPort {
+    /// Its namespace.
+    pub netns: Netns,
+    /// Its addresses.
+    pub addresses: Addresses,
+    name: String,
+    node: String,
+    /// What its wiring has left on the node.
+    rules: Vec<Rule>,
+    afterwards: Vec<String>,
+}
+
 impl Network {
     /// Builds everything but the pods.
     pub fn build(id: &ClusterId, spec: &ClusterSpec) -> Result<Self> {
+        if let PodNetwork::Plugin(plugin) = spec.pod_network {
+            plugin.check()?;
+        }
         let ipv6 = spec.has_ipv6();
-        let switch = Netns::create(&id.netns("switch"), ipv6)?;
-        // Frames that the switch forwards are none of its netfilter's business.
-        switch.sysctl(&[
-            ("net.bridge.bridge-nf-call-iptables", "0"),
-            ("net.bridge.bridge-nf-call-ip6tables", "0"),
-        ])?;
-        switch.ip(&[
-            format!("link add {SWITCH_BRIDGE} type bridge stp_state 0 forward_delay 0"),
-            format!("link set {SWITCH_BRIDGE} up"),
-        ])?;
-
+        let switch = build_switch(id, spec)?;
         let client = Netns::create(&id.netns(CLIENT), ipv6)?;
         client.sysctl(&[("net.ipv4.ip_forward", "0"), ("net.ipv6.conf.all.forwarding", "0")])?;
-        plug_in(&switch, &client, CLIENT, spec.client, spec)?;
+        plug_in(&switch, &client, CLIENT, UPLINK)?;
+        set_up(&client, spec.client, spec)?;
 
         let mut nodes = Vec::new();
         for node in &spec.nodes {
@@ -75,29 +89,83 @@ impl Network {
         Ok((&self.spec.nodes[index], &self.nodes[index]))
     }
 
-    /// Makes the namespace of a pod and wires it to `node`.
-    pub fn add_pod(&self, node: &str, pod: &str, veth: &str, addresses: Addresses) -> Result<Netns> {
+    /// Makes the namespace of a pod and wires it to `node`, through a veth called `veth` and with these addresses: unless a
+    /// plugin does that, which chooses both.
+    pub fn add_pod(&self, node: &str, pod: &str, veth: &str, addresses: Addresses) -> Result<PodPort> {
         let (node, node_netns) = self.node(node)?;
-        let pod_netns = Netns::create(&self.id.netns(pod), self.spec.has_ipv6())?;
+        let netns = Netns::create(&self.id.netns(pod), self.spec.has_ipv6())?;
+        let mut port = PodPort {
+            netns,
+            addresses,
+            name: pod.to_owned(),
+            node: node.name.clone(),
+            rules: Vec::new(),
+            afterwards: Vec::new(),
+        };
+        if let Some(attachment) = self.attachment(&port)? {
+            port.addresses = attachment.add()?;
+            return Ok(port);
+        }
         let wiring = self
             .spec
             .pod_network
-            .pod_wiring(node, pod_netns.name(), veth, addresses);
+            .pod_wiring(node, port.netns.name(), veth, addresses);
         node_netns.ip(&wiring.on_node)?;
-        let sysctls: Vec<(&str, &str)> = wiring
-            .node_sysctls
-            .iter()
-            .map(|(key, value)| (key.as_str(), *value))
-            .collect();
-        node_netns.sysctl(&sysctls)?;
-        pod_netns.ip(&wiring.in_pod)?;
-        Ok(pod_netns)
+        set(node_netns, &wiring.node_sysctls)?;
+        node_netns.add_rules(&wiring.rules)?;
+        port.netns.ip(&wiring.in_pod)?;
+        port.rules = wiring.rules;
+        port.afterwards = wiring.afterwards;
+        Ok(port)
     }
 
     /// Deletes the namespace of a pod, and with it the cable to its node.
-    pub fn remove_pod(&self, pod: &str) -> Result<()> {
-        crate::teardown::delete_netns(&self.id.netns(pod))
+    pub fn remove_pod(&self, port: &PodPort) -> Result<()> {
+        if let Some(attachment) = self.attachment(port)? {
+            attachment.delete()?;
+        }
+        crate::teardown::delete_netns(port.netns.name())?;
+        let (_, node) = self.node(&port.node)?;
+        node.delete_rules(&port.rules)?;
+        node.ip(&port.afterwards)
     }
+
+    /// The plugin's task, if one wires the pods.
+    fn attachment<'n>(&'n self, port: &'n PodPort) -> Result<Option<Attachment<'n>>> {
+        let PodNetwork::Plugin(plugin) = self.spec.pod_network else {
+            return Ok(None);
+        };
+        let (node, node_netns) = self.node(&port.node)?;
+        Ok(Some(Attachment {
+            plugin,
+            node,
+            node_netns,
+            state: self.id.run_dir().join(&node.name).join("cni"),
+            pod: &port.name,
+            pod_netns: port.netns.path(),
+        }))
+    }
+}
+
+fn build_switch(id: &ClusterId, spec: &ClusterSpec) -> Result<Netns> {
+    let switch = Netns::create(&id.netns("switch"), spec.has_ipv6())?;
+    let routes = if spec.router.primary().is_some() { "1" } else { "0" };
+    switch.sysctl(&[
+        // Frames that the switch forwards are none of its netfilter's business.
+        ("net.bridge.bridge-nf-call-iptables", "0"),
+        ("net.bridge.bridge-nf-call-ip6tables", "0"),
+        ("net.ipv4.ip_forward", routes),
+        ("net.ipv6.conf.all.forwarding", routes),
+        ("net.ipv4.conf.all.send_redirects", "0"),
+        ("net.ipv4.conf.default.send_redirects", "0"),
+    ])?;
+    switch.ip(&[
+        format!("link add {SWITCH_BRIDGE} type bridge stp_state 0 forward_delay 0 mcast_snooping 0"),
+        format!("link set {SWITCH_BRIDGE} up"),
+    ])?;
+    let router = spec.router.with_prefixes(&spec.node_network);
+    switch.ip(&pods::set_addresses(SWITCH_BRIDGE, &router))?;
+    Ok(switch)
 }
 
 fn build_node(id: &ClusterId, switch: &Netns, node: &NodeSpec, spec: &ClusterSpec) -> Result<Netns> {
@@ -113,27 +181,45 @@ fn build_node(id: &ClusterId, switch: &Netns, node: &NodeSpec, spec: &ClusterSpe
         ("net.ipv4.conf.all.send_redirects", "0"),
         ("net.ipv4.conf.default.send_redirects", "0"),
     ])?;
-    plug_in(switch, &netns, &node.name, node.addresses, spec)?;
+    plug_in(switch, &netns, &node.name, UPLINK)?;
+    set_up(&netns, node.addresses, spec)?;
+    if node.second.primary().is_some() {
+        plug_in(switch, &netns, &format!("{}-2", node.name), SECOND_UPLINK)?;
+    }
+    let gateways = spec.client.iter();
+    netns.ip(&gateways
+        .map(|gateway| format!("route add default via {gateway}"))
+        .collect::<Vec<_>>())?;
     let others: Vec<&NodeSpec> = spec.nodes.iter().filter(|other| other.name != node.name).collect();
-    let mut script: Vec<String> = Vec::new();
-    script.extend(
-        spec.client
-            .iter()
-            .map(|gateway| format!("route add default via {gateway}")),
-    );
-    script.extend(spec.pod_network.node_script(node, &others));
-    netns.ip(&script)?;
-    netns.bridge(&spec.pod_network.forwarding_entries(&others))?;
+    let wiring = spec.pod_network.node_wiring(spec, node, &others);
+    set(&netns, &wiring.sysctls)?;
+    netns.ip(&wiring.ip)?;
+    netns.bridge(&wiring.bridge)?;
+    netns.add_rules(&wiring.rules)?;
+    for (family, rules) in &wiring.firewall {
+        netns.add_firewall(*family, rules)?;
+    }
     Ok(netns)
 }
 
-/// Cables `netns` to the switch: its `eth0` gets `addresses`.
-fn plug_in(switch: &Netns, netns: &Netns, port: &str, addresses: Addresses, spec: &ClusterSpec) -> Result<()> {
+/// Cables `netns` to the switch by a device called `device`, which is up then.
+fn plug_in(switch: &Netns, netns: &Netns, port: &str, device: &str) -> Result<()> {
     switch.ip(&[
-        format!("link add p-{port} type veth peer name {UPLINK} netns {}", netns.name()),
+        format!("link add p-{port} type veth peer name {device} netns {}", netns.name()),
         format!("link set p-{port} master {SWITCH_BRIDGE} up"),
     ])?;
-    let mut script = pods::set_addresses(UPLINK, &addresses.with_prefixes(&spec.node_network));
-    script.push(format!("link set {UPLINK} up"));
-    netns.ip(&script)
+    netns.ip(&[format!("link set {device} up")])
+}
+
+/// Gives the first device its addresses.
+fn set_up(netns: &Netns, addresses: Addresses, spec: &ClusterSpec) -> Result<()> {
+    netns.ip(&pods::set_addresses(
+        UPLINK,
+        &addresses.with_prefixes(&spec.node_network),
+    ))
+}
+
+fn set(netns: &Netns, sysctls: &[(String, &'static str)]) -> Result<()> {
+    let sysctls: Vec<(&str, &str)> = sysctls.iter().map(|(key, value)| (key.as_str(), *value)).collect();
+    netns.sysctl(&sysctls)
 }

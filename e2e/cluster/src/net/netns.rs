@@ -11,7 +11,7 @@ use std::{
 use anyhow::{Context as _, Result, anyhow, bail};
 use nix::sched::{CloneFlags, setns};
 
-use crate::interrupt;
+use crate::{address::Family, interrupt};
 
 /// Where `ip netns` keeps one file per namespace.
 pub const NETNS_DIR: &str = "/run/netns";
@@ -35,6 +35,16 @@ impl Netns {
             netns.sysctl(&[
                 ("net.ipv6.conf.all.disable_ipv6", "1"),
                 ("net.ipv6.conf.default.disable_ipv6", "1"),
+            ])?;
+        } else {
+            // Nobody is asked for an address or a router here, and every address may be used at once: duplicate address
+            // detection would keep the link-local ones back for a second.
+            netns.sysctl(&[
+                ("net.ipv6.conf.all.accept_dad", "0"),
+                ("net.ipv6.conf.default.accept_dad", "0"),
+                ("net.ipv6.conf.all.accept_ra", "0"),
+                ("net.ipv6.conf.default.accept_ra", "0"),
+                ("net.ipv6.conf.default.router_solicitations", "0"),
             ])?;
         }
         netns.ip(&["link set lo up"])?;
@@ -78,20 +88,30 @@ impl Netns {
 
     /// Carries out `ip` commands, all in one process.
     pub fn ip<L: AsRef<str>>(&self, commands: &[L]) -> Result<()> {
-        self.batch("ip", commands)
+        self.batch("ip", &[], commands)
+    }
+
+    /// The same for commands that name their family nowhere else.
+    pub(super) fn ip_of<L: AsRef<str>>(&self, family: Family, commands: &[L]) -> Result<()> {
+        let family = match family {
+            Family::V4 => "-4",
+            Family::V6 => "-6",
+        };
+        self.batch("ip", &[family], commands)
     }
 
     /// Carries out `bridge` commands, all in one process.
     pub fn bridge<L: AsRef<str>>(&self, commands: &[L]) -> Result<()> {
-        self.batch("bridge", commands)
+        self.batch("bridge", &[], commands)
     }
 
-    fn batch<L: AsRef<str>>(&self, program: &str, commands: &[L]) -> Result<()> {
+    fn batch<L: AsRef<str>>(&self, program: &str, options: &[&str], commands: &[L]) -> Result<()> {
         if commands.is_empty() {
             return Ok(());
         }
         let script: String = commands.iter().flat_map(|command| [command.as_ref(), "\n"]).collect();
         let mut child = Command::new(program)
+            .args(options)
             .args(["-netns", &self.name, "-batch", "-"])
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())

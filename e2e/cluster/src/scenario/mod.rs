@@ -89,15 +89,17 @@ async fn refused(cluster: &Cluster, from: &Vantage, target: SocketAddr) -> Resul
 
 /// Makes a pod want traffic, or not, as its readiness probe would.
 pub async fn set_ready(cluster: &Cluster, pod: &Pod, ready: bool) -> Result<()> {
-    let address = pod
-        .status
-        .as_ref()
-        .and_then(|status| status.pod_ip.clone())
-        .context("the pod has no address")?;
+    let server = SocketAddr::new(service::pod_ip(pod)?, TCP_PORT);
     let node = crate::control::pods::node_name(pod).context("the pod is bound to no node")?;
-    let url = format!("http://{address}:{TCP_PORT}/ready/{ready}");
-    let curl = cluster
-        .on_node(node, "curl")?
-        .args(["--silent", "--show-error", "--fail", "--request", "POST", &url]);
+    let url = format!("http://{server}/ready/{ready}");
+    let curl = cluster.on_node(node, "curl")?.args([
+        "--silent",
+        "--show-error",
+        "--fail",
+        "--globoff",
+        "--request",
+        "POST",
+        &url,
+    ]);
     curl.output().await?.success().map(|_output| ())
 }

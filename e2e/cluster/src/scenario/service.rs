@@ -13,7 +13,7 @@ use kube::{
 };
 use serde_json::{Value, json};
 
-use crate::cluster::Cluster;
+use crate::{address::Family, cluster::Cluster};
 
 /// Creates a Service called `name`, which selects the pods with the label `app: {name}` unless `spec` says otherwise.
 pub async fn create_service(cluster: &Cluster, name: &str, mut spec: Value) -> Result<Service> {
@@ -90,14 +90,16 @@ async fn set_ingress(cluster: &Cluster, name: &str, ingress: Value) -> Result<()
 pub async fn create_slice(cluster: &Cluster, service: &str, name: &str, ports: Value, pods: &[&Pod]) -> Result<()> {
     let slices: Api<EndpointSlice> = Api::default_namespaced(cluster.client());
     let mut endpoints = Vec::new();
+    let mut family = Family::V4;
     for pod in pods {
+        family = Family::of(pod_ip(pod)?);
         let node = crate::control::pods::node_name(pod);
         endpoints
             .push(json!({"addresses": [pod_ip(pod)?.to_string()], "nodeName": node, "conditions": {"ready": true}}));
     }
     let slice = serde_json::from_value(json!({
         "metadata": {"name": name, "labels": {"kubernetes.io/service-name": service}},
-        "addressType": "IPv4",
+        "addressType": family.name(),
         "ports": ports,
         "endpoints": endpoints,
     }))?;
@@ -109,6 +111,25 @@ pub async fn create_slice(cluster: &Cluster, service: &str, name: &str, ports: V
 pub fn pod_ip(pod: &Pod) -> Result<IpAddr> {
     let address = pod.status.as_ref().and_then(|status| status.pod_ip.as_deref());
     Ok(address.context("the pod has no address")?.parse()?)
+}
+
+/// A pod's address of a family.
+pub fn pod_ip_of(pod: &Pod, family: Family) -> Result<IpAddr> {
+    let all = pod.status.iter().flat_map(|status| status.pod_ips.iter().flatten());
+    let found = all
+        .filter_map(|ip| ip.ip.parse().ok())
+        .find(|ip| Family::of(*ip) == family);
+    found.with_context(|| format!("the pod has no {family} address"))
+}
+
+/// A Service's ClusterIP of a family with one of its ports.
+pub fn cluster_ip_of(service: &Service, family: Family, port: u16) -> Result<SocketAddr> {
+    let all = service.spec.iter().flat_map(|spec| spec.cluster_ips.iter().flatten());
+    let found = all
+        .filter_map(|ip| ip.parse().ok())
+        .find(|ip| Family::of(*ip) == family);
+    let address = found.with_context(|| format!("the Service has no {family} ClusterIP"))?;
+    Ok(SocketAddr::new(address, port))
 }
 
 /// A Service's ClusterIP with one of its ports.

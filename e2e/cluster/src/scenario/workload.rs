@@ -13,8 +13,9 @@ use kube::{
 };
 use serde_json::{Value, json};
 
-use super::Vantage;
+use super::{Vantage, service};
 use crate::{
+    address::Family,
     client::UdpStyle,
     cluster::{Cluster, eventually},
     control::pods::{is_ready, is_terminating, node_name},
@@ -38,6 +39,8 @@ pub struct Workload {
     node: Option<String>,
     service_type: &'static str,
     internal_traffic_policy: &'static str,
+    families: Option<&'static [Family]>,
+    affinity: bool,
     drain: Duration,
 }
 
@@ -51,6 +54,8 @@ impl Workload {
             node: None,
             service_type: "ClusterIP",
             internal_traffic_policy: "Cluster",
+            families: None,
+            affinity: false,
             drain: Duration::from_millis(1_500),
         }
     }
@@ -95,6 +100,21 @@ impl Workload {
     #[must_use]
     pub fn internal_local(mut self) -> Self {
         self.internal_traffic_policy = "Local";
+        self
+    }
+
+    /// With a ClusterIP of each of these families, the first one being the primary one. Without this, a Service has one of the
+    /// cluster's primary family.
+    #[must_use]
+    pub fn families(mut self, families: &'static [Family]) -> Self {
+        self.families = Some(families);
+        self
+    }
+
+    /// With `sessionAffinity: ClientIP`.
+    #[must_use]
+    pub fn client_ip_affinity(mut self) -> Self {
+        self.affinity = true;
         self
     }
 
@@ -148,9 +168,20 @@ impl Workload {
     }
 
     fn service(&self) -> Value {
+        let families: Option<Vec<_>> = self
+            .families
+            .map(|families| families.iter().map(|family| family.name()).collect());
+        let policy = match self.families {
+            None => None,
+            Some([_one]) => Some("SingleStack"),
+            Some(_both) => Some("RequireDualStack"),
+        };
         json!({
             "metadata": {"name": self.name},
             "spec": {
+                "ipFamilies": families,
+                "ipFamilyPolicy": policy,
+                "sessionAffinity": self.affinity.then_some("ClientIP"),
                 "externalTrafficPolicy": self.external_policy,
                 "type": self.service_type,
                 "internalTrafficPolicy": self.internal_traffic_policy,
@@ -177,6 +208,22 @@ impl Deployed {
         let address = self.service.spec.as_ref().and_then(|spec| spec.cluster_ip.as_deref());
         let address = address.with_context(|| format!("Service {} has no ClusterIP", self.name))?;
         Ok(SocketAddr::new(address.parse()?, port))
+    }
+
+    /// The Service as it was created, or as it was changed last.
+    pub fn service(&self) -> &Service {
+        &self.service
+    }
+
+    /// The Service's ClusterIP of a family with one of its ports.
+    pub fn cluster_ip_of(&self, family: Family, port: u16) -> Result<SocketAddr> {
+        service::cluster_ip_of(&self.service, family, port)
+    }
+
+    /// The NodePort of one of its ports, at a node's own address of a family.
+    pub fn node_port_of(&self, cluster: &Cluster, node: &str, family: Family, port: u16) -> Result<SocketAddr> {
+        let number = self.node_port(cluster, node, port)?.port();
+        Ok(SocketAddr::new(cluster.node_address_of(node, family)?, number))
     }
 
     /// The NodePort of one of its ports, at a node's own address.

@@ -2,10 +2,10 @@
 
 mod facts;
 mod http;
+mod listen;
 mod notify;
 
 use std::{
-    net::{Ipv4Addr, SocketAddr},
     path::PathBuf,
     sync::{
         Arc,
@@ -16,7 +16,7 @@ use std::{
 
 use anyhow::{Context as _, Result};
 use tokio::{
-    net::{TcpListener, UdpSocket},
+    net::UdpSocket,
     signal::unix::{SignalKind, signal},
     task::JoinSet,
 };
@@ -69,22 +69,20 @@ pub async fn run(args: ServerArgs) -> Result<()> {
     let stop = CancellationToken::new();
     let mut servers = JoinSet::new();
     for port in args.tcp {
-        let listener = TcpListener::bind(any(port))
-            .await
-            .with_context(|| format!("listen on TCP port {port}"))?;
-        let (pod, stop) = (Arc::clone(&pod), stop.clone());
-        servers.spawn(async move { http::serve(listener, pod, stop.cancelled_owned()).await });
+        for listener in listen::tcp(port).with_context(|| format!("listen on TCP port {port}"))? {
+            let (pod, stop) = (Arc::clone(&pod), stop.clone());
+            servers.spawn(async move { http::serve(listener, pod, stop.cancelled_owned()).await });
+        }
     }
     for port in args.udp {
-        let socket = UdpSocket::bind(any(port))
-            .await
-            .with_context(|| format!("bind UDP port {port}"))?;
-        let (pod, stop) = (Arc::clone(&pod), stop.clone());
-        servers.spawn(async move {
-            stop.run_until_cancelled(answer_datagrams(&socket, &pod))
-                .await
-                .unwrap_or(Ok(()))
-        });
+        for socket in listen::udp(port).with_context(|| format!("bind UDP port {port}"))? {
+            let (pod, stop) = (Arc::clone(&pod), stop.clone());
+            servers.spawn(async move {
+                stop.run_until_cancelled(answer_datagrams(&socket, &pod))
+                    .await
+                    .unwrap_or(Ok(()))
+            });
+        }
     }
     pod.notifier.ready(true).await.context("report readiness")?;
     println!("{} serves on {}", pod.identity.pod, pod.identity.pod_ip);
@@ -98,11 +96,6 @@ pub async fn run(args: ServerArgs) -> Result<()> {
         ended??;
     }
     Ok(())
-}
-
-/// The IPv4 wildcard: clients appear with plain IPv4 addresses.
-fn any(port: u16) -> SocketAddr {
-    SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), port)
 }
 
 async fn answer_datagrams(socket: &UdpSocket, pod: &Pod) -> std::io::Result<()> {
