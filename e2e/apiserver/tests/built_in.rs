@@ -168,6 +168,38 @@ async fn applied_services_merge_their_ports_by_port_and_protocol() -> Result<()>
 }
 
 #[tokio::test]
+async fn a_new_service_has_one_node_port_for_all_protocols_of_a_port() -> Result<()> {
+    let api: Api<Service> = Api::default_namespaced(ApiServer::new().client());
+    let tcp = json!({"name": "tcp", "port": 53, "protocol": "TCP"});
+    let udp = json!({"name": "udp", "port": 53, "protocol": "UDP"});
+    let web = json!({"name": "web", "port": 80});
+    let numbers = |service: Service| -> Result<Vec<Option<i32>>> {
+        let ports = service.spec.context("a spec")?.ports.context("ports")?;
+        Ok(ports.iter().map(|port| port.node_port).collect())
+    };
+    let new = |name: &str, ports: Value| {
+        from(json!({"metadata": {"name": name}, "spec": {"type": "NodePort", "ports": ports}}))
+    };
+    let created = api.create(&PostParams::default(), &new("new", json!([tcp, udp, web]))?);
+    let given = numbers(created.await?)?;
+    assert!(
+        given[0].is_some() && given[0] == given[1] && given[1] != given[2],
+        "{given:?}"
+    );
+    let mut asked = tcp.clone();
+    asked["nodePort"] = json!(30_000);
+    let created = api.create(&PostParams::default(), &new("asked", json!([udp, asked]))?);
+    assert_eq!(numbers(created.await?)?, [Some(30_000), Some(30_000)]);
+
+    // A port that is added later gets a number of its own.
+    api.create(&PostParams::default(), &new("grown", json!([tcp]))?).await?;
+    let grown = Patch::Merge(json!({"spec": {"ports": [tcp, udp]}}));
+    let given = numbers(api.patch("grown", &PatchParams::default(), &grown).await?)?;
+    assert!(given[1].is_some() && given[0] != given[1], "{given:?}");
+    Ok(())
+}
+
+#[tokio::test]
 async fn a_lease_is_taken_by_whoever_writes_first() -> Result<()> {
     let api: Api<Lease> = Api::namespaced(ApiServer::new().client(), "kube-system");
     let lease = api

@@ -1,6 +1,6 @@
 //! Services: cluster IPs and node ports are given at once, as the real server does.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use serde_json::{Map, Value, json};
@@ -157,6 +157,15 @@ fn ports(spec: &mut Map<String, Value>) -> impl Iterator<Item = &mut Map<String,
         .map(map_mut)
 }
 
+fn service_port(port: &Map<String, Value>) -> i64 {
+    port.get("port").and_then(Value::as_i64).unwrap_or_default()
+}
+
+fn asked_node_port(port: &Map<String, Value>) -> Option<u16> {
+    let asked = port.get("nodePort")?.as_u64()?;
+    u16::try_from(asked).ok().filter(|number| *number != 0)
+}
+
 fn node_ports(
     state: &mut State,
     new: &mut Value,
@@ -200,14 +209,26 @@ fn node_ports(
             used.insert(number);
             given.push((protocol, number));
         }
+        // A new Service has one number for a port of several protocols; one that changes gets a number for each.
+        let mut by_port: BTreeMap<i64, u16> = BTreeMap::new();
+        if old.is_none() {
+            by_port.extend(ports(spec).filter_map(|port| Some((service_port(port), asked_node_port(port)?))));
+        }
         for (index, port) in ports(spec).enumerate() {
-            if port.get("nodePort").and_then(Value::as_i64).unwrap_or_default() == 0 {
-                let free = port::next(&range, &used, &mut state.cursors.port).map_err(|error| {
-                    FieldError::invalid(format!("spec.ports[{index}].nodePort"), 0, error.to_string())
-                })?;
-                used.insert(free);
-                port.insert("nodePort".into(), json!(free));
+            if port.get("nodePort").and_then(Value::as_i64).unwrap_or_default() != 0 {
+                continue;
             }
+            let number = match by_port.get(&service_port(port)) {
+                Some(number) => *number,
+                None => port::next(&range, &used, &mut state.cursors.port).map_err(|error| {
+                    FieldError::invalid(format!("spec.ports[{index}].nodePort"), 0, error.to_string())
+                })?,
+            };
+            if old.is_none() {
+                by_port.insert(service_port(port), number);
+            }
+            used.insert(number);
+            port.insert("nodePort".into(), json!(number));
         }
     }
     if !needs_health {

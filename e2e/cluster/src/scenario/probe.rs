@@ -96,6 +96,15 @@ impl<'p> Probe<'p> {
             .await
     }
 
+    /// Waits until its calls fail as they do where only other nodes have an endpoint and the traffic policy is Local: a packet
+    /// would be dropped, but a socket's call is told so (EHOSTUNREACH), and not that it is refused.
+    pub async fn not_from_here(&self) -> Result<()> {
+        self.settles("not served from here", |tally| {
+            tally.failures.contains_key("EHOSTUNREACH")
+        })
+        .await
+    }
+
     async fn settles(&self, what: &str, holds: impl Fn(&Tally) -> bool) -> Result<()> {
         let holds = &holds;
         eventually(&format!("{self} is {what}"), PATIENCE, || async move {
@@ -116,7 +125,17 @@ impl<'p> Probe<'p> {
 
     /// Asks `count` times, one after the other: one and the same pod must answer all. Returns it.
     pub async fn sticks(&self, count: u32) -> Result<String> {
-        let tally = self.ask(count).await?;
+        let Self {
+            cluster,
+            from,
+            target,
+            udp,
+        } = *self;
+        let tally = if udp {
+            from.udp(cluster, target, UdpStyle::Connected, count).await?
+        } else {
+            from.http(cluster, target, count).await?
+        };
         match tally.answers.first_key_value() {
             Some((pod, answers)) if *answers == count => Ok(pod.clone()),
             _ => anyhow::bail!("{self}: not {count} answers of one pod: {tally:?}"),
