@@ -119,11 +119,30 @@ fn carry_over(new: &mut Value, old: Option<&Value>) {
                 port.remove("nodePort");
             }
         }
-        if spec["type"] == "ClusterIP" && spec.get("externalIPs").is_none() {
-            spec.remove("externalTrafficPolicy");
-            spec.remove("allocateLoadBalancerNodePorts");
-        }
     }
+    drop_what_the_type_had(new, old);
+}
+
+/// Fields that the type before had, and that the new one has no use for, go unless they are changed at the same time.
+fn drop_what_the_type_had(new: &mut Value, old: &Value) {
+    let is_balanced = |service: &Value| kind(service) == "LoadBalancer";
+    let mut gone = Vec::new();
+    if is_external(old) && !is_external(new) {
+        gone.push("externalTrafficPolicy");
+    }
+    if is_balanced(old) && !is_balanced(new) {
+        gone.extend(["allocateLoadBalancerNodePorts", "loadBalancerClass"]);
+    }
+    gone.retain(|field| at(old, &["spec", field]) == at(new, &["spec", field]));
+    let spec = child_mut(new, "spec");
+    for field in gone {
+        spec.remove(field);
+    }
+}
+
+/// Clients outside the cluster may reach it: then it has an external traffic policy.
+fn is_external(service: &Value) -> bool {
+    matches!(kind(service), "NodePort" | "LoadBalancer") || !list(service, &["spec", "externalIPs"]).is_empty()
 }
 
 fn keep_node_ports(new: &mut Value, old: &Value) {
@@ -290,8 +309,7 @@ pub(super) fn validate(service: &Value, old: Option<&Value>) -> Vec<FieldError> 
         }
     }
     let external = text(service, &["spec", "externalTrafficPolicy"]);
-    let outside = matches!(kind, "NodePort" | "LoadBalancer") || !list(service, &["spec", "externalIPs"]).is_empty();
-    if !external.is_empty() && !outside {
+    if !external.is_empty() && !is_external(service) {
         let why = "may only be set for externally-accessible services";
         errors.push(FieldError::invalid("spec.externalTrafficPolicy", external, why));
     }
