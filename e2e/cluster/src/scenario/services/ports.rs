@@ -12,7 +12,8 @@ use crate::{
     },
 };
 
-/// A second port is served as soon as the Service has it; a port that it has no more is served no longer, and the other one goes on.
+/// A second port is served as soon as the Service has it; a port that it has no more is served no longer, and the other one goes
+/// on.
 ///
 /// Upstream: "should be updated after adding or deleting ports"
 pub async fn should_be_updated_after_adding_or_deleting_ports(cluster: &mut Cluster) -> Result<()> {

@@ -98,8 +98,8 @@ pub async fn should_fallback_to_terminating_endpoints_when_there_are_no_ready_en
     Ok(())
 }
 
-/// From pods of either node the server's node answers; the other one drops what comes to it, from a pod or from outside. What a pod
-/// gets that asks its own node, which has no endpoint, upstream leaves open; kube-proxy gives it any endpoint, and so does kpr.
+/// From pods of either node the server's node answers; the other one drops what comes to it, from a pod or from outside. What a
+/// pod gets that asks its own node, where no endpoint is, upstream leaves open; kube-proxy gives it any endpoint, and so does kpr.
 ///
 /// Upstream: "should fallback to local terminating endpoints when there are no ready endpoints with externalTrafficPolicy=Local"
 pub async fn should_fallback_to_local_terminating_endpoints_when_there_are_no_ready_endpoints_with_external_traffic_policy_local(
@@ -161,7 +161,7 @@ async fn terminates(cluster: &Cluster, pod: &Pod, nodes: &[&str]) -> Result<()> 
                 .as_array()
                 .context("no list")?
                 .iter()
-                .flat_map(|entry| entry["backends"].as_array());
+                .filter_map(|entry| entry["backends"].as_array());
             let states: Vec<&Value> = backends
                 .flatten()
                 .filter(|backend| backend["address"] == address)

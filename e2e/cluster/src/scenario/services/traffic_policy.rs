@@ -1,5 +1,5 @@
-//! `internalTrafficPolicy: Local`: clients get the pods of their own node, and nobody where there is none. kube-proxy drops there;
-//! here the socket call fails at once, and not as a refusal.
+//! `internalTrafficPolicy: Local`: clients get the pods of their own node, and nobody where there is none. kube-proxy drops
+//! there; here the socket call fails at once, and not as a refusal.
 
 use anyhow::Result;
 use k8s_openapi::api::core::v1::Service;

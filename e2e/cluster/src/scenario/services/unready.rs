@@ -29,7 +29,8 @@ const PATIENCE: Duration = Duration::from_secs(20);
 /// How often a client asks.
 const TIMES: u32 = 5;
 
-/// A Service that tolerates unready pods leads to one, and to the same when it terminates; one that does not tolerate them refuses.
+/// A Service that tolerates unready pods leads to one, and to the same when it terminates; one that does not tolerate them
+/// refuses.
 ///
 /// Upstream: "should create endpoints for unready pods"
 pub async fn should_create_endpoints_for_unready_pods(cluster: &mut Cluster) -> Result<()> {
