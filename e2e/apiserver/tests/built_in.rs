@@ -168,6 +168,99 @@ async fn applied_services_merge_their_ports_by_port_and_protocol() -> Result<()>
 }
 
 #[tokio::test]
+async fn a_new_service_has_one_node_port_for_all_protocols_of_a_port() -> Result<()> {
+    let api: Api<Service> = Api::default_namespaced(ApiServer::new().client());
+    let tcp = json!({"name": "tcp", "port": 53, "protocol": "TCP"});
+    let udp = json!({"name": "udp", "port": 53, "protocol": "UDP"});
+    let web = json!({"name": "web", "port": 80});
+    let numbers = |service: Service| -> Result<Vec<Option<i32>>> {
+        let ports = service.spec.context("a spec")?.ports.context("ports")?;
+        Ok(ports.iter().map(|port| port.node_port).collect())
+    };
+    let new = |name: &str, ports: Value| {
+        from(json!({"metadata": {"name": name}, "spec": {"type": "NodePort", "ports": ports}}))
+    };
+    let created = api
+        .create(&PostParams::default(), &new("new", json!([tcp, udp, web]))?)
+        .await?;
+    let given = numbers(created)?;
+    assert!(
+        given[0].is_some() && given[0] == given[1] && given[1] != given[2],
+        "{given:?}"
+    );
+    let mut asked = tcp.clone();
+    asked["nodePort"] = json!(30_000);
+    let created = api
+        .create(&PostParams::default(), &new("asked", json!([udp, asked]))?)
+        .await?;
+    assert_eq!(numbers(created)?, [Some(30_000), Some(30_000)]);
+
+    // A port that is added later gets a number of its own.
+    api.create(&PostParams::default(), &new("grown", json!([tcp]))?).await?;
+    let grown = Patch::Merge(json!({"spec": {"ports": [tcp, udp]}}));
+    let given = numbers(api.patch("grown", &PatchParams::default(), &grown).await?)?;
+    assert!(given[1].is_some() && given[0] != given[1], "{given:?}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_service_gives_up_what_its_new_type_does_not_have() -> Result<()> {
+    let api: Api<Service> = Api::default_namespaced(ApiServer::new().client());
+    let balanced = from(json!({"metadata": {"name": "web"}, "spec": {
+        "type": "LoadBalancer", "loadBalancerClass": "example.com/vip", "ports": [{"port": 80}],
+    }}))?;
+    api.create(&PostParams::default(), &balanced).await?;
+    let becomes = async |spec: Value| {
+        let patch = Patch::Merge(json!({ "spec": spec }));
+        api.patch("web", &PatchParams::default(), &patch)
+            .await?
+            .spec
+            .context("a spec")
+    };
+    let spec = becomes(json!({"type": "NodePort"})).await?;
+    assert_eq!(
+        (spec.load_balancer_class, spec.allocate_load_balancer_node_ports),
+        (None, None)
+    );
+    assert_eq!(spec.external_traffic_policy.as_deref(), Some("Cluster"));
+    let spec = becomes(json!({"type": "ExternalName", "externalName": "example.com"})).await?;
+    assert_eq!(
+        (spec.external_traffic_policy, spec.cluster_ip, spec.cluster_ips),
+        (None, None, None)
+    );
+    assert_eq!(spec.ports.context("ports")?[0].node_port, None);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_services_status_is_written_with_labels_and_annotations_and_without_the_spec() -> Result<()> {
+    let api: Api<Service> = Api::default_namespaced(ApiServer::new().client());
+    let web = from(json!({"metadata": {"name": "web"}, "spec": {"type": "LoadBalancer", "ports": [{"port": 80}]}}))?;
+    api.create(&PostParams::default(), &web).await?;
+    let patch = Patch::Merge(json!({
+        "metadata": {"labels": {"seen": "yes"}, "annotations": {"patchedstatus": "true"}},
+        "spec": {"sessionAffinity": "ClientIP"},
+        "status": {"loadBalancer": {"ingress": [{"ip": "203.0.113.1"}]}},
+    }));
+    let patched = api.patch_status("web", &PatchParams::default(), &patch).await?;
+    assert_eq!(patched.labels().get("seen").map(String::as_str), Some("yes"));
+    assert_eq!(
+        patched.annotations().get("patchedstatus").map(String::as_str),
+        Some("true")
+    );
+    assert_eq!(
+        patched.spec.context("a spec")?.session_affinity.as_deref(),
+        Some("None")
+    );
+    let balancer = patched.status.context("a status")?.load_balancer.context("addresses")?;
+    assert_eq!(
+        balancer.ingress.context("addresses")?[0].ip.as_deref(),
+        Some("203.0.113.1")
+    );
+    Ok(())
+}
+
+#[tokio::test]
 async fn a_lease_is_taken_by_whoever_writes_first() -> Result<()> {
     let api: Api<Lease> = Api::namespaced(ApiServer::new().client(), "kube-system");
     let lease = api

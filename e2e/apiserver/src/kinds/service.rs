@@ -1,6 +1,6 @@
 //! Services: cluster IPs and node ports are given at once, as the real server does.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use serde_json::{Map, Value, json};
@@ -119,11 +119,30 @@ fn carry_over(new: &mut Value, old: Option<&Value>) {
                 port.remove("nodePort");
             }
         }
-        if spec["type"] == "ClusterIP" && spec.get("externalIPs").is_none() {
-            spec.remove("externalTrafficPolicy");
-            spec.remove("allocateLoadBalancerNodePorts");
-        }
     }
+    drop_what_the_type_had(new, old);
+}
+
+/// Fields that the type before had, and that the new one has no use for, go unless they are changed at the same time.
+fn drop_what_the_type_had(new: &mut Value, old: &Value) {
+    let is_balanced = |service: &Value| kind(service) == "LoadBalancer";
+    let mut gone = Vec::new();
+    if is_external(old) && !is_external(new) {
+        gone.push("externalTrafficPolicy");
+    }
+    if is_balanced(old) && !is_balanced(new) {
+        gone.extend(["allocateLoadBalancerNodePorts", "loadBalancerClass"]);
+    }
+    gone.retain(|field| at(old, &["spec", field]) == at(new, &["spec", field]));
+    let spec = child_mut(new, "spec");
+    for field in gone {
+        spec.remove(field);
+    }
+}
+
+/// Clients outside the cluster may reach it: then it has an external traffic policy.
+fn is_external(service: &Value) -> bool {
+    matches!(kind(service), "NodePort" | "LoadBalancer") || !list(service, &["spec", "externalIPs"]).is_empty()
 }
 
 fn keep_node_ports(new: &mut Value, old: &Value) {
@@ -155,6 +174,15 @@ fn ports(spec: &mut Map<String, Value>) -> impl Iterator<Item = &mut Map<String,
         .into_iter()
         .flatten()
         .map(map_mut)
+}
+
+fn service_port(port: &Map<String, Value>) -> i64 {
+    port.get("port").and_then(Value::as_i64).unwrap_or_default()
+}
+
+fn asked_node_port(port: &Map<String, Value>) -> Option<u16> {
+    let asked = port.get("nodePort")?.as_u64()?;
+    u16::try_from(asked).ok().filter(|number| *number != 0)
 }
 
 fn node_ports(
@@ -200,14 +228,26 @@ fn node_ports(
             used.insert(number);
             given.push((protocol, number));
         }
+        // A new Service has one number for a port of several protocols; one that changes gets a number for each.
+        let mut by_port: BTreeMap<i64, u16> = BTreeMap::new();
+        if old.is_none() {
+            by_port.extend(ports(spec).filter_map(|port| Some((service_port(port), asked_node_port(port)?))));
+        }
         for (index, port) in ports(spec).enumerate() {
-            if port.get("nodePort").and_then(Value::as_i64).unwrap_or_default() == 0 {
-                let free = port::next(&range, &used, &mut state.cursors.port).map_err(|error| {
-                    FieldError::invalid(format!("spec.ports[{index}].nodePort"), 0, error.to_string())
-                })?;
-                used.insert(free);
-                port.insert("nodePort".into(), json!(free));
+            if port.get("nodePort").and_then(Value::as_i64).unwrap_or_default() != 0 {
+                continue;
             }
+            let number = match by_port.get(&service_port(port)) {
+                Some(number) => *number,
+                None => port::next(&range, &used, &mut state.cursors.port).map_err(|error| {
+                    FieldError::invalid(format!("spec.ports[{index}].nodePort"), 0, error.to_string())
+                })?,
+            };
+            if old.is_none() {
+                by_port.insert(service_port(port), number);
+            }
+            used.insert(number);
+            port.insert("nodePort".into(), json!(number));
         }
     }
     if !needs_health {
@@ -269,8 +309,7 @@ pub(super) fn validate(service: &Value, old: Option<&Value>) -> Vec<FieldError> 
         }
     }
     let external = text(service, &["spec", "externalTrafficPolicy"]);
-    let outside = matches!(kind, "NodePort" | "LoadBalancer") || !list(service, &["spec", "externalIPs"]).is_empty();
-    if !external.is_empty() && !outside {
+    if !external.is_empty() && !is_external(service) {
         let why = "may only be set for externally-accessible services";
         errors.push(FieldError::invalid("spec.externalTrafficPolicy", external, why));
     }

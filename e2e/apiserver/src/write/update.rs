@@ -194,11 +194,14 @@ pub(super) fn keep_other_parts(resource: &Resource, part: Part, old: &Value, new
         Part::Status => {
             let mut kept = old.clone();
             object::put(object::map_mut(&mut kept), "status", new.get("status").cloned());
-            object::put(
-                object::meta_mut(&mut kept),
-                "managedFields",
-                new["metadata"].get("managedFields").cloned(),
-            );
+            let mut written = vec!["managedFields"];
+            // These kinds' own endpoints leave out no more than the spec (`serviceStatusStrategy` and its like).
+            if resource.is_builtin && matches!(&*resource.kind, "Service" | "Pod" | "Node") {
+                written.extend(["labels", "annotations"]);
+            }
+            for field in written {
+                object::put(object::meta_mut(&mut kept), field, new["metadata"].get(field).cloned());
+            }
             *new = kept;
         }
     }

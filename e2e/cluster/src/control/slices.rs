@@ -32,7 +32,8 @@ pub(super) type Zones = BTreeMap<String, String>;
 
 /// The slices of `service` for the pods that its selector matches.
 ///
-/// Pods for which a named target port means another number get slices of their own, and so do the two families.
+/// Pods for which a named target port means another number get slices of their own, and so do the two families. A family without
+/// any endpoint has one slice that says so.
 pub(super) fn contents(service: &Service, pods: &[Pod], zones: &Zones) -> Vec<SliceContent> {
     let mut groups: Vec<SliceContent> = Vec::new();
     let mut pods: Vec<&Pod> = pods.iter().collect();
@@ -55,6 +56,13 @@ pub(super) fn contents(service: &Service, pods: &[Pod], zones: &Zones) -> Vec<Sl
                 }),
             }
         }
+        if !groups.iter().any(|group| group.address_type == address_type) {
+            groups.push(SliceContent {
+                address_type,
+                ports: Vec::new(),
+                endpoints: Vec::new(),
+            });
+        }
     }
     groups
         .into_iter()
@@ -64,7 +72,11 @@ pub(super) fn contents(service: &Service, pods: &[Pod], zones: &Zones) -> Vec<Sl
                  ports,
                  endpoints,
              }| {
-                let chunks: Vec<Vec<Endpoint>> = endpoints.chunks(MAX_ENDPOINTS).map(<[Endpoint]>::to_vec).collect();
+                let mut chunks: Vec<Vec<Endpoint>> =
+                    endpoints.chunks(MAX_ENDPOINTS).map(<[Endpoint]>::to_vec).collect();
+                if chunks.is_empty() {
+                    chunks.push(Vec::new());
+                }
                 chunks.into_iter().map(move |endpoints| SliceContent {
                     address_type,
                     ports: ports.clone(),
@@ -276,7 +288,9 @@ mod tests {
         finished["status"]["phase"] = json!("Succeeded");
         let mut starting = pod("b", "", "False");
         starting["status"].as_object_mut().expect("an object").remove("podIP");
-        assert_eq!(of(&web(), &[finished, starting]), []);
+        let slices = of(&web(), &[finished, starting]);
+        assert_eq!((slices.len(), &slices[0].ports[..]), (1, &[][..]));
+        assert_eq!(slices[0].endpoints, []);
     }
 
     #[test]

@@ -128,6 +128,8 @@ pub async fn datagrams_are_answered_by_the_cluster_ip(cluster: &mut Cluster) -> 
 }
 
 /// A pod that is its Service's only endpoint reaches itself.
+///
+/// Upstream: "should allow pods to hairpin back to themselves through services"
 pub async fn a_pod_reaches_itself(cluster: &mut Cluster) -> Result<()> {
     let web = Workload::named("web").replicas(1).deploy(cluster).await?;
     let pod = web.ready_pods(cluster, 1).await?.remove(0);
@@ -139,6 +141,8 @@ pub async fn a_pod_reaches_itself(cluster: &mut Cluster) -> Result<()> {
 }
 
 /// A Service without endpoints refuses connections at once, as kube-proxy's REJECT does.
+///
+/// Upstream: "should be rejected when no endpoints exist"
 pub async fn a_service_without_endpoints_refuses(cluster: &mut Cluster) -> Result<()> {
     let empty = Workload::named("empty").replicas(0).deploy(cluster).await?;
     let from_pod = Vantage::pod(&client_pod(cluster, "node-a").await?);

@@ -11,6 +11,7 @@ pub mod removal;
 pub mod restart;
 mod server_pod;
 pub mod service;
+pub mod services;
 pub mod shapes;
 pub mod stale_udp;
 mod vantage;

@@ -85,15 +85,38 @@ impl<'p> Probe<'p> {
         self.settles("refused", refused).await
     }
 
-    /// Waits until nobody answers, refused or not; from then on nobody may.
+    /// Waits until nobody answers, refused or not.
     pub async fn unanswered(&self) -> Result<()> {
-        self.settles("unanswered", |tally| tally.answered() == 0).await
+        self.silent("unanswered", |tally| tally.answered() == 0).await
     }
 
-    /// Waits until nobody answers and nobody refuses, as with kube-proxy's DROP; from then on it must be so every time.
+    /// Waits until nobody answers and nobody refuses, as with kube-proxy's DROP.
     pub async fn dropped(&self) -> Result<()> {
-        self.settles("dropped", |tally| tally.failures.contains_key("ETIMEDOUT"))
-            .await
+        let dropped = |tally: &Tally| tally.failures.keys().eq(["ETIMEDOUT"]) && tally.answered() == 0;
+        self.silent("dropped", dropped).await
+    }
+
+    /// Waits until several requests at once, each with time enough, all come to this. A single one that is late proves nothing.
+    async fn silent(&self, what: &str, holds: impl Fn(&Tally) -> bool) -> Result<()> {
+        let holds = &holds;
+        eventually(&format!("{self} is {what}"), PATIENCE, || async move {
+            let tally = self.from.knock(self.cluster, self.target, self.udp).await?;
+            Ok(if holds(&tally) {
+                Ok(())
+            } else {
+                Err(format!("{tally:?}"))
+            })
+        })
+        .await
+    }
+
+    /// Waits until its calls fail as they do where only other nodes have an endpoint and the traffic policy is Local: a packet
+    /// would be dropped, but a socket's call is told so (EHOSTUNREACH), and not that it is refused.
+    pub async fn not_from_here(&self) -> Result<()> {
+        self.settles("not served from here", |tally| {
+            tally.failures.contains_key("EHOSTUNREACH")
+        })
+        .await
     }
 
     async fn settles(&self, what: &str, holds: impl Fn(&Tally) -> bool) -> Result<()> {
@@ -116,7 +139,17 @@ impl<'p> Probe<'p> {
 
     /// Asks `count` times, one after the other: one and the same pod must answer all. Returns it.
     pub async fn sticks(&self, count: u32) -> Result<String> {
-        let tally = self.ask(count).await?;
+        let Self {
+            cluster,
+            from,
+            target,
+            udp,
+        } = *self;
+        let tally = if udp {
+            from.udp(cluster, target, UdpStyle::Connected, count).await?
+        } else {
+            from.http(cluster, target, count).await?
+        };
         match tally.answers.first_key_value() {
             Some((pod, answers)) if *answers == count => Ok(pod.clone()),
             _ => anyhow::bail!("{self}: not {count} answers of one pod: {tally:?}"),

@@ -34,6 +34,7 @@ pub struct ServerPod {
     drain: Duration,
     grace: Option<Duration>,
     host_network: bool,
+    restart_policy: &'static str,
 }
 
 impl ServerPod {
@@ -47,6 +48,7 @@ impl ServerPod {
             drain: Duration::from_millis(500),
             grace: None,
             host_network: false,
+            restart_policy: "Always",
         }
     }
 
@@ -77,6 +79,13 @@ impl ServerPod {
     pub fn lingering(mut self) -> Self {
         self.drain = FOR_EVER;
         self.grace = Some(FOR_EVER);
+        self
+    }
+
+    /// Stays ended when it ends.
+    #[must_use]
+    pub fn never_restarted(mut self) -> Self {
+        self.restart_policy = "Never";
         self
     }
 
@@ -113,6 +122,7 @@ impl ServerPod {
             "spec": {
                 "nodeName": self.node,
                 "hostNetwork": self.host_network,
+                "restartPolicy": self.restart_policy,
                 "terminationGracePeriodSeconds": self.grace.map(|grace| grace.as_secs()),
                 "containers": [{
                     "name": "server",

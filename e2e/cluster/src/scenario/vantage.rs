@@ -53,6 +53,13 @@ impl Vantage {
         client.args(["--timeout-ms", "300"]).output().await?.json()
     }
 
+    /// Several requests at once, each of which has a second: long enough for whoever is there, however busy the machine.
+    pub(super) async fn knock(&self, cluster: &Cluster, target: SocketAddr, udp: bool) -> Result<Tally> {
+        let client = self.client(cluster, if udp { "udp" } else { "http" }, target)?;
+        let client = client.args(["--count", "5", "--parallel", "5", "--timeout-ms", "1000"]);
+        client.output().await?.json()
+    }
+
     /// Makes `count` HTTP requests to `target`, one after the other.
     pub async fn http(&self, cluster: &Cluster, target: SocketAddr, count: u32) -> Result<Tally> {
         let client = self.client(cluster, "http", target)?;
