@@ -8,6 +8,7 @@ pub mod cgroup;
 pub mod claim;
 pub mod client;
 pub mod cluster;
+pub mod conformance;
 pub mod control;
 pub mod demo;
 pub mod id;

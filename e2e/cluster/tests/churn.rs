@@ -1,7 +1,7 @@
 //! Services that change under traffic.
 
 use anyhow::Result;
-use kpr_cluster::scenario::{churn, with_kpr};
+use kpr_cluster::scenario::{churn, endpoint_goes, with_kpr};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn scaling_fails_no_request() -> Result<()> {
@@ -16,4 +16,9 @@ async fn an_unready_pod_is_left_out() -> Result<()> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_deleted_service_stops() -> Result<()> {
     with_kpr(churn::a_deleted_service_stops).await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_endpoint_that_goes_fails_no_request() -> Result<()> {
+    with_kpr(endpoint_goes::an_endpoint_that_goes_fails_no_request).await
 }

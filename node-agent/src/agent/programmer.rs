@@ -41,6 +41,10 @@ pub trait Datapath: Tables<V4> + Tables<V6> + Send + 'static {
     /// Forgets flows that have been idle for too long.
     fn sweep(&mut self) -> Sweep;
 
+    /// Puts back what somebody else took away of programs, pins and node addresses, and returns a sentence for each repair.
+    /// `placement`: the last one, if there was one.
+    fn repair(&mut self, placement: Option<&Placement>) -> Result<Vec<String>, Error>;
+
     /// What it is doing.
     fn report(&self) -> Report;
 }
@@ -138,6 +142,20 @@ impl Datapath for datapath::Datapath {
             live: v4.live + v6.live,
             expired: v4.expired + v6.expired,
         }
+    }
+
+    fn repair(&mut self, placement: Option<&Placement>) -> Result<Vec<String>, Error> {
+        let before = self.map_writes();
+        if let Some(Placement { v4, v6, .. }) = placement {
+            self.tell(v4)?;
+            self.tell(v6)?;
+        }
+        let addresses = self.map_writes() - before;
+        let mut repaired = Self::repair(self)?;
+        if addresses > 0 {
+            repaired.push(format!("{addresses} entries about node addresses were different"));
+        }
+        Ok(repaired)
     }
 
     fn report(&self) -> Report {

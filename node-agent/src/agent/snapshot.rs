@@ -34,6 +34,8 @@ pub struct Snapshot {
     pub write_failures: u64,
     /// What the datapath says.
     pub report: Report,
+    /// What somebody else changed of the datapath and was put back, since the start.
+    pub repairs: u64,
     /// Since when something that is wanted is not in the tables.
     pub behind_since: Option<Instant>,
     /// How each address family keeps up; empty while there is no datapath.

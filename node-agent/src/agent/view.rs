@@ -87,6 +87,7 @@ impl Source for View {
                 })
                 .collect(),
             map_writes: report.map_writes,
+            repairs: snapshot.repairs,
             tasks: self.tasks.list(),
         }
     }

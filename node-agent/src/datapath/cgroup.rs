@@ -46,7 +46,10 @@ pub(super) fn attach(ebpf: &mut Ebpf, cgroup_root: &Path, pins: &Pins) -> Result
             .ok_or(Error::Missing(name))?
             .try_into()
             .map_err(failed("find"))?;
-        verify::load(|| program.load()).map_err(failed("load"))?;
+        // A second time, where a repair attaches it again, it is loaded already.
+        if program.fd().is_err() {
+            verify::load(|| program.load()).map_err(failed("load"))?;
+        }
         let pin = pins.cgroup_link(name);
         let fd = program.fd().map_err(failed("load"))?.as_fd().try_clone_to_owned();
         let fd = fd.map_err(|source| Error::Io {

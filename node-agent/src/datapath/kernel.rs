@@ -4,6 +4,7 @@ use super::{
     Attachment, Counter, Error, Options, Report, Settings, SocketLb, cgroup, checks,
     family::FamilyTables,
     features::Features,
+    intact::{self, MapIds},
     load, packet_hooks,
     pins::Pins,
     reserved_ports,
@@ -27,6 +28,9 @@ pub struct Datapath {
     counters: PerCpuArray<MapData, u64>,
     socket_hooks: Vec<Attachment>,
     packet_hooks: Vec<Attachment>,
+    /// The devices that the packet hooks belong on: external and pod-facing.
+    devices: (Vec<Device>, Vec<Device>),
+    map_ids: MapIds,
 }
 
 impl Datapath {
@@ -52,6 +56,7 @@ impl Datapath {
         } else {
             cgroup::attach(&mut ebpf, &options.cgroup_root, &pins)?
         };
+        let map_ids = MapIds::read(&pins);
         Ok(Self {
             ebpf,
             options: options.clone(),
@@ -62,6 +67,8 @@ impl Datapath {
             counters,
             socket_hooks,
             packet_hooks: Vec::new(),
+            devices: (Vec::new(), Vec::new()),
+            map_ids,
         })
     }
 
@@ -90,7 +97,61 @@ impl Datapath {
     pub fn attach(&mut self, external: &[Device], pod_facing: &[Device]) -> Result<(), Error> {
         let (ebpf, pins) = (&mut self.ebpf, &self.pins);
         self.packet_hooks = packet_hooks::attach(ebpf, external, pod_facing, pins, &self.options, &self.features)?;
+        self.devices = (external.to_vec(), pod_facing.to_vec());
         Ok(())
+    }
+
+    /// What is attached by a link that is pinned no longer, or severed, or runs something else: `PROGRAM (TARGET)`.
+    pub(super) fn lost_attachments(&self) -> Vec<String> {
+        let device = |name: &str| {
+            let (external, pod_facing) = &self.devices;
+            external
+                .iter()
+                .chain(pod_facing)
+                .find(|device| device.name == name)
+                .map(|device| device.ifindex)
+        };
+        let is_lost = |attachment: &&Attachment| {
+            let name = &attachment.program;
+            let pin = match attachment.hook {
+                "cgroup" => Some(self.pins.cgroup_link(name)),
+                "tcx" => device(&attachment.target).map(|ifindex| self.pins.device_link(ifindex, name)),
+                _ => None,
+            };
+            let id = self
+                .ebpf
+                .program(name)
+                .and_then(|program| program.info().ok())
+                .map(|info| info.id());
+            pin.zip(id).is_some_and(|(pin, id)| !intact::link_runs(&pin, id))
+        };
+        let attachments = self.socket_hooks.iter().chain(&self.packet_hooks);
+        attachments
+            .filter(is_lost)
+            .map(|attachment| format!("{} ({})", attachment.program, attachment.target))
+            .collect()
+    }
+
+    /// Attaches everything again where something is lost; filters, of which that cannot be told, in any case.
+    pub(super) fn attach_again(&mut self, lost: &[String]) -> Result<(), Error> {
+        if !lost.is_empty() && !self.socket_hooks.is_empty() {
+            self.socket_hooks = cgroup::attach(&mut self.ebpf, &self.options.cgroup_root, &self.pins)?;
+        }
+        let has_filters = self.packet_hooks.iter().any(|attachment| attachment.hook == "clsact");
+        if !self.packet_hooks.is_empty() && (has_filters || !lost.is_empty()) {
+            let (external, pod_facing) = self.devices.clone();
+            self.attach(&external, &pod_facing)?;
+        }
+        Ok(())
+    }
+
+    /// Pins maps again whose pins are gone, and returns their names.
+    pub(super) fn pin_maps_again(&self) -> Result<Vec<&'static str>, Error> {
+        self.pins.create().map_err(|source| Error::Io {
+            what: format!("make the pin directories under {}", self.options.bpffs_root.display()),
+            source,
+        })?;
+        self.map_ids.pin_again(&self.pins)
     }
 
     /// What is attached, how full the maps are, and what happened so far.
@@ -100,8 +161,13 @@ impl Datapath {
             maps: [self.v4.fill(), self.v6.fill()].concat(),
             counters: self.read_counters(),
             features: self.features.describe(self.options.tc),
-            map_writes: self.v4.map_writes() + self.v6.map_writes(),
+            map_writes: self.map_writes(),
         }
+    }
+
+    /// Updates and deletes of maps since this process started.
+    pub fn map_writes(&self) -> u64 {
+        self.v4.map_writes() + self.v6.map_writes()
     }
 
     /// Detaches everything, removes every pin and puts sysctls back. Works without a running datapath too.

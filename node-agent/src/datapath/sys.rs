@@ -14,7 +14,10 @@ use std::{
     path::Path,
 };
 
+const BPF_OBJ_PIN: libc::c_int = 6;
 const BPF_OBJ_GET: libc::c_int = 7;
+const BPF_MAP_GET_FD_BY_ID: libc::c_int = 14;
+const BPF_OBJ_GET_INFO_BY_FD: libc::c_int = 15;
 const BPF_LINK_UPDATE: libc::c_int = 29;
 
 #[repr(C)]
@@ -34,6 +37,22 @@ struct LinkUpdate {
     old_prog_fd: u32,
 }
 
+#[repr(C)]
+#[derive(Default)]
+struct ById {
+    id: u32,
+    next_id: u32,
+    open_flags: u32,
+}
+
+#[repr(C)]
+#[derive(Default)]
+struct InfoByFd {
+    bpf_fd: u32,
+    info_len: u32,
+    info: u64,
+}
+
 /// Opens what is pinned at `path`.
 pub(super) fn open_pin(path: &Path) -> io::Result<OwnedFd> {
     let path = CString::new(path.as_os_str().as_bytes())?;
@@ -44,6 +63,69 @@ pub(super) fn open_pin(path: &Path) -> io::Result<OwnedFd> {
     let fd = call(BPF_OBJ_GET, &attr)?;
     // SAFETY: the kernel has just made this descriptor for us.
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+/// Pins a map or a link at `path`.
+pub(super) fn pin(object: BorrowedFd<'_>, path: &Path) -> io::Result<()> {
+    let path = CString::new(path.as_os_str().as_bytes())?;
+    let attr = ObjGet {
+        pathname: path.as_ptr() as u64,
+        bpf_fd: object.as_raw_fd().unsigned_abs(),
+        ..ObjGet::default()
+    };
+    call(BPF_OBJ_PIN, &attr).map(drop)
+}
+
+/// Opens the map that the kernel knows by this id.
+pub(super) fn map_by_id(id: u32) -> io::Result<OwnedFd> {
+    let attr = ById { id, ..ById::default() };
+    let fd = call(BPF_MAP_GET_FD_BY_ID, &attr)?;
+    // SAFETY: the kernel has just made this descriptor for us.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+/// What the kernel says of a link.
+pub(super) fn link_info(link: BorrowedFd<'_>) -> io::Result<LinkInfo> {
+    let mut info = LinkInfo::default();
+    let attr = InfoByFd {
+        bpf_fd: link.as_raw_fd().unsigned_abs(),
+        info_len: u32::try_from(size_of::<LinkInfo>()).map_err(io::Error::other)?,
+        info: (&raw mut info) as u64,
+    };
+    call(BPF_OBJ_GET_INFO_BY_FD, &attr)?;
+    Ok(info)
+}
+
+/// The head of `struct bpf_link_info`, with what it says of cgroup and tcx links.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct LinkInfo {
+    kind: u32,
+    id: u32,
+    program: u32,
+    padding: u32,
+    /// The cgroup's id (64 bits), or the device's index in the first half.
+    target: [u32; 2],
+    /// More of what it says of other kinds.
+    rest: [u64; 4],
+}
+
+/// `BPF_LINK_TYPE_CGROUP`.
+const LINK_CGROUP: u32 = 3;
+
+impl LinkInfo {
+    /// Id of the program that the link runs.
+    pub(super) fn program(&self) -> u32 {
+        self.program
+    }
+
+    /// Whether its cgroup or device is still there and the link on it.
+    pub(super) fn is_attached(&self) -> bool {
+        match self.kind {
+            LINK_CGROUP => self.target != [0, 0],
+            _ => self.target[0] != 0,
+        }
+    }
 }
 
 /// Puts `program` in the place of the one that the link runs, without a gap. `ENOLINK`: the link's cgroup or device is gone.

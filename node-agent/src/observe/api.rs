@@ -59,6 +59,9 @@ pub struct Status {
     pub counters: Vec<Counter>,
     /// Map writes since this process started.
     pub map_writes: u64,
+    /// What somebody else changed of the datapath and was put back, since this process started.
+    #[serde(default)]
+    pub repairs: u64,
     /// The background tasks.
     #[serde(default)]
     pub tasks: Vec<TaskStatus>,

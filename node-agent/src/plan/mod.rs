@@ -39,5 +39,5 @@ mod tests;
 
 pub use op::{AdmittedRange, Limits, Op, Plan, PlanError};
 pub use planner::{Generation, Planner, Scope};
-pub use programmed::{Programmed, Usage};
+pub use programmed::{Difference, Programmed, Usage};
 pub use restore::RestoreProblem;

@@ -1,6 +1,9 @@
 //! What the maps of one family hold.
 
-use std::collections::{HashMap, HashSet};
+use std::{
+    collections::{HashMap, HashSet},
+    fmt,
+};
 
 use kpr_abi::{BackendValue, Family, ServiceKey, ServiceValue, Slice, service::flags};
 
@@ -44,6 +47,35 @@ pub struct Usage {
     pub backends: u32,
     /// Source ranges that are in use or wait to be deleted.
     pub source_ranges: u32,
+}
+
+/// How tables differ from what was written to them, in numbers of services.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Difference {
+    /// Written, and not there.
+    pub missing: usize,
+    /// There, and lead to something else than what was written.
+    pub changed: usize,
+    /// There, and never written.
+    pub foreign: usize,
+}
+
+impl Difference {
+    /// Everything is as it was written.
+    pub fn is_none(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+impl fmt::Display for Difference {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            missing,
+            changed,
+            foreign,
+        } = self;
+        write!(f, "{missing} were missing, {changed} changed, {foreign} not kpr's")
+    }
 }
 
 impl<F: Family> Programmed<F> {
@@ -114,6 +146,29 @@ impl<F: Family> Programmed<F> {
     /// Whether a service in the map asks for source ranges.
     pub fn has_source_ranges(&self) -> bool {
         self.ranges.is_asked()
+    }
+
+    /// How `found`, read back from the tables, differs from this, which was written to them.
+    pub fn difference(&self, found: &Self) -> Difference {
+        let leads_elsewhere = |slice: Slice| {
+            let ids = self.slots(slice);
+            ids != found.slots(slice) || ids.iter().any(|&id| self.backend(id) != found.backend(id))
+        };
+        let admits_others = |value: &ServiceValue| {
+            value.flags & flags::SOURCE_RANGES != 0 && !self.ranges.of(value.id).eq(found.ranges.of(value.id))
+        };
+        let mut difference = Difference::default();
+        for (key, value) in self.services() {
+            match found.service(key) {
+                None => difference.missing += 1,
+                Some(other) if other != value => difference.changed += 1,
+                Some(_) if leads_elsewhere(value.cluster) || leads_elsewhere(value.local) => difference.changed += 1,
+                Some(_) if admits_others(value) => difference.changed += 1,
+                Some(_) => {}
+            }
+        }
+        difference.foreign = found.services().filter(|(key, _)| self.service(key).is_none()).count();
+        difference
     }
 
     /// An op was carried out.

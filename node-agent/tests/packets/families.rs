@@ -9,11 +9,11 @@ use crate::{
 };
 use kpr_abi::{BackendValue, Be16, Family, Reason, ServiceKey, ServiceValue, Slice, V4, V6, backend, service::flags};
 use kpr_node_agent::{
-    datapath::{AdmittedRange, FamilyTables, MapFamily, Verdict},
-    plan::Op,
+    datapath::{FamilyTables, MapFamily, Verdict},
+    plan::{AdmittedRange, Op},
 };
 use std::{
-    collections::{BTreeSet, HashSet},
+    collections::HashSet,
     net::{Ipv4Addr, Ipv6Addr},
 };
 
@@ -537,13 +537,14 @@ mod rule {
     pub(super) fn the_longest_prefix_decides_who_may_connect<F: Net>() {
         let bits = 8 * u8::try_from(size_of::<F::Addr>()).unwrap();
         let mut node = Node::<F>::new();
-        let only = |addr: F::Ip| AdmittedRange {
-            service: 1,
-            addr: F::Addr::from(addr),
-            bits,
-        };
-        let admitted = BTreeSet::from([only(F::CLIENT), only(F::CLIENT_POD)]);
-        F::tables(&mut node.rig).admit(&admitted).unwrap();
+        for addr in [F::CLIENT, F::CLIENT_POD] {
+            let range = AdmittedRange {
+                service: 1,
+                addr: F::Addr::from(addr),
+                bits,
+            };
+            node.apply(&Op::PutRange { range });
+        }
         node.serve_one(vip(TCP, flags::LOAD_BALANCER).with(flags::SOURCE_RANGES), true);
         for (client, from_pod, expected) in [
             (F::CLIENT, false, Verdict::Next),

@@ -58,6 +58,39 @@ fn links_are_swapped_not_made_anew() {
 }
 
 #[test]
+fn what_somebody_else_took_away_is_put_back() {
+    let mut node = Rig::new();
+    node.serve(Frontend::node_port(TCP), 0, &[Backend::Remote(REMOTE_POD)]);
+    assert_eq!(node.datapath().repair().unwrap(), [""; 0]);
+
+    let root = node.options.bpffs_root.join("v1");
+    let names = |folder: &str| {
+        let mut names: Vec<_> = fs::read_dir(root.join(folder))
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name())
+            .collect();
+        names.sort();
+        names
+    };
+    let before = ["links", "maps"].map(names);
+    for (folder, names) in ["links", "maps"].into_iter().zip(&before) {
+        names
+            .iter()
+            .for_each(|name| fs::remove_file(root.join(folder).join(name)).unwrap());
+    }
+    let repaired = node.datapath().repair().unwrap();
+    assert_eq!(repaired.len(), before.concat().len(), "{repaired:?}");
+    assert_eq!(["links", "maps"].map(names), before);
+    assert_eq!(node.datapath().repair().unwrap(), [""; 0]);
+
+    // The pins are of the same maps: another agent finds what was written.
+    let contents = node.datapath().v4_mut().restore().unwrap();
+    assert_eq!(contents.services.len(), 1);
+    node.start(&settings());
+    assert_eq!(node.datapath().v4_mut().restore().unwrap(), contents);
+}
+
+#[test]
 fn socket_programs_go_when_they_are_switched_off_and_come_back() {
     use kpr_node_agent::datapath::{Settings, SocketLb};
     let mut node = Rig::new();

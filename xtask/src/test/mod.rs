@@ -1,5 +1,6 @@
 //! `cargo xtask test`: stages, each a number of tests or one check; a summary; and a machine left as it was found.
 
+mod conformance;
 mod leftovers;
 mod outcome;
 mod plan;
@@ -13,6 +14,7 @@ use anyhow::Result;
 use self::{
     leftovers::Leftovers,
     plan::{Stage, stages},
+    results::Verdicts,
     stages::Run,
 };
 pub(crate) use self::{
@@ -36,10 +38,11 @@ pub(crate) fn run(layout: &Layout, only: &[StageName], choice: ToolchainChoice) 
     setup::run(layout, choice)?;
     let before = Leftovers::find();
     let ran = run_all(
-        &Run {
+        Run {
             layout,
             choice,
             before: &before,
+            scenarios: Verdicts::default(),
         },
         &stages,
     );
@@ -61,7 +64,7 @@ pub(crate) fn run(layout: &Layout, only: &[StageName], choice: ToolchainChoice) 
 }
 
 /// Run every stage, also after one has failed; stop only when asked to.
-fn run_all(run: &Run<'_>, stages: &[Stage]) -> Result<Report> {
+fn run_all(mut run: Run<'_>, stages: &[Stage]) -> Result<Report> {
     let mut report = Report::default();
     for (index, stage) in stages.iter().enumerate() {
         interrupt::check()?;

@@ -16,6 +16,8 @@ pub(super) enum Stage {
     BuildUserSpace,
     Bpf,
     E2e,
+    /// What the scenarios say about Kubernetes' own tests.
+    Conformance,
     Leftovers,
 }
 
@@ -31,6 +33,7 @@ impl Stage {
             Stage::BuildUserSpace => "build of the user-space binaries",
             Stage::Bpf => "eBPF tests in this kernel",
             Stage::E2e => "end-to-end scenarios",
+            Stage::Conformance => "Kubernetes' own Service tests",
             Stage::Leftovers => "nothing left behind",
         }
     }
@@ -43,7 +46,7 @@ impl Stage {
 /// The stages of some groups (none: of all), each with what it needs before it.
 pub(super) fn stages(only: &[StageName]) -> Vec<Stage> {
     use StageName::{Bpf, E2e, Fmt, Lint, Unit};
-    let order: [(Stage, &[StageName]); 10] = [
+    let order: [(Stage, &[StageName]); 11] = [
         (Stage::FmtWorkspace, &[Fmt]),
         (Stage::FmtBpf, &[Fmt]),
         (Stage::BuildBpf, &[Lint, Unit, Bpf, E2e]),
@@ -53,6 +56,7 @@ pub(super) fn stages(only: &[StageName]) -> Vec<Stage> {
         (Stage::BuildUserSpace, &[E2e]),
         (Stage::Bpf, &[Bpf]),
         (Stage::E2e, &[E2e]),
+        (Stage::Conformance, &[E2e]),
         (Stage::Leftovers, &[Unit, Bpf, E2e]),
     ];
     let wanted = |groups: &[StageName]| only.is_empty() || groups.iter().any(|group| only.contains(group));
@@ -70,7 +74,7 @@ mod tests {
     #[test]
     fn without_a_choice_everything_runs_and_leftovers_are_looked_for_last() {
         let all = stages(&[]);
-        assert_eq!(all.len(), 10);
+        assert_eq!(all.len(), 11);
         assert_eq!(all.last(), Some(&Stage::Leftovers));
     }
 
@@ -89,6 +93,7 @@ mod tests {
                 Stage::BuildBpf,
                 Stage::BuildUserSpace,
                 Stage::E2e,
+                Stage::Conformance,
                 Stage::Leftovers
             ]
         );

@@ -5,7 +5,13 @@ use std::{path::Path, process::Command};
 use anyhow::{Context, Result};
 use serde_json::Value;
 
-use super::{leftovers::Leftovers, outcome::Outcome, plan::Stage, results::Counts};
+use super::{
+    conformance,
+    leftovers::Leftovers,
+    outcome::Outcome,
+    plan::Stage,
+    results::{Counts, Verdicts},
+};
 use crate::{
     build, console,
     layout::Layout,
@@ -23,12 +29,16 @@ pub(super) struct Run<'a> {
     pub(super) choice: ToolchainChoice,
     /// What was on the machine before the first stage.
     pub(super) before: &'a Leftovers,
+    /// What became of each scenario.
+    pub(super) scenarios: Verdicts,
 }
 
 impl Run<'_> {
     /// Carry out one stage. An error is a stage that could not be carried out to its end.
-    pub(super) fn stage(&self, stage: Stage) -> Result<Outcome> {
-        let Self { layout, choice, before } = *self;
+    pub(super) fn stage(&mut self, stage: Stage) -> Result<Outcome> {
+        let Self {
+            layout, choice, before, ..
+        } = *self;
         match stage {
             Stage::FmtWorkspace => check(cargo(layout).args(["fmt", "--all", "--check"])),
             Stage::FmtBpf => check(
@@ -47,10 +57,20 @@ impl Run<'_> {
                 "warnings",
             ])),
             Stage::LintBpf => lint_bpf(layout, choice),
-            Stage::Unit => tests(cargo(layout).args(["test", "--workspace", "--no-fail-fast"])),
+            Stage::Unit => tests(cargo(layout).args(["test", "--workspace", "--no-fail-fast"]), |_line| {
+                ()
+            }),
             Stage::BuildUserSpace => build::user_space(layout, false).map(|()| Outcome::good()),
-            Stage::Bpf => privileged(layout, |manifest| !is_end_to_end(layout, manifest)),
-            Stage::E2e => privileged(layout, |manifest| is_end_to_end(layout, manifest)),
+            Stage::Bpf => privileged(layout, |manifest| !is_end_to_end(layout, manifest), |_line| ()),
+            Stage::E2e => {
+                let scenarios = &mut self.scenarios;
+                privileged(
+                    layout,
+                    |manifest| is_end_to_end(layout, manifest),
+                    |line| scenarios.add_line(line),
+                )
+            }
+            Stage::Conformance => conformance::run(layout, &self.scenarios),
             Stage::Leftovers => Ok(nothing_left(before)),
         }
     }
@@ -68,15 +88,19 @@ fn lint_bpf(layout: &Layout, choice: ToolchainChoice) -> Result<Outcome> {
     check(build::bpf_cargo(layout, &rust, "clippy")?.args(["--", "-D", "warnings"]))
 }
 
-fn tests(command: &mut Command) -> Result<Outcome> {
+/// Run tests, with each line that they print shown to `look` too.
+fn tests(command: &mut Command, mut look: impl FnMut(&str) + Send) -> Result<Outcome> {
     let mut counts = Counts::default();
-    let status = process::run_watched(command, |line| counts.add_line(line))?;
+    let status = process::run_watched(command, |line| {
+        counts.add_line(line);
+        look(line);
+    })?;
     Ok(Outcome::of_tests(counts, status.success()))
 }
 
 /// Run the privileged test targets of the packages that `belongs` chooses by their manifest. One after the other: they
-/// measure, and they share the machine's kernel.
-fn privileged(layout: &Layout, belongs: impl Fn(&Path) -> bool) -> Result<Outcome> {
+/// measure, and they share the machine's kernel. Each line that they print is shown to `look` too.
+fn privileged(layout: &Layout, belongs: impl Fn(&Path) -> bool, look: impl FnMut(&str) + Send) -> Result<Outcome> {
     let metadata = process::capture(cargo(layout).args(["metadata", "--format-version", "1", "--no-deps"]))?;
     let metadata: Value = serde_json::from_str(&metadata).context("cannot read what cargo metadata prints")?;
     let targets = privileged_targets(&metadata, belongs);
@@ -93,7 +117,7 @@ fn privileged(layout: &Layout, belongs: impl Fn(&Path) -> bool) -> Result<Outcom
     if std::env::var_os("RUST_TEST_THREADS").is_none() {
         command.env("RUST_TEST_THREADS", "1");
     }
-    tests(&mut command)
+    tests(&mut command, look)
 }
 
 /// `(package, test target)` of every privileged test.

@@ -263,10 +263,21 @@ impl Wish {
 }
 
 fn parse(index: usize, text: &str) -> Result<IpAddr, FieldError> {
-    text.parse().map_err(|_| {
+    sloppy(text).ok_or_else(|| {
         let why = "must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)";
         FieldError::invalid(format!("spec.clusterIPs[{index}]"), text, why)
     })
+}
+
+/// An address as Kubernetes reads it: numbers of IPv4 may have leading zeros, and are decimal nevertheless
+/// (`ParseIPSloppy`). It is kept as it was written.
+pub(super) fn sloppy(text: &str) -> Option<IpAddr> {
+    let number = |number: &str| match number.trim_start_matches('0') {
+        "" if !number.is_empty() => "0".to_owned(),
+        digits => digits.to_owned(),
+    };
+    let plain = text.split('.').map(number).collect::<Vec<_>>().join(".");
+    text.parse().or_else(|_| plain.parse()).ok()
 }
 
 fn texts(service: &Value, field: &str) -> Vec<String> {
@@ -277,4 +288,24 @@ fn texts(service: &Value, field: &str) -> Vec<String> {
         .filter(|text| !text.is_empty())
         .map(str::to_owned)
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn leading_zeros_are_decimal() {
+        for (text, address) in [
+            ("10.96.0.021", Some("10.96.0.21")),
+            ("010.096.000.1", Some("10.96.0.1")),
+            ("10.96.0.1", Some("10.96.0.1")),
+            ("fd00::1", Some("fd00::1")),
+            ("10.96..1", None),
+            ("10.96.0.0256", None),
+            ("0", None),
+        ] {
+            assert_eq!(sloppy(text), address.and_then(|address| address.parse().ok()), "{text}");
+        }
+    }
 }

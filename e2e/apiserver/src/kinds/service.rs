@@ -49,7 +49,7 @@ impl Used {
             .filter(|s| (object::namespace(s), object::name(s)) != own);
         for service in others {
             let ips = list(service, &["spec", "clusterIPs"]).iter().filter_map(Value::as_str);
-            used.ips.extend(ips.filter_map(|ip| ip.parse::<IpAddr>().ok()));
+            used.ips.extend(ips.filter_map(cluster_ip::sloppy));
             used.ports.extend(
                 list(service, &["spec", "ports"])
                     .iter()

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
-use kpr_cluster::{client, demo, interrupt, server, spec::Shape, teardown};
+use kpr_cluster::{client, conformance, demo, interrupt, server, spec::Shape, teardown};
 use tracing_subscriber::EnvFilter;
 
 /// A two-node Kubernetes cluster in network namespaces, to try and to test kpr on.
@@ -40,6 +40,9 @@ enum Command {
     /// The server inside a pod
     #[command(hide = true)]
     PodServer(server::ServerArgs),
+    /// Print which test answers which of Kubernetes' own, as JSON
+    #[command(hide = true)]
+    Conformance,
     /// A client of services, for scenarios
     #[command(hide = true)]
     Client(client::ClientArgs),
@@ -66,6 +69,10 @@ fn run(command: Command) -> Result<()> {
         Command::Demo { keep, network } => multi_threaded(demo::demo(network, keep)),
         Command::Up { without_kpr, network } => multi_threaded(demo::up(network, !without_kpr)),
         Command::Sweep => sweep(),
+        Command::Conformance => {
+            println!("{}", conformance::as_json());
+            Ok(())
+        }
         Command::PodServer(args) => single_threaded(server::run(args)),
         Command::Client(args) => single_threaded(client::run(args)),
     }

@@ -1,9 +1,12 @@
 //! Clients of services. They run as processes of their own (`kpr-cluster client …`), because a socket belongs to the
 //! namespace and cgroup of the process that opens it, and print what they saw as JSON.
 
+mod echo;
 mod http;
+mod paced;
 mod report;
 mod session;
+mod stray;
 mod udp;
 mod udp_hold;
 
@@ -16,7 +19,8 @@ use tokio_util::sync::CancellationToken;
 
 pub(crate) use self::udp_hold::unix_ms;
 pub use self::{
-    report::{Held, Started, Tally, UdpHeld, UdpLife},
+    report::{Echoes, Held, Paced, Started, Tally, UdpHeld, UdpLife},
+    stray::FLAGS as STRAY_FLAGS,
     udp::UdpStyle,
 };
 
@@ -42,6 +46,33 @@ enum Kind {
     Hold(Endless),
     /// Make requests on new connections until standard input ends
     Load(Endless),
+    /// Make requests at a rate, each on a connection of its own, until standard input ends
+    Paced {
+        /// Where to, e.g. 10.96.0.10:80
+        target: SocketAddr,
+        /// Requests per second
+        #[arg(long)]
+        per_second: u32,
+        /// How long each request may take, in milliseconds
+        #[arg(long, default_value_t = 5_000)]
+        timeout_ms: u64,
+    },
+    /// Send requests whose bodies come back, and compare
+    Echo {
+        #[command(flatten)]
+        requests: Requests,
+        /// Send datagrams, and not HTTP requests
+        #[arg(long)]
+        udp: bool,
+        /// Length of each body
+        #[arg(long)]
+        bytes: usize,
+    },
+    /// Send a TCP segment far outside the window on every connection to a port of this namespace, and print how many
+    Stray {
+        /// The port
+        port: u16,
+    },
     /// Send datagrams on one connected socket until standard input ends; open another only if it breaks
     UdpHold {
         /// Where to, e.g. 10.96.0.10:53
@@ -96,6 +127,25 @@ pub async fn run(args: ClientArgs) -> Result<()> {
             let (interval, within) = (Duration::from_millis(interval_ms), Duration::from_millis(timeout_ms));
             print(&session::hold(target, connections, interval, within, end_of_input()).await?)
         }
+        Kind::Paced {
+            target,
+            per_second,
+            timeout_ms,
+        } => {
+            let within = Duration::from_millis(timeout_ms);
+            print(&paced::paced(target, per_second, within, end_of_input()).await?)
+        }
+        Kind::Echo { requests, udp, bytes } => {
+            let Requests {
+                target,
+                count,
+                timeout_ms,
+                ..
+            } = requests;
+            let within = Duration::from_millis(timeout_ms);
+            print(&echo::echo(target, udp, bytes, count, within).await)
+        }
+        Kind::Stray { port } => print(&stray::stray(port)?),
         Kind::UdpHold { target, interval_ms } => {
             print(&udp_hold::hold(target, Duration::from_millis(interval_ms), end_of_input()).await?)
         }

@@ -118,6 +118,34 @@ pub struct UdpLife {
     pub end: Option<String>,
 }
 
+/// Last line of a client that makes requests at a rate.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Paced {
+    /// How the requests fared.
+    pub tally: Tally,
+    /// How many were begun in each second since 1970.
+    pub begun: BTreeMap<u64, u32>,
+}
+
+/// What a client of bodies that come back saw.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Echoes {
+    /// Answers that were the request.
+    pub equal: u32,
+    /// Answers that were something else.
+    pub different: u32,
+    /// Requests not answered, by the name of the error.
+    pub failures: BTreeMap<String, u32>,
+}
+
+impl Echoes {
+    pub(super) fn add_failure(&mut self, error: &io::Error) {
+        *self.failures.entry(error_name(error)).or_default() += 1;
+    }
+}
+
 /// The kernel's name for an error where there is one.
 pub(super) fn error_name(error: &io::Error) -> String {
     match error.raw_os_error() {

@@ -33,12 +33,7 @@ pub(super) async fn once(target: SocketAddr, style: UdpStyle, within: Duration, 
 }
 
 async fn exchange(target: SocketAddr, style: UdpStyle, tally: &mut Tally) -> io::Result<Answer> {
-    let any: IpAddr = if target.is_ipv4() {
-        Ipv4Addr::UNSPECIFIED.into()
-    } else {
-        Ipv6Addr::UNSPECIFIED.into()
-    };
-    let socket = UdpSocket::bind((any, 0)).await?;
+    let socket = UdpSocket::bind((any(target), 0)).await?;
     match style {
         UdpStyle::Connected => {
             socket.connect(target).await?;
@@ -53,4 +48,13 @@ async fn exchange(target: SocketAddr, style: UdpStyle, tally: &mut Tally) -> io:
     let (length, source) = socket.recv_from(&mut buffer).await?;
     tally.reply_sources.insert(source);
     Ok(serde_json::from_slice(&buffer[..length])?)
+}
+
+/// The wildcard of the target's family.
+pub(super) fn any(target: SocketAddr) -> IpAddr {
+    if target.is_ipv4() {
+        Ipv4Addr::UNSPECIFIED.into()
+    } else {
+        Ipv6Addr::UNSPECIFIED.into()
+    }
 }

@@ -1,6 +1,7 @@
 //! What a datapath has on a node, found without asking the datapath.
 
 mod attached;
+mod pinned_map;
 mod sysctls;
 
 use std::{
@@ -11,7 +12,7 @@ use std::{
 
 use anyhow::{Context as _, Result};
 
-pub use self::sysctls::Sysctls;
+pub use self::{pinned_map::clear, sysctls::Sysctls};
 use crate::{net::UPLINK, testbed::Host};
 
 /// Programs and pins on one node.

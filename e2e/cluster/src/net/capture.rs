@@ -42,6 +42,8 @@ pub struct CapturedPacket {
     pub destination: SocketAddr,
     /// What it carries.
     pub transport: Transport,
+    /// The flags of its TCP header (FIN is 1, SYN 2, RST 4 …); 0 if it has none.
+    pub tcp_flags: u8,
     /// True if it left the machine through the device; false if it came in.
     pub outgoing: bool,
 }
@@ -232,6 +234,10 @@ fn parse(frame: &[u8], outgoing: bool) -> Option<CapturedPacket> {
         source: SocketAddr::new(source, port(0)),
         destination: SocketAddr::new(destination, port(2)),
         transport,
+        tcp_flags: match transport {
+            Transport::Tcp => payload.get(13).copied().unwrap_or_default(),
+            Transport::Udp | Transport::Other(_) => 0,
+        },
         outgoing,
     })
 }
@@ -257,10 +263,15 @@ mod tests {
 
     #[test]
     fn a_tcp_packet_is_read_with_its_ports() {
-        let packet = parse(&frame(6, 0), false).expect("IPv4");
+        let mut reset = frame(6, 0);
+        // The flags stand at 13 of 20 bytes.
+        let flags = reset.len() - 7;
+        reset[flags] = 0x04;
+        let packet = parse(&reset, false).expect("IPv4");
         assert_eq!(packet.source, "10.244.0.2:40000".parse().expect("valid"));
         assert_eq!(packet.destination, "10.96.0.1:80".parse().expect("valid"));
         assert_eq!(packet.transport, Transport::Tcp);
+        assert_eq!(packet.tcp_flags, 0x04);
     }
 
     #[test]

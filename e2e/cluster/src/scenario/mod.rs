@@ -2,9 +2,19 @@
 
 pub mod churn;
 pub mod cluster_ip;
+pub mod custom_slices;
+pub mod distribution;
+pub mod endpoint_goes;
+pub mod granular;
+pub mod healing;
 pub mod health;
 pub mod install;
+pub mod latency;
+pub mod load_balancer;
+pub mod localhost_node_port;
 pub mod node_port;
+pub mod odd_addresses;
+pub mod out_of_window;
 pub mod packet_fallback;
 mod probe;
 pub mod removal;
@@ -26,8 +36,8 @@ use tokio::sync::Semaphore;
 
 pub use self::{
     probe::Probe,
-    server_pod::{POD_PORT, ServerPod, delete_pod, host_network_client, server_pods, terminate_pod},
-    vantage::{Holding, Load, UdpHolding, Vantage},
+    server_pod::{POD_PORT, ServerPod, delete_pod, host_network_client, kill_pod, server_pods, terminate_pod},
+    vantage::{Holding, Load, Pacing, UdpHolding, Vantage},
     workload::{Deployed, TCP_PORT, UDP_PORT, Workload, client_pod},
 };
 use crate::{

@@ -14,6 +14,8 @@ use crate::{
 const PATIENCE: Duration = Duration::from_secs(20);
 /// How often traffic must show the same before it is believed that something does *not* happen.
 const REPEAT: usize = 5;
+/// How many answers in a row make a client believe in affinity: of two pods, one in 16 million such rows comes without it.
+const STICKY: u32 = 25;
 
 /// A client and where it asks.
 #[derive(Clone, Copy)]
@@ -154,6 +156,18 @@ impl<'p> Probe<'p> {
             Some((pod, answers)) if *answers == count => Ok(pod.clone()),
             _ => anyhow::bail!("{self}: not {count} answers of one pod: {tally:?}"),
         }
+    }
+
+    /// Waits until one and the same pod answers many times. Returns it. That others would do so by chance is as good as impossible.
+    pub async fn sticks_eventually(&self) -> Result<String> {
+        eventually(&format!("one pod answers {self}"), PATIENCE, || async {
+            let tally = self.ask(STICKY).await?;
+            Ok(match tally.answers.first_key_value() {
+                Some((pod, answers)) if *answers == STICKY => Ok(pod.clone()),
+                _ => Err(format!("{tally:?}")),
+            })
+        })
+        .await
     }
 
     async fn once(&self) -> Result<Tally> {

@@ -176,6 +176,13 @@ pub async fn delete_pod(cluster: &Cluster, pod: &str) -> Result<()> {
     .await
 }
 
+/// Ends a pod at once, lingering or not, as `kubectl delete --force` does.
+pub async fn kill_pod(cluster: &Cluster, pod: &str) -> Result<()> {
+    let pods: Api<Pod> = Api::default_namespaced(cluster.client());
+    let deleted = pods.delete(pod, &DeleteParams::default().grace_period(0)).await;
+    deleted.map(|_| ()).with_context(|| format!("kill pod {pod}"))
+}
+
 /// Tells a lingering pod to end, and waits until that shows in its object.
 pub async fn terminate_pod(cluster: &Cluster, pod: &Pod) -> Result<()> {
     let (pods, name): (Api<Pod>, _) = (Api::default_namespaced(cluster.client()), pod.name_any());

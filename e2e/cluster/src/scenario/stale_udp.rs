@@ -26,7 +26,7 @@ fn server() -> Workload {
     Workload::named("web").replicas(1).on_node("node-b")
 }
 
-/// "should be able to preserve UDP traffic when server pod cycles for a NodePort service"
+/// Upstream: "should be able to preserve UDP traffic when server pod cycles for a NodePort service"
 pub async fn server_pod_cycles_for_a_node_port_service(cluster: &mut Cluster) -> Result<()> {
     let web = server().node_port().deploy(cluster).await?;
     let target = web.node_port(cluster, "node-a", UDP_PORT)?;
@@ -38,7 +38,7 @@ pub async fn server_pod_cycles_for_a_node_port_service(cluster: &mut Cluster) ->
     in_time(socket.first_ms.get(&new).copied(), ready, &held)
 }
 
-/// "should be able to preserve UDP traffic when server pod cycles for a ClusterIP service"
+/// Upstream: "should be able to preserve UDP traffic when server pod cycles for a ClusterIP service"
 pub async fn server_pod_cycles_for_a_cluster_ip_service(cluster: &mut Cluster) -> Result<()> {
     let web = server().deploy(cluster).await?;
     let from = Vantage::pod(&client_pod(cluster, "node-a").await?);
@@ -46,7 +46,7 @@ pub async fn server_pod_cycles_for_a_cluster_ip_service(cluster: &mut Cluster) -
     closed_and_back(&outcome)
 }
 
-/// "should be able to preserve UDP traffic when server pod cycles for a ClusterIP service with InternalTrafficPolicy set to
+/// Upstream: "should be able to preserve UDP traffic when server pod cycles for a ClusterIP service with InternalTrafficPolicy set to
 /// Local"
 pub async fn server_pod_cycles_for_a_cluster_ip_service_with_internal_traffic_policy_local(
     cluster: &mut Cluster,
@@ -57,7 +57,7 @@ pub async fn server_pod_cycles_for_a_cluster_ip_service_with_internal_traffic_po
     closed_and_back(&outcome)
 }
 
-/// "should be able to preserve UDP traffic when server pod cycles for a ClusterIP service and client is hostNetwork"
+/// Upstream: "should be able to preserve UDP traffic when server pod cycles for a ClusterIP service and client is hostNetwork"
 pub async fn server_pod_cycles_for_a_cluster_ip_service_and_client_is_host_network(
     cluster: &mut Cluster,
 ) -> Result<()> {
@@ -66,7 +66,7 @@ pub async fn server_pod_cycles_for_a_cluster_ip_service_and_client_is_host_netwo
     closed_and_back(&outcome)
 }
 
-/// "should be able to preserve UDP traffic when initial unready endpoints get ready"
+/// Upstream: "should be able to preserve UDP traffic when initial unready endpoints get ready"
 pub async fn initial_unready_endpoints_get_ready(cluster: &mut Cluster) -> Result<()> {
     let web = server().deploy(cluster).await?;
     let from = Vantage::pod(&client_pod(cluster, "node-a").await?);

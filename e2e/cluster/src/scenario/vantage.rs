@@ -7,7 +7,7 @@ use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt as _;
 
 use crate::{
-    client::{Held, Started, Tally, UdpHeld, UdpStyle},
+    client::{Echoes, Held, Paced, Started, Tally, UdpHeld, UdpStyle},
     cluster::Cluster,
     process::{Launch, Session},
 };
@@ -116,6 +116,35 @@ impl Vantage {
         Ok(Load(session))
     }
 
+    /// Begins `per_second` requests each second, each on a new connection, until [`Pacing::finish`].
+    pub async fn pace(&self, cluster: &Cluster, target: SocketAddr, per_second: u32) -> Result<Pacing> {
+        let client = self
+            .client(cluster, "paced", target)?
+            .args(["--per-second", &per_second.to_string()]);
+        let mut session = client.session().await?;
+        let _: Started = session.next(SESSION_PATIENCE).await?;
+        Ok(Pacing(session))
+    }
+
+    /// Sends `count` requests of `bytes` bytes that should come back.
+    pub async fn echo(
+        &self,
+        cluster: &Cluster,
+        target: SocketAddr,
+        udp: bool,
+        bytes: usize,
+        count: u32,
+    ) -> Result<Echoes> {
+        let (bytes, count) = (bytes.to_string(), count.to_string());
+        let client = self.client(cluster, "echo", target)?;
+        client
+            .args(["--bytes", &bytes, "--count", &count])
+            .args(udp.then_some("--udp"))
+            .output()
+            .await?
+            .json()
+    }
+
     /// Sends datagrams to `target` on one connected socket until [`UdpHolding::finish`].
     pub async fn udp_hold(&self, cluster: &Cluster, target: SocketAddr) -> Result<UdpHolding> {
         let mut session = self.client(cluster, "udp-hold", target)?.session().await?;
@@ -163,6 +192,17 @@ pub struct Load(Session);
 impl Load {
     /// Ends them, and tells how they fared.
     pub async fn finish(self) -> Result<Tally> {
+        self.0.finish(SESSION_PATIENCE).await
+    }
+}
+
+/// Requests at a rate.
+#[derive(Debug)]
+pub struct Pacing(Session);
+
+impl Pacing {
+    /// Ends them, and tells how they fared.
+    pub async fn finish(self) -> Result<Paced> {
         self.0.finish(SESSION_PATIENCE).await
     }
 }

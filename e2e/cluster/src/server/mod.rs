@@ -28,8 +28,11 @@ pub use self::{
 };
 use self::{http::Pod, notify::Notifier};
 
-/// Longest datagram that is echoed, in bytes.
+/// Longest datagram that is read, in bytes.
 const MAX_DATAGRAM: usize = 65_536;
+
+/// A datagram that begins so comes back as it is.
+pub const ECHO: &[u8] = b"echo ";
 
 /// The server's command line.
 #[derive(Clone, Debug, clap::Args)]
@@ -102,8 +105,13 @@ async fn answer_datagrams(socket: &UdpSocket, pod: &Pod) -> std::io::Result<()> 
     let server = socket.local_addr()?;
     let mut buffer = vec![0; MAX_DATAGRAM];
     loop {
-        let (_length, client) = socket.recv_from(&mut buffer).await?;
-        let answer = serde_json::to_vec(&pod.answer(client, server))?;
+        let (length, client) = socket.recv_from(&mut buffer).await?;
+        let question = &buffer[..length];
+        let answer = if question.starts_with(ECHO) {
+            question.to_vec()
+        } else {
+            serde_json::to_vec(&pod.answer(client, server))?
+        };
         // A client that has gone already answers with an ICMP error: no reason to stop serving the others.
         let _ = socket.send_to(&answer, client).await;
     }

@@ -9,7 +9,9 @@ use tracing::{error, info, warn};
 
 use super::{
     super::{Applied, Datapath as _, LoadTrouble, Loader, Troubles, services::DualStack, settings::settings},
-    Core, Running, SWEEP_FIRST, sentence,
+    Core, Running, SWEEP_FIRST,
+    check::CHECK,
+    sentence,
 };
 use crate::{
     datapath::{Error, Report, Settings},
@@ -133,6 +135,7 @@ impl<L: Loader> Core<L> {
                 complete: false,
                 placement: None,
                 sweep_due: now + SWEEP_FIRST,
+                check_due: now + CHECK,
                 writes_before: 0,
             },
         };

@@ -1,6 +1,7 @@
 //! What the agent knows and does, without a clock or a task of its own: changes go in, [`Core::work`] does what is due
 //! and says when it wants to be called again.
 
+mod check;
 mod configure;
 mod serve;
 mod sockets;
@@ -68,6 +69,8 @@ pub struct Core<L: Loader> {
     report_stale: bool,
     behind_since: Option<Instant>,
     health_checks: Arc<[HealthCheck]>,
+    /// What had to be repaired since the start.
+    repairs: u64,
     tasks: CoreTasks,
     sockets: Arc<Orders>,
 }
@@ -81,6 +84,7 @@ struct Running<D> {
     complete: bool,
     placement: Option<Placement>,
     sweep_due: Instant,
+    check_due: Instant,
     /// Map writes of the datapaths that this one replaced.
     writes_before: u64,
 }
@@ -91,6 +95,7 @@ struct CoreTasks {
     place: Task,
     program: Task,
     sweep: Task,
+    check: Task,
 }
 
 impl<L: Loader> Core<L> {
@@ -122,12 +127,14 @@ impl<L: Loader> Core<L> {
             report_stale: false,
             behind_since: None,
             health_checks: Arc::default(),
+            repairs: 0,
             sockets: Arc::default(),
             tasks: CoreTasks {
                 load: tasks.register("load-datapath"),
                 place: tasks.register("sync-devices"),
                 program: tasks.register("sync-lb-maps"),
                 sweep: tasks.register("sweep-flows"),
+                check: tasks.register("check-datapath"),
             },
         }
     }
@@ -170,6 +177,7 @@ impl<L: Loader> Core<L> {
         self.place(now);
         self.program(now);
         self.sweep(now);
+        self.check(now);
         self.look(now);
         self.next_due(now)
     }
@@ -189,10 +197,11 @@ impl<L: Loader> Core<L> {
             .filter(|_| self.synced)
             .and_then(|running| running.services.due());
         let sweep = running.map(|running| running.sweep_due);
+        let check = running.map(|running| running.check_due);
         let report = running.and_then(|_| self.report_due());
         retries
             .into_iter()
-            .chain([program, sweep, report])
+            .chain([program, sweep, check, report])
             .flatten()
             .min()
             .map(|due| due.max(now))
@@ -261,6 +270,7 @@ impl<L: Loader> Core<L> {
                 .collect(),
             write_failures: running.map_or(0, |running| running.services.failures()),
             report: self.report.clone(),
+            repairs: self.repairs,
             behind_since: self.behind_since,
             families: running
                 .into_iter()

@@ -50,6 +50,10 @@ pub(super) trait Programs<D>: Send {
         now: Instant,
     ) -> Result<(), Error>;
 
+    /// Compares the tables with what was written to them. If they differ, adopts what they hold, so that the next sync writes the
+    /// difference, and returns a sentence about it.
+    fn check(&mut self, datapath: &mut D, now: Instant) -> Result<Option<String>, Error>;
+
     /// How the family keeps up.
     fn progress(&self) -> Progress;
 
@@ -237,6 +241,28 @@ where
             }
         }
         outcome
+    }
+
+    fn check(&mut self, datapath: &mut D, now: Instant) -> Result<Option<String>, Error> {
+        let limits = datapath.limits();
+        let Contents {
+            services,
+            slots,
+            backends,
+            source_ranges,
+        } = datapath.contents()?;
+        let (found, _problems) = Planner::restore(limits, services, &slots, backends, source_ranges);
+        let difference = self.planner.programmed().difference(found.programmed());
+        if difference.is_none() {
+            return Ok(None);
+        }
+        self.planner = found;
+        self.all = true;
+        self.released = false;
+        // What waited for its last readers counts as free now; their time is over before anything is written there.
+        self.quarantine.clear();
+        self.not_before = now + GRACE;
+        Ok(Some(format!("{} frontends: {difference}", F::NAME)))
     }
 
     fn progress(&self) -> Progress {

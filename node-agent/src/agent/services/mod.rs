@@ -80,6 +80,16 @@ impl<D> DualStack<D> {
         outcome
     }
 
+    /// Compares the tables with what was written to them, and returns a sentence for each family in which they differ. What is
+    /// wrong is written anew by the next sync.
+    pub(super) fn check(&mut self, datapath: &mut D, now: Instant) -> Result<Vec<String>, Error> {
+        let mut found = Vec::new();
+        for family in &mut self.families {
+            found.extend(family.check(datapath, now)?);
+        }
+        Ok(found)
+    }
+
     /// How each family keeps up.
     pub(super) fn progress(&self) -> impl Iterator<Item = Progress> {
         self.families.iter().map(|family| family.progress())

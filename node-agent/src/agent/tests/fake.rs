@@ -33,6 +33,10 @@ pub(crate) struct State {
     pub(crate) sweeps: usize,
     /// Every placement.
     pub(crate) placements: Vec<Placement>,
+    /// What somebody else took away of programs and pins, and a repair puts back.
+    pub(crate) taken_away: Vec<String>,
+    /// How often somebody looked for that.
+    pub(crate) looks: usize,
     /// How often everything was removed.
     pub(crate) removals: usize,
     /// How many of the next operations fail.
@@ -86,6 +90,18 @@ impl Kernel {
     /// IPv6 operations since the last call.
     pub(crate) fn take_ops6(&self) -> Vec<Op<V6>> {
         std::mem::take(&mut self.state().v6.ops)
+    }
+
+    /// Somebody else deletes all IPv4 frontends.
+    pub(crate) fn lose_frontends(&self) {
+        self.state().v4.contents.services.clear();
+    }
+
+    /// Somebody else makes every IPv4 backend another one.
+    pub(crate) fn change_backends(&self) {
+        for backend in self.state().v4.contents.backends.values_mut() {
+            backend.port = Be16::new(1);
+        }
     }
 
     /// Frontends and their backends, as `10.96.0.10:80 -> 10.244.0.2:8080`; IPv4 first.
@@ -232,6 +248,12 @@ impl Datapath for Kernel {
     fn sweep(&mut self) -> Sweep {
         self.state().sweeps += 1;
         Sweep::default()
+    }
+
+    fn repair(&mut self, _placement: Option<&Placement>) -> Result<Vec<String>, Error> {
+        let mut state = self.state();
+        state.looks += 1;
+        Ok(std::mem::take(&mut state.taken_away))
     }
 
     fn report(&self) -> Report {

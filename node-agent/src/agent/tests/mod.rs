@@ -1,5 +1,6 @@
 //! The agent on a kernel of tables in memory: what is there, what it is told, what is in the tables then.
 
+mod checking;
 mod configuration;
 mod dual_stack;
 pub(crate) mod fake;

@@ -112,6 +112,7 @@ fn well() -> Status {
             counter("drop_ttl", 0),
         ],
         map_writes: 17,
+        repairs: 0,
         tasks: vec![task("k8s-heartbeat", 7), task("sync-lb-maps", 190)],
     }
 }

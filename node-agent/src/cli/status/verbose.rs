@@ -122,7 +122,14 @@ fn maps(page: &mut String, status: &Status) -> fmt::Result {
         table.row([map.name.clone(), map.size.to_string(), used]);
     }
     write!(page, "{table}")?;
-    writeln!(page, "  Map writes since the agent's start: {}", status.map_writes)
+    writeln!(page, "  Map writes since the agent's start: {}", status.map_writes)?;
+    match status.repairs {
+        0 => Ok(()),
+        repairs => writeln!(
+            page,
+            "  Repairs since the agent's start: {repairs} (somebody else changed the datapath: see the agent's log)"
+        ),
+    }
 }
 
 /// Only what happened: a healthy node has few lines here.

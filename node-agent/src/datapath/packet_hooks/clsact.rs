@@ -74,6 +74,8 @@ pub(super) fn attach(program: &mut SchedClassifier, place: &Place, run_dir: &Pat
             leave(program.take_link(id).map_err(failed("attach", name))?);
             return Ok(());
         }
+        // Somebody may have taken the qdisc away with all filters on it; if it is there, this fails and says nothing new.
+        let _ = qdisc_add_clsact(&device.name);
     } else {
         let own = match qdisc_add_clsact(&device.name) {
             Ok(()) => OWN_QDISC,

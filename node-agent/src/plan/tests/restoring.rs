@@ -1,6 +1,6 @@
 //! Maps that contradict themselves.
 
-use kpr_abi::{ServiceValue, Slice, V4};
+use kpr_abi::{Be16, ServiceValue, Slice, V4};
 
 use super::{
     fixtures::{ROOMY, backend, carry_out, grace, key, service, words},
@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     model::DesiredService,
-    plan::{Limits, Op, Planner, RestoreProblem, Scope},
+    plan::{Difference, Limits, Op, Planner, RestoreProblem, Scope},
 };
 
 const LIMITS: Limits = Limits { slots: 10, ..ROOMY };
@@ -147,6 +147,55 @@ fn contradictions_are_reported_and_rewritten() {
         assert_eq!(problems, [], "{rule}: mended");
         assert!(planner.plan(Scope::All, &desired()).is_empty(), "{rule}");
         assert_eq!(planner.programmed().usage().slots, 5, "{rule}: nothing is lost");
+    }
+}
+
+#[test]
+fn what_differs_from_what_was_written_is_counted() {
+    type Damage = fn(&mut Maps<V4>);
+    let cases: [(&str, Damage, [usize; 3]); 6] = [
+        ("nothing", |_maps| {}, [0, 0, 0]),
+        (
+            "a frontend that is gone",
+            |maps| {
+                maps.services.remove(&key::<V4>(1));
+            },
+            [1, 0, 0],
+        ),
+        (
+            "another value",
+            |maps| change(maps, 1, |value| value.cluster.len = 1),
+            [0, 1, 0],
+        ),
+        ("another slot", |maps| maps.slots[4] = 1, [0, 1, 0]),
+        (
+            "another backend, which two frontends use",
+            |maps| maps.backends[2].port = Be16::new(1),
+            [0, 2, 0],
+        ),
+        (
+            "a frontend that nobody wrote",
+            |maps| {
+                maps.services.insert(key::<V4>(9), ServiceValue::default());
+            },
+            [0, 0, 1],
+        ),
+    ];
+    let (written, _) = restore(&maps());
+    for (damage, carry_out, [missing, changed, foreign]) in cases {
+        let mut maps = maps();
+        carry_out(&mut maps);
+        let (found, _) = restore(&maps);
+        let difference = Difference {
+            missing,
+            changed,
+            foreign,
+        };
+        assert_eq!(
+            written.programmed().difference(found.programmed()),
+            difference,
+            "{damage}"
+        );
     }
 }
 

@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     model::DesiredService,
-    plan::{Planner, Scope},
+    plan::{AdmittedRange, Planner, Scope},
 };
 
 fn web(nets: &[u8]) -> DesiredService<V4> {
@@ -119,4 +119,33 @@ fn a_restart_adopts_ranges_and_deletes_those_of_services_that_are_gone() {
         ],
         "the id of the deleted service is not given again while its ranges may be there"
     );
+}
+
+#[test]
+fn a_range_that_was_removed_or_added_by_hand_is_a_difference() {
+    type Damage = fn(&mut Maps<V4>);
+    let mut maps = Maps::<V4>::new(ROOMY);
+    let mut planner = Planner::new(ROOMY);
+    for op in &carry_out(&mut planner, &[web(&[1])]).ops {
+        maps.apply(op);
+    }
+    let by_hand: [(Damage, usize); 3] = [
+        (|_maps| {}, 0),
+        (|maps| maps.ranges.clear(), 1),
+        (
+            |maps| {
+                let known = *maps.ranges.first().expect("one was admitted");
+                maps.ranges.insert(AdmittedRange { bits: 8, ..known });
+            },
+            1,
+        ),
+    ];
+    for (damage, changed) in by_hand {
+        let mut maps = maps.clone();
+        damage(&mut maps);
+        let ranges = maps.ranges.iter().copied();
+        let (found, _) = Planner::restore(ROOMY, maps.entries(), &maps.slots, maps.table(), ranges);
+        let difference = planner.programmed().difference(found.programmed());
+        assert_eq!(difference.changed, changed);
+    }
 }

@@ -1,0 +1,5 @@
+//! `dual_stack.go`.
+
+use super::Title;
+
+pub(super) const TITLES: &[Title] = &[];

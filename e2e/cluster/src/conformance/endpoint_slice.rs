@@ -1,0 +1,5 @@
+//! `endpointslice.go`.
+
+use super::Title;
+
+pub(super) const TITLES: &[Title] = &[];

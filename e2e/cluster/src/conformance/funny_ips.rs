@@ -1,0 +1,5 @@
+//! `funny_ips.go`.
+
+use super::Title;
+
+pub(super) const TITLES: &[Title] = &[];

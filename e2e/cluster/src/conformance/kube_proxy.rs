@@ -1,0 +1,5 @@
+//! `kube_proxy.go`.
+
+use super::Title;
+
+pub(super) const TITLES: &[Title] = &[];

@@ -1,0 +1,5 @@
+//! `service_cidrs.go`.
+
+use super::Title;
+
+pub(super) const TITLES: &[Title] = &[];

@@ -1,0 +1,5 @@
+//! `service_latency.go`.
+
+use super::Title;
+
+pub(super) const TITLES: &[Title] = &[];

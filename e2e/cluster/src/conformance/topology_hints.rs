@@ -1,0 +1,5 @@
+//! `topology_hints.go`.
+
+use super::Title;
+
+pub(super) const TITLES: &[Title] = &[];

@@ -1,0 +1,5 @@
+//! `traffic_distribution.go`.
+
+use super::Title;
+
+pub(super) const TITLES: &[Title] = &[];
