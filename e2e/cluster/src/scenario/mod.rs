@@ -4,6 +4,7 @@ pub mod churn;
 pub mod cluster_ip;
 pub mod health;
 pub mod install;
+pub mod kube_proxy;
 pub mod node_port;
 pub mod packet_fallback;
 mod probe;
@@ -14,6 +15,7 @@ pub mod service;
 pub mod shapes;
 pub mod stale_udp;
 mod vantage;
+mod ways;
 mod workload;
 pub mod wrong_input;
 
