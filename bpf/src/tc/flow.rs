@@ -54,6 +54,13 @@ pub fn peek<F: Tables>(key: &FlowKey<F::Addr>) -> Option<FlowValue<F::Addr>> {
     F::flows().get_ptr(key).map(|value| unsafe { *value })
 }
 
+/// Whether there are flows whose frontend is gone, NodePorts aside: the agent says so as long as it knows of any.
+#[inline(always)]
+pub fn any_lingers<F: Tables>() -> bool {
+    // The look-up of an array is a bounds check and a load: it is not felt.
+    F::lingering().get(0).is_some_and(|any| *any != 0)
+}
+
 /// Whether the flow may go on with its backend. Established TCP may in any case; a new connection on the same ports, and every
 /// datagram, only with a backend that is still there.
 #[inline(always)]
@@ -156,6 +163,12 @@ fn publish<F: Tables>(
         let _ = F::flows().remove(answering);
     }
     Ok(())
+}
+
+/// Whether netfilter translates the flow's packets, now or in a moment.
+#[inline(always)]
+pub fn is_yielded<A>(value: &FlowValue<A>) -> bool {
+    value.action >= action::YIELD
 }
 
 /// Whether packets of this translation are sent out by the program itself.

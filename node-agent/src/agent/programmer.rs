@@ -4,7 +4,7 @@ use kpr_abi::{Family, V4, V6};
 
 use super::{devices::Placement, node_addresses::NodeAddresses};
 use crate::{
-    datapath::{self, Contents, Error, FamilyTables, MapFamily, Options, Report, Settings, Sweep, Timeouts},
+    datapath::{self, Contents, Error, FamilyTables, HandOver, MapFamily, Options, Report, Settings, Sweep, Timeouts},
     plan::{Limits, Op},
 };
 
@@ -40,6 +40,12 @@ pub trait Datapath: Tables<V4> + Tables<V6> + Send + 'static {
 
     /// Forgets flows that have been idle for too long.
     fn sweep(&mut self) -> Sweep;
+
+    /// Leaves flows that netfilter translates for a kube-proxy to it. Returns how many were found.
+    fn leave_translated(&mut self) -> Result<u32, Error>;
+
+    /// Begins no flow any more, and gives those that there are to netfilter if a kube-proxy's rules are there.
+    fn hand_over(&mut self) -> Result<Option<HandOver>, Error>;
 
     /// What it is doing.
     fn report(&self) -> Report;
@@ -138,6 +144,14 @@ impl Datapath for datapath::Datapath {
             live: v4.live + v6.live,
             expired: v4.expired + v6.expired,
         }
+    }
+
+    fn leave_translated(&mut self) -> Result<u32, Error> {
+        Self::leave_translated(self)
+    }
+
+    fn hand_over(&mut self) -> Result<Option<HandOver>, Error> {
+        Self::hand_over(self)
     }
 
     fn report(&self) -> Report {

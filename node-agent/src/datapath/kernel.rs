@@ -1,7 +1,7 @@
 //! The datapath of this node as one value: what is loaded, attached and written.
 
 use super::{
-    Attachment, Counter, Error, Options, Report, Settings, SocketLb, cgroup, checks,
+    Attachment, Counter, Error, HandOver, Options, Report, Settings, SocketLb, cgroup, checks,
     family::FamilyTables,
     features::Features,
     load, packet_hooks,
@@ -9,12 +9,15 @@ use super::{
     reserved_ports,
     tables::{convert, take},
 };
-use crate::devices::Device;
+use crate::{
+    devices::Device,
+    netfilter::{self, Conntrack},
+};
 use aya::{
     Ebpf,
     maps::{MapData, PerCpuArray},
 };
-use kpr_abi::{Reason, V4, V6, maps};
+use kpr_abi::{Reason, V4, V6, maps, proto};
 
 /// The running datapath. Dropping it leaves programs attached and maps pinned: traffic goes on without the agent.
 pub struct Datapath {
@@ -102,6 +105,32 @@ impl Datapath {
             features: self.features.describe(self.options.tc),
             map_writes: self.v4.map_writes() + self.v6.map_writes(),
         }
+    }
+
+    /// Leaves the UDP flows that netfilter translates to it, if rules of kube-proxy are on this node: connections of other rules
+    /// are none of kpr's Services. Returns how many there are.
+    pub fn leave_translated(&mut self) -> Result<u32, Error> {
+        if !netfilter::rules().any() {
+            return Ok(0);
+        }
+        let conntrack = Conntrack::open().map_err(Error::Netfilter)?;
+        let found = |ipv4| conntrack.redirected(ipv4, proto::UDP).map_err(Error::Netfilter);
+        let (v4, v6) = (found(true)?, found(false)?);
+        Ok(self.v4.leave(&v4)? + self.v6.leave(&v6)?)
+    }
+
+    /// Begins no flow any more and gives those that there are to netfilter, if rules of kube-proxy are on this node to serve in the
+    /// place of the programs. Without, nothing happens: netfilter translates nothing where it has no rule at all.
+    pub fn hand_over(&mut self) -> Result<Option<HandOver>, Error> {
+        if !netfilter::rules().any() {
+            return Ok(None);
+        }
+        let conntrack = Conntrack::open().map_err(Error::Netfilter)?;
+        self.v4.close()?;
+        self.v6.close()?;
+        let mut outcome = self.v4.give(&conntrack);
+        outcome += self.v6.give(&conntrack);
+        Ok(Some(outcome))
     }
 
     /// Detaches everything, removes every pin and puts sysctls back. Works without a running datapath too.

@@ -55,6 +55,10 @@ pub async fn addresses_and_refusals_are_kube_proxys(cluster: &mut Cluster, mode:
     // Pods and the node itself are led on.
     web.served(cluster, &Vantage::node("node-b"), on_b, 1).await?;
 
+    // Or the kernel would send one client no more than one ICMP error a second.
+    for host in cluster.testbed().hosts() {
+        host.netns.sysctl(&[("net.ipv4.icmp_ratelimit", "0")])?;
+    }
     web.scale(cluster, 0).await?;
     web.ready_pods(cluster, 0).await?;
     Probe::tcp(cluster, &Vantage::node("node-b"), cluster_ip)

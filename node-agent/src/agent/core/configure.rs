@@ -12,7 +12,7 @@ use super::{
     Core, Running, SWEEP_FIRST, sentence,
 };
 use crate::{
-    datapath::{Error, Report, Settings},
+    datapath::{Error, HandOver, Report, Settings},
     watch::DatapathObject,
 };
 
@@ -131,6 +131,7 @@ impl<L: Loader> Core<L> {
                 datapath,
                 settings,
                 complete: false,
+                taking_over: true,
                 placement: None,
                 sweep_due: now + SWEEP_FIRST,
                 writes_before: 0,
@@ -145,6 +146,21 @@ impl<L: Loader> Core<L> {
             return;
         }
         info!("removing the datapath from this node");
+        if let Some(running) = &mut self.running {
+            match running.datapath.hand_over() {
+                Ok(None) => {}
+                Ok(Some(HandOver { given, refused })) => {
+                    info!(
+                        given,
+                        refused, "flows were handed over to netfilter, for kube-proxy's rules"
+                    );
+                }
+                Err(failed) => warn!(
+                    "flows from outside to Services are cut, because they cannot be handed over to netfilter: {}",
+                    sentence(&failed)
+                ),
+            }
+        }
         // The process lets go of maps and programs first: what is unpinned then is gone.
         self.running = None;
         self.sockets.off();

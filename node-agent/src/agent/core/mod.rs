@@ -79,6 +79,8 @@ struct Running<D> {
     services: DualStack<D>,
     /// Everything was programmed at least once since the start.
     complete: bool,
+    /// Kinds of Services are about to be served that were not before: netfilter may have flows to them.
+    taking_over: bool,
     placement: Option<Placement>,
     sweep_due: Instant,
     /// Map writes of the datapaths that this one replaced.
@@ -208,8 +210,10 @@ impl<L: Loader> Core<L> {
             facts.affinity_default_seconds = affinity.enabled.then_some(affinity.default_timeout_seconds);
         }
         if facts != self.facts {
+            let kinds_changed = facts.kinds != self.facts.kinds;
             self.facts = facts;
             if let Some(running) = &mut self.running {
+                running.taking_over |= kinds_changed;
                 running.services.touch_all();
             }
         }

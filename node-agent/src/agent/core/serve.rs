@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use jiff::Timestamp;
 use tokio::time::Instant;
-use tracing::{debug, error, info};
+use tracing::{debug, error, info, warn};
 
 use super::{
     super::{Datapath as _, Loader, devices::place},
@@ -69,6 +69,17 @@ impl<L: Loader> Core<L> {
         running.services.touch(&self.index.take_dirty());
         let due = running.services.due();
         if due.is_some_and(|due| due <= now) {
+            if std::mem::take(&mut running.taking_over) {
+                // Before the first write: a datagram of such a flow would begin another one.
+                match running.datapath.leave_translated() {
+                    Ok(0) => {}
+                    Ok(flows) => info!(flows, "UDP flows of kube-proxy's rules stay with netfilter"),
+                    Err(failed) => warn!(
+                        "UDP flows of kube-proxy's rules may be balanced anew: {}",
+                        sentence(&failed)
+                    ),
+                }
+            }
             // Before the first write: sockets may be led there in a moment.
             self.sockets.widen(self.index.serving(Protocol::Udp));
             let outcome = running

@@ -1,0 +1,27 @@
+//! The kernel's netfilter, as far as kpr has to do with it: connections that it translates, and rules of kube-proxy.
+//!
+//! kpr adds no rule. It reads which flows are netfilter's, so as to leave them alone, and gives netfilter those that it serves
+//! itself when it goes.
+
+mod conntrack;
+mod message;
+mod rules;
+
+pub use conntrack::{Connection, Conntrack, Nat, Tuple};
+pub use rules::{Found, rules};
+
+/// Why the kernel was not asked, or did not answer.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot {what}")]
+pub struct Error {
+    what: &'static str,
+    #[source]
+    source: std::io::Error,
+}
+
+impl Error {
+    /// The kernel's own word for it.
+    pub fn raw_os_error(&self) -> Option<i32> {
+        self.source.raw_os_error()
+    }
+}
