@@ -171,6 +171,12 @@ pub fn is_yielded<A>(value: &FlowValue<A>) -> bool {
     value.action >= action::YIELD
 }
 
+/// Whether packets of this translation go on through the stack, or out of the device that they are leaving by.
+#[inline(always)]
+pub fn is_passed<A>(value: &FlowValue<A>) -> bool {
+    value.action == action::PASS
+}
+
 /// Whether packets of this translation are sent out by the program itself.
 #[inline(always)]
 pub fn is_forwarded<A>(value: &FlowValue<A>) -> bool {

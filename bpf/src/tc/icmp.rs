@@ -35,7 +35,7 @@ pub fn egress<F: Wire>(ctx: &TcContext, l3: usize) -> Result<Handled, Reason> {
     }
     report.answer.direction = direction::REPLY;
     match flow::peek::<F>(&report.answer) {
-        Some(value) if !flow::is_forwarded(&value) => rewrite::<F>(ctx, &report, &value, false),
+        Some(value) if flow::is_passed(&value) => rewrite::<F>(ctx, &report, &value, false),
         _ => Ok(Handled::NotOurs),
     }
 }

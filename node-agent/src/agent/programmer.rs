@@ -44,6 +44,9 @@ pub trait Datapath: Tables<V4> + Tables<V6> + Send + 'static {
     /// Leaves flows that netfilter translates for a kube-proxy to it. Returns how many were found.
     fn leave_translated(&mut self) -> Result<u32, Error>;
 
+    /// Keeps source ports that kube-proxy's rules take out of the datapath's own, while there are such rules.
+    fn keep_apart(&mut self) -> Result<(), Error>;
+
     /// Begins no flow any more, and gives those that there are to netfilter if a kube-proxy's rules are there.
     fn hand_over(&mut self) -> Result<Option<HandOver>, Error>;
 
@@ -148,6 +151,10 @@ impl Datapath for datapath::Datapath {
 
     fn leave_translated(&mut self) -> Result<u32, Error> {
         Self::leave_translated(self)
+    }
+
+    fn keep_apart(&mut self) -> Result<(), Error> {
+        Self::keep_apart(self)
     }
 
     fn hand_over(&mut self) -> Result<Option<HandOver>, Error> {

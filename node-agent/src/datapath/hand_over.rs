@@ -4,7 +4,7 @@
 //! when kpr begins to serve beside a kube-proxy, or in its place, the flows that netfilter translates are marked
 //! ([`action::YIELD`]), and when kpr goes and kube-proxy's rules are there, netfilter gets the flows of the programs.
 
-use super::{Error, family::FamilyTables, flows, tables::MapFamily};
+use super::{Error, PortRange, family::FamilyTables, flows, tables::MapFamily};
 use crate::netfilter::{Connection, Conntrack, Nat, Tuple};
 use kpr_abi::{
     Be16, FlowKey, FlowValue,
@@ -51,15 +51,23 @@ impl<F: MapFamily> FamilyTables<F> {
             let Some(key) = key::<F>(&connection.original) else {
                 continue;
             };
-            let value = FlowValue {
-                last_seen: flows::now(),
-                state: state::SEEN,
-                action: action::YIELD,
-                ..FlowValue::default()
-            };
-            left += u32::from(self.insert_flow(&key, value)?);
+            left += u32::from(self.insert_flow(&key, yielded())?);
         }
         Ok(left)
+    }
+
+    /// Takes the tuples of answers that come to a port of the SNAT range out of use: no flow of the programs gets one of them. More
+    /// come only where netfilter is not kept out of that range.
+    pub(super) fn keep_free(&mut self, connections: &[Connection], snat: PortRange) -> Result<(), Error> {
+        let room = self.flow_capacity() / SHARE;
+        let in_range = |connection: &&Connection| (snat.min..=snat.max).contains(&connection.reply.dst.port());
+        for connection in connections.iter().filter(in_range).take(room as usize) {
+            if let Some(key) = key::<F>(&connection.reply) {
+                let direction = direction::REPLY;
+                self.insert_flow(&FlowKey { direction, ..key }, yielded())?;
+            }
+        }
+        Ok(())
     }
 
     /// Deletes every frontend: from now on no flow begins. Flows that there are go on.
@@ -108,6 +116,15 @@ impl<F: MapFamily> FamilyTables<F> {
             }
         }
         outcome
+    }
+}
+
+fn yielded<A: Default>() -> FlowValue<A> {
+    FlowValue {
+        last_seen: flows::now(),
+        state: state::SEEN,
+        action: action::YIELD,
+        ..FlowValue::default()
     }
 }
 

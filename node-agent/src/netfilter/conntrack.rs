@@ -52,6 +52,8 @@ const TCP_BE_LIBERAL: u8 = 0x08;
 /// Both sides have spoken: it is not dropped early.
 const IPS_SEEN_REPLY: u32 = 1 << 1;
 const IPS_ASSURED: u32 = 1 << 2;
+/// What every connection in the kernel's table has: one that is put there must have it, too.
+const IPS_CONFIRMED: u32 = 1 << 3;
 
 /// Idle times of what is handed over, until its next packet sets the kernel's own.
 const TCP_SECONDS: u32 = 86_400;
@@ -191,7 +193,10 @@ impl Conntrack {
         original.write(CTA_TUPLE_ORIG, &mut order);
         // Before translation: the kernel derives the real one from the two below.
         original.inverse().write(CTA_TUPLE_REPLY, &mut order);
-        order.put(CTA_STATUS, &(IPS_SEEN_REPLY | IPS_ASSURED).to_be_bytes());
+        order.put(
+            CTA_STATUS,
+            &(IPS_SEEN_REPLY | IPS_ASSURED | IPS_CONFIRMED).to_be_bytes(),
+        );
         let is_tcp = original.proto == kpr_abi::proto::TCP;
         let seconds = if is_tcp { TCP_SECONDS } else { UDP_SECONDS };
         order.put(CTA_TIMEOUT, &seconds.to_be_bytes());

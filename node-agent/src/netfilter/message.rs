@@ -17,6 +17,11 @@ pub(super) const NLM_F_EXCL: u16 = 0x200;
 pub(super) const NLM_F_CREATE: u16 = 0x400;
 pub(super) const NLM_F_DUMP: u16 = 0x300;
 
+/// `NFNL_MSG_BATCH_BEGIN`, `NFNL_MSG_BATCH_END` and the subsystem that has batches.
+const BATCH_BEGIN: u16 = 0x10;
+const BATCH_END: u16 = 0x11;
+const NF_TABLES: u16 = 10;
+
 const NLMSG_ERROR: u16 = 2;
 const NLMSG_DONE: u16 = 3;
 const NLA_F_NESTED: u16 = 0x8000;
@@ -83,7 +88,7 @@ impl Nfnetlink {
         self.send(kind, flags | NLM_F_ACK, family, attributes)?;
         loop {
             let (datagram, _) = self.0.recv_from_full()?;
-            for (kind, _flags, body) in messages(&datagram) {
+            for (kind, body) in messages(&datagram) {
                 if kind == NLMSG_ERROR {
                     return error(body);
                 }
@@ -102,7 +107,7 @@ impl Nfnetlink {
         self.send(kind, NLM_F_DUMP, family, attributes)?;
         loop {
             let (datagram, _) = self.0.recv_from_full()?;
-            for (kind, _flags, body) in messages(&datagram) {
+            for (kind, body) in messages(&datagram) {
                 match kind {
                     NLMSG_DONE => return Ok(()),
                     NLMSG_ERROR => return error(body),
@@ -112,29 +117,80 @@ impl Nfnetlink {
         }
     }
 
+    /// Gives orders to nf_tables that are carried out all or not at all.
+    pub(super) fn transaction(&self, orders: &[Order]) -> io::Result<()> {
+        let mut batch = message(BATCH_BEGIN, 0, 0, NF_TABLES, &Attributes::default());
+        for (index, order) in orders.iter().enumerate() {
+            // The last one tells: an error of an earlier one comes in its place.
+            let ack = if index + 1 == orders.len() { NLM_F_ACK } else { 0 };
+            batch.extend(message(
+                order.kind,
+                order.flags | ack,
+                order.family,
+                0,
+                &order.attributes,
+            ));
+        }
+        batch.extend(message(BATCH_END, 0, 0, NF_TABLES, &Attributes::default()));
+        self.0.send(&batch, 0)?;
+        loop {
+            let (datagram, _) = self.0.recv_from_full()?;
+            for (kind, body) in messages(&datagram) {
+                if kind == NLMSG_ERROR {
+                    return error(body);
+                }
+            }
+        }
+    }
+
     fn send(&self, kind: u16, flags: u16, family: u8, attributes: &Attributes) -> io::Result<()> {
-        let length = HEADER + GENERIC + attributes.0.len();
-        let mut message = Vec::with_capacity(length);
-        message.extend(u32::try_from(length).unwrap_or(u32::MAX).to_ne_bytes());
-        message.extend(kind.to_ne_bytes());
-        message.extend((flags | NLM_F_REQUEST).to_ne_bytes());
-        // Sequence number and sender: one question at a time, on a socket of its own.
-        message.extend([0; 8]);
-        message.extend([family, 0, 0, 0]);
-        message.extend(&attributes.0);
+        let message = message(kind, flags, family, 0, attributes);
         self.0.send(&message, 0).map(|_length| ())
     }
 }
 
-/// Kind, flags and body of each message of a datagram.
-fn messages(mut bytes: &[u8]) -> impl Iterator<Item = (u16, u16, &[u8])> {
+/// One order of a transaction.
+pub(super) struct Order {
+    kind: u16,
+    flags: u16,
+    family: u8,
+    attributes: Attributes,
+}
+
+impl Order {
+    pub(super) fn new(kind: u16, flags: u16, family: u8, attributes: Attributes) -> Self {
+        Self {
+            kind,
+            flags,
+            family,
+            attributes,
+        }
+    }
+}
+
+/// `resource`: the subsystem that a batch is for.
+fn message(kind: u16, flags: u16, family: u8, resource: u16, attributes: &Attributes) -> Vec<u8> {
+    let length = HEADER + GENERIC + attributes.0.len();
+    let mut message = Vec::with_capacity(length);
+    message.extend(u32::try_from(length).unwrap_or(u32::MAX).to_ne_bytes());
+    message.extend(kind.to_ne_bytes());
+    message.extend((flags | NLM_F_REQUEST).to_ne_bytes());
+    // Sequence number and sender: one question at a time, on a socket of its own.
+    message.extend([0; 8]);
+    message.extend([family, 0]);
+    message.extend(resource.to_be_bytes());
+    message.extend(&attributes.0);
+    message
+}
+
+/// Kind and body of each message of a datagram.
+fn messages(mut bytes: &[u8]) -> impl Iterator<Item = (u16, &[u8])> {
     std::iter::from_fn(move || {
         let head = bytes.get(..HEADER)?;
         let length = usize::try_from(u32::from_ne_bytes([head[0], head[1], head[2], head[3]])).ok()?;
         let body = bytes.get(HEADER..length)?;
         bytes = bytes.get(length.next_multiple_of(ALIGN)..).unwrap_or_default();
-        let kind = u16::from_ne_bytes([head[4], head[5]]);
-        Some((kind, u16::from_ne_bytes([head[6], head[7]]), body))
+        Some((u16::from_ne_bytes([head[4], head[5]]), body))
     })
 }
 

@@ -1,9 +1,10 @@
 //! The kernel's netfilter, as far as kpr has to do with it: connections that it translates, and rules of kube-proxy.
 //!
-//! kpr adds no rule. It reads which flows are netfilter's, so as to leave them alone, and gives netfilter those that it serves
-//! itself when it goes.
+//! kpr reads which flows are netfilter's, so as to leave them alone, and gives netfilter those that it serves itself when it goes.
+//! It adds no rule to what it finds, but for one that keeps source ports apart ([`masquerade`]).
 
 mod conntrack;
+pub mod masquerade;
 mod message;
 mod rules;
 

@@ -7,6 +7,7 @@ pub mod install;
 pub mod kube_proxy;
 pub mod node_port;
 pub mod packet_fallback;
+pub mod partial_mode;
 mod probe;
 pub mod removal;
 pub mod restart;

@@ -36,7 +36,6 @@ pub(super) struct Everywhere {
 pub(super) struct Way {
     pub(super) from: Vantage,
     pub(super) target: SocketAddr,
-    pub(super) kind: Kind,
 }
 
 /// First packets that kube-proxy's rules have led to the Service, and what kpr's programs have led, on all nodes.
@@ -80,7 +79,7 @@ impl Everywhere {
             for from in [self.pod.clone(), Vantage::node("node-b"), Vantage::Outside] {
                 let inside_only = kind == Kind::ClusterIp && matches!(from, Vantage::Outside);
                 if !inside_only {
-                    ways.push(Way { from, target, kind });
+                    ways.push(Way { from, target });
                 }
             }
         }

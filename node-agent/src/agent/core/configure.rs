@@ -9,7 +9,7 @@ use tracing::{error, info, warn};
 
 use super::{
     super::{Applied, Datapath as _, LoadTrouble, Loader, Troubles, services::DualStack, settings::settings},
-    Core, Running, SWEEP_FIRST, sentence,
+    Core, KEEP_APART, Running, SWEEP_FIRST, sentence,
 };
 use crate::{
     datapath::{Error, HandOver, Report, Settings},
@@ -132,6 +132,8 @@ impl<L: Loader> Core<L> {
                 settings,
                 complete: false,
                 taking_over: true,
+                apart: true,
+                apart_due: now + KEEP_APART,
                 placement: None,
                 sweep_due: now + SWEEP_FIRST,
                 writes_before: 0,

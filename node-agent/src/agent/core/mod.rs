@@ -35,6 +35,8 @@ const REPORT_BUSY: Duration = Duration::from_secs(1);
 const SWEEP_FIRST: Duration = Duration::from_secs(5);
 /// Between sweeps of the flow table.
 const SWEEP: Duration = Duration::from_secs(30);
+/// Between looks whether rules of kube-proxy have come or gone; reading ten thousand Services' takes a tenth of a second.
+const KEEP_APART: Duration = Duration::from_mins(2);
 
 /// How many problems of Services are told one by one; the others are counted.
 const PROBLEMS_SHOWN: usize = 20;
@@ -81,6 +83,9 @@ struct Running<D> {
     complete: bool,
     /// Kinds of Services are about to be served that were not before: netfilter may have flows to them.
     taking_over: bool,
+    /// Its source ports are kept apart from kube-proxy's, or there is no kube-proxy.
+    apart: bool,
+    apart_due: Instant,
     placement: Option<Placement>,
     sweep_due: Instant,
     /// Map writes of the datapaths that this one replaced.

@@ -239,6 +239,10 @@ impl Datapath for Kernel {
         Ok(0)
     }
 
+    fn keep_apart(&mut self) -> Result<(), Error> {
+        Ok(())
+    }
+
     fn hand_over(&mut self) -> Result<Option<HandOver>, Error> {
         self.state().hand_overs += 1;
         Ok(None)
