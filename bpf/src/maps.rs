@@ -33,6 +33,8 @@ static PEERS4: LruHashMap<PeerKey<Addr4>, PeerValue<Addr4>> = LruHashMap::with_m
 static AFFINITY4: LruHashMap<AffinityKey<Addr4>, AffinityValue> = LruHashMap::with_max_entries(1, 0);
 #[map]
 static SOURCE_RANGES4: LpmTrie<SourceRange<Addr4>, u32> = LpmTrie::with_max_entries(16_384, BPF_F_NO_PREALLOC);
+#[map]
+static LINGERING4: Array<u32> = Array::with_max_entries(1, 0);
 
 #[map]
 static SERVICES6: HashMap<ServiceKey<Addr6>, ServiceValue> = HashMap::with_max_entries(1, BPF_F_NO_PREALLOC);
@@ -56,6 +58,8 @@ static PEERS6: LruHashMap<PeerKey<Addr6>, PeerValue<Addr6>> = LruHashMap::with_m
 static AFFINITY6: LruHashMap<AffinityKey<Addr6>, AffinityValue> = LruHashMap::with_max_entries(1, 0);
 #[map]
 static SOURCE_RANGES6: LpmTrie<SourceRange<Addr6>, u32> = LpmTrie::with_max_entries(16_384, BPF_F_NO_PREALLOC);
+#[map]
+static LINGERING6: Array<u32> = Array::with_max_entries(1, 0);
 
 /// What happened, by [`Reason`].
 #[map]
@@ -85,14 +89,16 @@ pub trait Tables: Family {
     fn affinity() -> &'static LruHashMap<AffinityKey<Self::Addr>, AffinityValue>;
     /// Who may connect.
     fn source_ranges() -> &'static LpmTrie<SourceRange<Self::Addr>, u32>;
+    /// Whether there are flows to frontends that are gone.
+    fn lingering() -> &'static Array<u32>;
     /// Whether the address is a loopback address.
     fn is_loopback(addr: Self::Addr) -> bool;
 }
 
-/// Names the maps of a family: the same eleven for each.
+/// Names the maps of a family: the same twelve for each.
 macro_rules! tables {
     ($family:ty: $services:ident, $slots:ident, $backends:ident, $flows:ident, $fragments:ident, $local:ident,
-     $snat_source:ident, $connected:ident, $peers:ident, $affinity:ident, $source_ranges:ident, loopback: $is_loopback:expr) => {
+     $snat_source:ident, $connected:ident, $peers:ident, $affinity:ident, $source_ranges:ident, $lingering:ident, loopback: $is_loopback:expr) => {
         impl Tables for $family {
             #[inline(always)]
             fn services() -> &'static HashMap<ServiceKey<Self::Addr>, ServiceValue> {
@@ -139,6 +145,10 @@ macro_rules! tables {
                 &$source_ranges
             }
             #[inline(always)]
+            fn lingering() -> &'static Array<u32> {
+                &$lingering
+            }
+            #[inline(always)]
             fn is_loopback(addr: Self::Addr) -> bool {
                 $is_loopback(addr)
             }
@@ -146,9 +156,9 @@ macro_rules! tables {
     };
 }
 
-tables!(V4: SERVICES4, SLOTS4, BACKENDS4, FLOWS4, FRAGMENTS4, LOCAL4, SNAT_SOURCE4, CONNECTED4, PEERS4, AFFINITY4, SOURCE_RANGES4,
+tables!(V4: SERVICES4, SLOTS4, BACKENDS4, FLOWS4, FRAGMENTS4, LOCAL4, SNAT_SOURCE4, CONNECTED4, PEERS4, AFFINITY4, SOURCE_RANGES4, LINGERING4,
     // 127.0.0.0/8 (RFC 1122 §3.2.1.3).
     loopback: |addr: Addr4| u32::from_be(addr.0) >> 24 == 127);
-tables!(V6: SERVICES6, SLOTS6, BACKENDS6, FLOWS6, FRAGMENTS6, LOCAL6, SNAT_SOURCE6, CONNECTED6, PEERS6, AFFINITY6, SOURCE_RANGES6,
+tables!(V6: SERVICES6, SLOTS6, BACKENDS6, FLOWS6, FRAGMENTS6, LOCAL6, SNAT_SOURCE6, CONNECTED6, PEERS6, AFFINITY6, SOURCE_RANGES6, LINGERING6,
     // kube-proxy never serves NodePorts on ::1, so nothing here does.
     loopback: |_: Addr6| false);

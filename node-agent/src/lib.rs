@@ -14,6 +14,7 @@ pub mod datapath;
 pub mod devices;
 pub mod health;
 pub mod model;
+pub mod netfilter;
 pub mod observe;
 pub mod plan;
 pub mod sockets;

@@ -12,11 +12,13 @@ use crate::{
 };
 
 /// Programs that the demo and the tests run, and the Debian packages that have them.
-const PROGRAMS: [(&str, &str); 4] = [
+const PROGRAMS: [(&str, &str); 6] = [
     ("ip", "iproute2"),
     ("nsenter", "util-linux"),
     ("curl", "curl"),
     ("cc", "build-essential"),
+    ("iptables-legacy-restore", "iptables"),
+    ("nft", "nftables"),
 ];
 
 pub(crate) fn run(layout: &Layout, choice: ToolchainChoice) -> Result<()> {

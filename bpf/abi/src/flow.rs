@@ -99,6 +99,11 @@ pub mod action {
     pub const PASS: u8 = 0;
     /// Look up the route of the new destination and send it out there (remote backend, and its reply).
     pub const FORWARD: u8 = 1;
+    /// Leave it as it is: netfilter has this flow (one from before kpr, or one that kpr has handed over) and translates its packets.
+    /// Such a flow has a forward entry only.
+    pub const YIELD: u8 = 2;
+    /// Drop it: for the moment in which the flow is handed over, it has no one to translate it. Its sender sends it again.
+    pub const HOLD: u8 = 3;
 }
 
 impl<A: Address> FlowKey<A> {

@@ -22,6 +22,9 @@ pub const PEERS4: &str = "PEERS4";
 pub const AFFINITY4: &str = "AFFINITY4";
 /// IPv4 source ranges: longest-prefix-match trie of a prefix length and `SourceRange<Addr4>` to `u32` (always 1).
 pub const SOURCE_RANGES4: &str = "SOURCE_RANGES4";
+/// Whether there are IPv4 flows to frontends that are gone: array of one `u32`, 0 or 1. NodePorts don't count, flows to them are
+/// found in any case.
+pub const LINGERING4: &str = "LINGERING4";
 /// IPv6 frontends: hash of `ServiceKey<Addr6>` to `ServiceValue`.
 pub const SERVICES6: &str = "SERVICES6";
 /// IPv6 slot table: array of backend ids.
@@ -44,11 +47,14 @@ pub const PEERS6: &str = "PEERS6";
 pub const AFFINITY6: &str = "AFFINITY6";
 /// IPv6 source ranges: longest-prefix-match trie of a prefix length and `SourceRange<Addr6>` to `u32` (always 1).
 pub const SOURCE_RANGES6: &str = "SOURCE_RANGES6";
+/// Whether there are IPv6 flows to frontends that are gone: array of one `u32`, 0 or 1. NodePorts don't count, flows to them are
+/// found in any case.
+pub const LINGERING6: &str = "LINGERING6";
 /// Counters by [`Reason`](crate::Reason): per-CPU array of `u64`.
 pub const COUNTERS: &str = "COUNTERS";
 
 /// All maps, in the order in which they are listed to users.
-pub const ALL: [&str; 23] = [
+pub const ALL: [&str; 25] = [
     SERVICES4,
     SLOTS4,
     BACKENDS4,
@@ -60,6 +66,7 @@ pub const ALL: [&str; 23] = [
     PEERS4,
     AFFINITY4,
     SOURCE_RANGES4,
+    LINGERING4,
     SERVICES6,
     SLOTS6,
     BACKENDS6,
@@ -71,5 +78,6 @@ pub const ALL: [&str; 23] = [
     PEERS6,
     AFFINITY6,
     SOURCE_RANGES6,
+    LINGERING6,
     COUNTERS,
 ];

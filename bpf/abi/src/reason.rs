@@ -43,11 +43,13 @@ pub enum Reason {
     /// Dropped: the first fragment of an SCTP packet whose ports would change. Its checksum is over the whole packet, whose length only the last
     /// fragment tells.
     DropSctpFragment = 18,
+    /// Dropped: a packet of a flow that is being handed over to netfilter; it is sent again.
+    DropHandOver = 19,
 }
 
 impl Reason {
     /// Every reason, in the order of its counter.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 20] = [
         Self::SocketTranslated,
         Self::SocketNoEndpoint,
         Self::SocketNoLocalEndpoint,
@@ -67,6 +69,7 @@ impl Reason {
         Self::SocketSourceRange,
         Self::DropSourceRange,
         Self::DropSctpFragment,
+        Self::DropHandOver,
     ];
 
     /// Number of counters.
@@ -95,6 +98,7 @@ impl Reason {
             Self::SocketSourceRange => "socket_source_range",
             Self::DropSourceRange => "drop_source_range",
             Self::DropSctpFragment => "drop_sctp_fragment",
+            Self::DropHandOver => "drop_hand_over",
         }
     }
 }

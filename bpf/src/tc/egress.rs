@@ -22,7 +22,7 @@ pub fn handle<F: Wire>(ctx: &TcContext, l3: usize) -> Result<Handled, Reason> {
     parsed.key.direction = direction::REPLY;
     match flow::lookup::<F>(&parsed.key, parsed.signals) {
         // It already leaves by the device that leads to the client.
-        Some(value) if !flow::is_forwarded(&value) => translate::pass::<F>(ctx, &parsed, &value),
+        Some(value) if flow::is_passed(&value) => translate::pass::<F>(ctx, &parsed, &value),
         _ => Ok(Handled::NotOurs),
     }
 }

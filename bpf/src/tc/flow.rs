@@ -46,8 +46,15 @@ pub fn peek<F: Tables>(key: &FlowKey<F::Addr>) -> Option<FlowValue<F::Addr>> {
     F::flows().get_ptr(key).map(|value| unsafe { *value })
 }
 
-/// Whether the flow may go on with its backend. Established TCP and SCTP may in any case; a new connection on the same ports, and
-/// every datagram, only with a backend that is still there.
+/// Whether there are flows whose frontend is gone, NodePorts aside: the agent says so as long as it knows of any.
+#[inline(always)]
+pub fn any_lingers<F: Tables>() -> bool {
+    // The look-up of an array is a bounds check and a load: it is not felt.
+    F::lingering().get(0).is_some_and(|any| *any != 0)
+}
+
+/// Whether the flow may go on with its backend. Established TCP and SCTP may in any case; a new connection on the same
+/// ports, and every datagram, only with a backend that is still there.
 #[inline(always)]
 pub fn may_continue<F: Tables>(key: &FlowKey<F::Addr>, value: &FlowValue<F::Addr>, signals: u8) -> bool {
     if !is_first(signals) {
@@ -146,6 +153,18 @@ fn publish<F: Tables>(
         let _ = F::flows().remove(answering);
     }
     Ok(())
+}
+
+/// Whether netfilter translates the flow's packets, now or in a moment.
+#[inline(always)]
+pub fn is_yielded<A>(value: &FlowValue<A>) -> bool {
+    value.action >= action::YIELD
+}
+
+/// Whether packets of this translation go on through the stack, or out of the device that they are leaving by.
+#[inline(always)]
+pub fn is_passed<A>(value: &FlowValue<A>) -> bool {
+    value.action == action::PASS
 }
 
 /// Whether packets of this translation are sent out by the program itself.

@@ -35,7 +35,7 @@ pub fn egress<F: Wire>(ctx: &TcContext, l3: usize) -> Result<Handled, Reason> {
     }
     report.answer.direction = direction::REPLY;
     match flow::peek::<F>(&report.answer) {
-        Some(value) if !flow::is_forwarded(&value) => rewrite::<F>(ctx, &report, &value, false),
+        Some(value) if flow::is_passed(&value) => rewrite::<F>(ctx, &report, &value, false),
         _ => Ok(Handled::NotOurs),
     }
 }
@@ -45,6 +45,9 @@ fn redirect_or_pass<F: Wire>(ctx: &TcContext, report: &IcmpError<F::Addr>) -> Re
     let Some(value) = flow::peek::<F>(&report.answer) else {
         return Ok(None);
     };
+    if flow::is_yielded(&value) {
+        return Ok(None);
+    }
     if !flow::is_forwarded(&value) {
         // A reply of a local backend is translated on its way out, not here.
         return if report.answer.direction == direction::FORWARD {

@@ -37,16 +37,23 @@ pub fn handle<F: Wire>(ctx: &TcContext, l3: usize) -> Result<Handled, Reason> {
 
     // Flows to NodePorts are found before their service: they go on when it is gone.
     let may_be_node_port = balance::may_be_node_port(parsed.key.dport);
-    if !may_be_node_port && frontend::<F>(&parsed, false).is_none() {
+    let is_frontend = !may_be_node_port && frontend::<F>(&parsed, false).is_some();
+    // So are flows to other frontends, for as long as there are any that have none.
+    if !is_frontend && !may_be_node_port && !flow::any_lingers::<F>() {
         return Ok(Handled::NotOurs);
     }
     if let Some(value) = flow::lookup::<F>(&parsed.key, parsed.signals) {
+        match value.action {
+            action::YIELD => return Ok(Handled::NotOurs),
+            action::HOLD => return Err(Reason::DropHandOver),
+            _ => {}
+        }
         if flow::may_continue::<F>(&parsed.key, &value, parsed.signals) {
             return translate::<F>(ctx, &parsed, &value);
         }
         flow::remove::<F>(&parsed.key, &value);
     }
-    if may_be_node_port && frontend::<F>(&parsed, true).is_none() {
+    if !is_frontend && frontend::<F>(&parsed, may_be_node_port).is_none() {
         return Ok(Handled::NotOurs);
     }
     if !flow::is_first(parsed.signals) {

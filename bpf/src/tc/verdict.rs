@@ -45,6 +45,8 @@ pub fn verdict(outcome: Result<Handled, Reason>) -> i32 {
                 Reason::DropNoLocalEndpoint
                 // kube-proxy drops those too.
                 | Reason::DropSourceRange
+                // Netfilter has the flow in a moment; until then it would take the packet for another connection's.
+                | Reason::DropHandOver
                 // Sending such a packet untranslated would leak it with a wrong address.
                 | Reason::DropSnatExhausted
                 | Reason::DropNoRoute

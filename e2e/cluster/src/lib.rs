@@ -14,6 +14,7 @@ pub mod demo;
 pub mod id;
 pub mod inspect;
 pub mod interrupt;
+pub mod kube_proxy;
 pub mod kubelet;
 pub mod net;
 pub mod owner;

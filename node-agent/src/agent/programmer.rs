@@ -4,7 +4,7 @@ use kpr_abi::{Family, V4, V6};
 
 use super::{devices::Placement, node_addresses::NodeAddresses};
 use crate::{
-    datapath::{self, Contents, Error, FamilyTables, MapFamily, Options, Report, Settings, Sweep, Timeouts},
+    datapath::{self, Contents, Error, FamilyTables, HandOver, MapFamily, Options, Report, Settings, Sweep, Timeouts},
     plan::{Limits, Op},
 };
 
@@ -44,6 +44,15 @@ pub trait Datapath: Tables<V4> + Tables<V6> + Send + 'static {
     /// Puts back what somebody else took away of programs, pins and node addresses, and returns a sentence for each repair.
     /// `placement`: the last one, if there was one.
     fn repair(&mut self, placement: Option<&Placement>) -> Result<Vec<String>, Error>;
+
+    /// Leaves flows that netfilter translates for a kube-proxy to it. Returns how many were found.
+    fn leave_translated(&mut self) -> Result<u32, Error>;
+
+    /// Keeps source ports that kube-proxy's rules take out of the datapath's own, while there are such rules.
+    fn keep_apart(&mut self) -> Result<(), Error>;
+
+    /// Begins no flow any more, and gives those that there are to netfilter if a kube-proxy's rules are there.
+    fn hand_over(&mut self) -> Result<Option<HandOver>, Error>;
 
     /// What it is doing.
     fn report(&self) -> Report;
@@ -156,6 +165,18 @@ impl Datapath for datapath::Datapath {
             repaired.push(format!("{addresses} entries about node addresses were different"));
         }
         Ok(repaired)
+    }
+
+    fn leave_translated(&mut self) -> Result<u32, Error> {
+        Self::leave_translated(self)
+    }
+
+    fn keep_apart(&mut self) -> Result<(), Error> {
+        Self::keep_apart(self)
+    }
+
+    fn hand_over(&mut self) -> Result<Option<HandOver>, Error> {
+        Self::hand_over(self)
     }
 
     fn report(&self) -> Report {

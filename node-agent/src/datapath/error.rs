@@ -81,6 +81,11 @@ pub enum Error {
         /// Its capacity.
         capacity: u32,
     },
+    /// Netfilter did not answer, or would not.
+    #[error(
+        "netfilter's connections cannot be handled: does the kernel have nf_conntrack_netlink (CONFIG_NF_CT_NETLINK)?"
+    )]
+    Netfilter(#[source] crate::netfilter::Error),
     /// A map could not be read or written.
     #[error("cannot access the map {map}")]
     Map {

@@ -11,8 +11,12 @@ use aya::{
     Ebpf,
     maps::{MapError, MapInfo},
 };
-use kpr_abi::BackendValue;
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use kpr_abi::{Address as _, BackendValue, FlowKey, FlowValue, ServiceKey, flow::direction};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+
+/// Flags of an update (`BPF_NOEXIST`, `BPF_EXIST`).
+const BPF_NOEXIST: u64 = 1;
+const BPF_EXIST: u64 = 2;
 
 /// The maps of a family.
 pub struct FamilyTables<F: MapFamily> {
@@ -82,6 +86,10 @@ impl<F: MapFamily> FamilyTables<F> {
                 1
             }
             Op::DeleteService { key } => {
+                if key.addr != F::Addr::ANY {
+                    // Before: flows to it go on, and are looked for as long as this is set.
+                    self.packets.lingering.set(0, 1, 0).map_err(map_error(F::LINGERING))?;
+                }
                 ignore_absent(tables.services.remove(key)).map_err(map_error(F::SERVICES))?;
                 1
             }
@@ -119,11 +127,56 @@ impl<F: MapFamily> FamilyTables<F> {
         Ok(())
     }
 
-    /// Removes flows that have been idle for too long.
+    /// Removes flows that have been idle for too long, and looks whether any is left to a frontend that is gone.
     pub fn sweep(&mut self, timeouts: &Timeouts) -> Sweep {
-        let sweep = flows::sweep::<F>(&mut self.packets, flows::now(), timeouts);
+        let (sweep, entries) = flows::sweep::<F>(&mut self.packets, flows::now(), timeouts);
         self.live_flows = Some(sweep.live);
+        if self.packets.lingering.get(&0, 0).is_ok_and(|any| any != 0) && !self.any_lingers(entries.keys()) {
+            // Set again with the next frontend that goes.
+            let _ = self.packets.lingering.set(0, 0, 0);
+        }
         sweep
+    }
+
+    fn any_lingers<'k>(&self, mut flows: impl Iterator<Item = &'k FlowKey<F::Addr>>) -> bool {
+        let is_frontend = |addr, key: &FlowKey<F::Addr>| {
+            let key = ServiceKey::new(addr, key.dport, key.proto);
+            self.services.services.get(&key, 0).is_ok()
+        };
+        let lingers = |key: &&FlowKey<F::Addr>| {
+            key.direction == direction::FORWARD && !is_frontend(key.dst, key) && !is_frontend(F::Addr::ANY, key)
+        };
+        flows.find(lingers).is_some()
+    }
+
+    /// What is in the flow table; entries that come and go meanwhile may be missing.
+    pub(super) fn flow_entries(&self) -> HashMap<FlowKey<F::Addr>, FlowValue<F::Addr>> {
+        self.packets.flows.iter().filter_map(Result::ok).collect()
+    }
+
+    /// How many entries the flow table has room for.
+    pub(super) fn flow_capacity(&self) -> u32 {
+        capacity(&self.pins, F::FLOWS)
+    }
+
+    /// Makes an entry, unless there is one.
+    pub(super) fn insert_flow(&mut self, key: &FlowKey<F::Addr>, value: FlowValue<F::Addr>) -> Result<bool, Error> {
+        match self.packets.flows.insert(key, value, BPF_NOEXIST) {
+            Ok(()) => Ok(true),
+            Err(MapError::SyscallError(error)) if error.io_error.raw_os_error() == Some(libc::EEXIST) => Ok(false),
+            Err(error) => Err(map_error(F::FLOWS)(error)),
+        }
+    }
+
+    /// Changes what happens to a flow's packets. One that is gone meanwhile stays gone.
+    pub(super) fn mark_flow(&mut self, key: &FlowKey<F::Addr>, value: &FlowValue<F::Addr>, action: u8) {
+        let marked = FlowValue { action, ..*value };
+        let _ = self.packets.flows.insert(key, marked, BPF_EXIST);
+    }
+
+    /// Forgets one direction of a flow.
+    pub(super) fn remove_flow(&mut self, key: &FlowKey<F::Addr>) {
+        let _ = self.packets.flows.remove(key);
     }
 
     /// How much the service maps hold.

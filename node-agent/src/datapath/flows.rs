@@ -4,7 +4,7 @@
 use super::tables::{MapFamily, PacketTables};
 use kpr_abi::{
     FlowKey, FlowValue,
-    flow::{direction, state},
+    flow::{action, direction, state},
     proto,
 };
 use std::collections::HashMap;
@@ -55,7 +55,11 @@ impl Default for Timeouts {
 
 impl Timeouts {
     /// How long a flow in this state may be idle.
-    fn idle(&self, proto: u8, forward: u8, reply: u8) -> u32 {
+    fn idle(&self, proto: u8, forward: u8, reply: u8, yielded: bool) -> u32 {
+        if yielded {
+            // Its replies are not seen here: it is forgotten when netfilter has forgotten it, or has begun to hear of it anew.
+            return self.udp_stream;
+        }
         let both = |bit: u8| forward & reply & bit != 0;
         let either = |bit: u8| (forward | reply) & bit != 0;
         match proto {
@@ -97,7 +101,8 @@ where
             (other, own)
         };
         let last = value.last_seen.max(twin.map_or(0, |twin| twin.last_seen));
-        now.saturating_sub(last) >= timeouts.idle(key.proto, forward, reply)
+        let yielded = value.action == action::YIELD;
+        now.saturating_sub(last) >= timeouts.idle(key.proto, forward, reply, yielded)
     };
     entries
         .iter()
@@ -106,8 +111,12 @@ where
         .collect()
 }
 
-/// Removes expired flows from the table.
-pub(super) fn sweep<F: MapFamily>(tables: &mut PacketTables<F>, now: u32, timeouts: &Timeouts) -> Sweep {
+/// Removes expired flows from the table, and returns those that stay, too.
+pub(super) fn sweep<F: MapFamily>(
+    tables: &mut PacketTables<F>,
+    now: u32,
+    timeouts: &Timeouts,
+) -> (Sweep, HashMap<FlowKey<F::Addr>, FlowValue<F::Addr>>) {
     let mut entries = HashMap::new();
     for entry in &tables.flows {
         // An entry may be evicted while the table is read: the iteration goes on from the start then, and may end early.
@@ -124,14 +133,15 @@ pub(super) fn sweep<F: MapFamily>(tables: &mut PacketTables<F>, now: u32, timeou
             .is_ok_and(|value| entries.get(key).is_some_and(|old| old.last_seen == value.last_seen))
             && tables.flows.remove(key).is_ok()
         {
+            entries.remove(key);
             removed += 1;
         }
     }
-    let total = u32::try_from(entries.len()).unwrap_or(u32::MAX);
-    Sweep {
-        live: total - removed,
+    let sweep = Sweep {
+        live: u32::try_from(entries.len()).unwrap_or(u32::MAX),
         expired: removed,
-    }
+    };
+    (sweep, entries)
 }
 
 /// Seconds of the clock that flows are aged by: `CLOCK_MONOTONIC_COARSE`, as `bpf_ktime_get_coarse_ns` reads it.
@@ -213,6 +223,15 @@ mod tests {
                 "{name}: both directions go"
             );
         }
+    }
+
+    #[test]
+    fn a_flow_of_netfilters_is_forgotten_when_netfilter_has_forgotten_it() {
+        let mut entries = flow(proto::UDP, (1_000, state::SEEN), (1_000, state::SEEN));
+        entries.retain(|key, _| key.direction == direction::FORWARD);
+        entries.values_mut().for_each(|value| value.action = action::YIELD);
+        assert_eq!(expired(&entries, 1_119, &Timeouts::default()), []);
+        assert_eq!(expired(&entries, 1_120, &Timeouts::default()).len(), 1);
     }
 
     #[test]

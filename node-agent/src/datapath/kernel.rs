@@ -1,7 +1,7 @@
 //! The datapath of this node as one value: what is loaded, attached and written.
 
 use super::{
-    Attachment, Counter, Error, Options, Report, Settings, SocketLb, cgroup, checks,
+    Attachment, Counter, Error, HandOver, Options, PortRange, Report, Settings, SocketLb, cgroup, checks,
     family::FamilyTables,
     features::Features,
     intact::{self, MapIds},
@@ -10,12 +10,15 @@ use super::{
     reserved_ports,
     tables::{convert, take},
 };
-use crate::devices::Device;
+use crate::{
+    devices::Device,
+    netfilter::{self, Conntrack, masquerade},
+};
 use aya::{
     Ebpf,
     maps::{MapData, PerCpuArray},
 };
-use kpr_abi::{Reason, V4, V6, maps};
+use kpr_abi::{Reason, V4, V6, maps, proto};
 
 /// The running datapath. Dropping it leaves programs attached and maps pinned: traffic goes on without the agent.
 pub struct Datapath {
@@ -31,6 +34,8 @@ pub struct Datapath {
     /// The devices that the packet hooks belong on: external and pod-facing.
     devices: (Vec<Device>, Vec<Device>),
     map_ids: MapIds,
+    snat_ports: PortRange,
+    node_ports: PortRange,
 }
 
 impl Datapath {
@@ -69,6 +74,8 @@ impl Datapath {
             packet_hooks: Vec::new(),
             devices: (Vec::new(), Vec::new()),
             map_ids,
+            snat_ports: settings.snat_ports,
+            node_ports: settings.node_ports,
         })
     }
 
@@ -170,9 +177,64 @@ impl Datapath {
         self.v4.map_writes() + self.v6.map_writes()
     }
 
+    /// Leaves flows that netfilter translates to it, if rules of kube-proxy are on this node (connections of other rules are none of
+    /// kpr's Services): those of UDP, which a packet doesn't tell from new ones, and those of which an answer comes to a port of
+    /// the SNAT range. Returns how many of UDP there are.
+    pub fn leave_translated(&mut self) -> Result<u32, Error> {
+        if !netfilter::rules().any() {
+            return Ok(0);
+        }
+        let conntrack = Conntrack::open().map_err(Error::Netfilter)?;
+        let mut left = 0;
+        for proto in [proto::UDP, proto::TCP] {
+            let found = |ipv4| conntrack.redirected(ipv4, proto).map_err(Error::Netfilter);
+            let (v4, v6) = (found(true)?, found(false)?);
+            self.v4.keep_free(&v4, self.snat_ports)?;
+            self.v6.keep_free(&v6, self.snat_ports)?;
+            if proto == proto::UDP {
+                left += self.v4.leave(&v4)? + self.v6.leave(&v6)?;
+            }
+        }
+        Ok(left)
+    }
+
+    /// Keeps kube-proxy's source ports out of kpr's for as long as rules of kube-proxy are on this node.
+    pub fn keep_apart(&self) -> Result<(), Error> {
+        let there = netfilter::rules().any();
+        if there == masquerade::is_kept() {
+            return Ok(());
+        }
+        let done = if there {
+            let own = [self.snat_ports, self.node_ports].map(|range| range.min..=range.max);
+            match masquerade::free_ports(&own) {
+                Some(ports) => masquerade::keep_to(&ports),
+                // Every port is kpr's: nothing is left to share.
+                None => Ok(()),
+            }
+        } else {
+            masquerade::release()
+        };
+        done.map_err(Error::Netfilter)
+    }
+
+    /// Begins no flow any more and gives those that there are to netfilter, if rules of kube-proxy are on this node to serve in the
+    /// place of the programs. Without, nothing happens: netfilter translates nothing where it has no rule at all.
+    pub fn hand_over(&mut self) -> Result<Option<HandOver>, Error> {
+        if !netfilter::rules().any() {
+            return Ok(None);
+        }
+        let conntrack = Conntrack::open().map_err(Error::Netfilter)?;
+        self.v4.close()?;
+        self.v6.close()?;
+        let mut outcome = self.v4.give(&conntrack);
+        outcome += self.v6.give(&conntrack);
+        Ok(Some(outcome))
+    }
+
     /// Detaches everything, removes every pin and puts sysctls back. Works without a running datapath too.
     pub fn remove(options: &Options) -> Result<(), Error> {
         packet_hooks::remove(options)?;
+        masquerade::release().map_err(Error::Netfilter)?;
         Pins::remove_all(&options.bpffs_root).map_err(|source| Error::Io {
             what: format!("remove the pins under {}", options.bpffs_root.display()),
             source,

@@ -107,6 +107,7 @@ fn family_layout<F: MapFamily>(name: &str) -> Option<(MapType, u32, u32)> {
             size::<FragmentKey<F::Addr>>(),
             size::<FragmentValue>(),
         ),
+        (F::LINGERING, MapType::Array, index, size::<u32>()),
         (F::LOCAL, MapType::Hash, size::<F::Addr>(), size::<u32>()),
         (F::SNAT_SOURCE, MapType::Hash, size::<u32>(), size::<F::Addr>()),
         (F::CONNECTED, MapType::SkStorage, index, size::<PeerValue<F::Addr>>()),

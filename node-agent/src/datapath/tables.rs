@@ -7,7 +7,10 @@ use aya::{
     maps::{Array, HashMap, LpmTrie, Map, MapData, MapError},
 };
 use kpr_abi::{BackendValue, Family, FlowKey, FlowValue, ServiceKey, ServiceValue, Slice, SourceRange, V4, V6, maps};
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::IpAddr,
+};
 
 /// A family whose addresses stand in maps, and the names of its maps.
 pub trait MapFamily: Family<Addr: Pod> {
@@ -33,6 +36,11 @@ pub trait MapFamily: Family<Addr: Pod> {
     const LOCAL: &'static str;
     /// SNAT sources.
     const SNAT_SOURCE: &'static str;
+    /// Whether flows linger whose frontend is gone.
+    const LINGERING: &'static str;
+
+    /// The address as it stands in maps, if it is of this family.
+    fn addr(ip: IpAddr) -> Option<Self::Addr>;
 }
 
 impl MapFamily for V4 {
@@ -47,6 +55,14 @@ impl MapFamily for V4 {
     const SOURCE_RANGES: &'static str = maps::SOURCE_RANGES4;
     const LOCAL: &'static str = maps::LOCAL4;
     const SNAT_SOURCE: &'static str = maps::SNAT_SOURCE4;
+    const LINGERING: &'static str = maps::LINGERING4;
+
+    fn addr(ip: IpAddr) -> Option<Self::Addr> {
+        match ip {
+            IpAddr::V4(ip) => Some(ip.into()),
+            IpAddr::V6(_) => None,
+        }
+    }
 }
 
 impl MapFamily for V6 {
@@ -61,6 +77,14 @@ impl MapFamily for V6 {
     const SOURCE_RANGES: &'static str = maps::SOURCE_RANGES6;
     const LOCAL: &'static str = maps::LOCAL6;
     const SNAT_SOURCE: &'static str = maps::SNAT_SOURCE6;
+    const LINGERING: &'static str = maps::LINGERING6;
+
+    fn addr(ip: IpAddr) -> Option<Self::Addr> {
+        match ip {
+            IpAddr::V6(ip) => Some(ip.into()),
+            IpAddr::V4(_) => None,
+        }
+    }
 }
 
 /// What the maps of a family hold, read back.
@@ -148,6 +172,7 @@ pub(super) struct PacketTables<F: MapFamily> {
     pub(super) flows: HashMap<MapData, FlowKey<F::Addr>, FlowValue<F::Addr>>,
     pub(super) local: HashMap<MapData, F::Addr, u32>,
     pub(super) snat_source: HashMap<MapData, u32, F::Addr>,
+    pub(super) lingering: Array<MapData, u32>,
 }
 
 impl<F: MapFamily> PacketTables<F> {
@@ -156,6 +181,7 @@ impl<F: MapFamily> PacketTables<F> {
             flows: convert(F::FLOWS, take(ebpf, F::FLOWS)?)?,
             local: convert(F::LOCAL, take(ebpf, F::LOCAL)?)?,
             snat_source: convert(F::SNAT_SOURCE, take(ebpf, F::SNAT_SOURCE)?)?,
+            lingering: convert(F::LINGERING, take(ebpf, F::LINGERING)?)?,
         })
     }
 }

@@ -1,6 +1,9 @@
 //! Conditions of the own NodeDatapath.
 
-use kpr_crds::conditions::{ConditionStatus, NodeCondition, NodeReason, Observation};
+use kpr_crds::{
+    Mode,
+    conditions::{ConditionStatus, NodeCondition, NodeReason, Observation},
+};
 
 use super::KubeProxy;
 use crate::{agent::Snapshot, observe::api::Phase};
@@ -14,7 +17,10 @@ pub fn observations(snapshot: &Snapshot, kube_proxy: &KubeProxy) -> Vec<Observat
         (NodeCondition::Ready, Some(ready(snapshot))),
         (NodeCondition::DevicesAttached, Some(devices_attached(snapshot))),
         (NodeCondition::ServicesSynced, Some(services_synced(snapshot))),
-        (NodeCondition::KubeProxyAbsent, Some(kube_proxy_absent(kube_proxy))),
+        (
+            NodeCondition::KubeProxyAbsent,
+            Some(kube_proxy_absent(snapshot, kube_proxy)),
+        ),
         (NodeCondition::Removed, removed(snapshot)),
     ];
     all.into_iter()
@@ -122,7 +128,11 @@ fn services_synced(snapshot: &Snapshot) -> Because {
     })
 }
 
-fn kube_proxy_absent(kube_proxy: &KubeProxy) -> Because {
+fn kube_proxy_absent(snapshot: &Snapshot, kube_proxy: &KubeProxy) -> Because {
+    let partial = snapshot
+        .applied
+        .as_ref()
+        .is_some_and(|applied| applied.spec.mode == Mode::Partial);
     match kube_proxy {
         KubeProxy::Unknown => (
             ConditionStatus::Unknown,
@@ -132,12 +142,38 @@ fn kube_proxy_absent(kube_proxy: &KubeProxy) -> Because {
         KubeProxy::Absent => (
             ConditionStatus::True,
             NodeReason::NotFound,
-            format!("nothing answers as kube-proxy at {}", super::kube_proxy::PROXY_MODE),
+            format!(
+                "nothing answers as kube-proxy at {}, and none of its rules is here",
+                super::kube_proxy::PROXY_MODE
+            ),
+        ),
+        KubeProxy::Running { mode } if partial => (
+            ConditionStatus::False,
+            NodeReason::Running,
+            format!("kube-proxy runs in mode {mode} and serves the kinds of Services that spec.services leaves to it"),
         ),
         KubeProxy::Running { mode } => (
             ConditionStatus::False,
             NodeReason::Running,
-            format!("kube-proxy runs in mode {mode}"),
+            format!(
+                "kube-proxy runs in mode {mode} though kpr serves every Service: remove its DaemonSet, then its rules \
+                 (`kube-proxy --cleanup`)"
+            ),
+        ),
+        KubeProxy::Rules(found) if partial => (
+            ConditionStatus::False,
+            NodeReason::RulesLeft,
+            format!(
+                "nothing answers as kube-proxy, but its {found} are here and serve what spec.services leaves to them"
+            ),
+        ),
+        KubeProxy::Rules(found) => (
+            ConditionStatus::False,
+            NodeReason::RulesLeft,
+            format!(
+                "nothing answers as kube-proxy, but its {found} are here: remove its DaemonSet if there still is one, then \
+                 its rules (`kube-proxy --cleanup`)"
+            ),
         ),
     }
 }

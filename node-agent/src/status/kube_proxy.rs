@@ -1,4 +1,7 @@
-//! Whether kube-proxy runs on this node.
+//! Whether kube-proxy runs on this node, or has left rules here.
+//!
+//! It is known by its answer, since its process may be in a namespace that this one does not see; and by its rules, which serve
+//! whether it runs or not. An ipvs mode is known by its answer alone.
 
 use std::{net::SocketAddr, time::Duration};
 
@@ -8,7 +11,11 @@ use hyper_util::rt::TokioIo;
 use jiff::Timestamp;
 use tokio::{net::TcpStream, sync::watch, time::timeout};
 
-use crate::{health::MODE, observe::Tasks};
+use crate::{
+    health::MODE,
+    netfilter::{self, Found},
+    observe::Tasks,
+};
 
 /// Where kube-proxy tells which mode it runs in (`metricsBindAddress`, its default).
 pub const PROXY_MODE: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 10249);
@@ -24,8 +31,10 @@ pub enum KubeProxy {
     /// Not looked yet.
     #[default]
     Unknown,
-    /// Nothing answers like kube-proxy.
+    /// Nothing answers like kube-proxy, and there is no rule of it.
     Absent,
+    /// Nothing answers, but there are rules: it runs without its port, or did and left them.
+    Rules(Found),
     /// It answers.
     Running {
         /// Its mode, such as "iptables".
@@ -37,13 +46,14 @@ pub enum KubeProxy {
 pub async fn probe(addr: SocketAddr, seen: watch::Sender<KubeProxy>, tasks: Tasks) {
     let task = tasks.register("probe-kube-proxy");
     loop {
-        let now = look(addr).await;
+        let now = look(addr, netfilter::rules).await;
         task.succeeded(Timestamp::now());
         seen.send_if_modified(|known| {
             let news = *known != now;
             if news {
                 match &now {
                     KubeProxy::Running { mode } => tracing::warn!("kube-proxy runs on this node (mode {mode})"),
+                    KubeProxy::Rules(found) => tracing::warn!("there are {found} of kube-proxy on this node"),
                     KubeProxy::Absent | KubeProxy::Unknown => tracing::info!("kube-proxy does not run on this node"),
                 }
                 *known = now;
@@ -54,13 +64,16 @@ pub async fn probe(addr: SocketAddr, seen: watch::Sender<KubeProxy>, tasks: Task
     }
 }
 
-/// Looks once.
-pub async fn look(addr: SocketAddr) -> KubeProxy {
+/// Looks once. `rules` looks for rules; it may take a while where there are tens of thousands.
+pub async fn look(addr: SocketAddr, rules: fn() -> Found) -> KubeProxy {
     match timeout(PATIENCE, ask(addr)).await {
-        // This agent, which answers there in its place.
-        Ok(Some(mode)) if mode == MODE => KubeProxy::Absent,
-        Ok(Some(mode)) => KubeProxy::Running { mode },
-        Ok(None) | Err(_) => KubeProxy::Absent,
+        // This agent answers there, or nobody does.
+        Ok(Some(mode)) if mode != MODE => return KubeProxy::Running { mode },
+        Ok(_) | Err(_) => {}
+    }
+    match tokio::task::spawn_blocking(rules).await {
+        Ok(found) if found.any() => KubeProxy::Rules(found),
+        Ok(_) | Err(_) => KubeProxy::Absent,
     }
 }
 
@@ -97,25 +110,44 @@ mod tests {
         addr
     }
 
+    fn none() -> Found {
+        Found::default()
+    }
+
+    fn some() -> Found {
+        Found {
+            iptables: true,
+            nftables: false,
+        }
+    }
+
     #[tokio::test]
     async fn kube_proxy_is_known_by_its_mode() {
         let addr = serve("/proxyMode", "iptables").await;
         let mode = "iptables".to_owned();
-        assert_eq!(look(addr).await, KubeProxy::Running { mode });
+        assert_eq!(look(addr, some).await, KubeProxy::Running { mode });
     }
 
     #[tokio::test]
     async fn somebody_else_on_the_port_is_not_kube_proxy() {
-        assert_eq!(look(serve("/metrics", "").await).await, KubeProxy::Absent);
+        assert_eq!(look(serve("/metrics", "").await, none).await, KubeProxy::Absent);
         assert_eq!(
-            look(serve("/proxyMode", "<html>hello</html>").await).await,
+            look(serve("/proxyMode", "<html>hello</html>").await, none).await,
             KubeProxy::Absent
         );
     }
 
     #[tokio::test]
     async fn this_agent_on_the_port_is_not_kube_proxy() {
-        assert_eq!(look(serve("/proxyMode", MODE).await).await, KubeProxy::Absent);
+        assert_eq!(look(serve("/proxyMode", MODE).await, none).await, KubeProxy::Absent);
+    }
+
+    #[tokio::test]
+    async fn rules_are_found_whoever_answers() {
+        assert_eq!(
+            look(serve("/proxyMode", MODE).await, some).await,
+            KubeProxy::Rules(some())
+        );
     }
 
     #[tokio::test]
@@ -123,6 +155,7 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let addr = listener.local_addr().unwrap();
         drop(listener);
-        assert_eq!(look(addr).await, KubeProxy::Absent);
+        assert_eq!(look(addr, none).await, KubeProxy::Absent);
+        assert_eq!(look(addr, some).await, KubeProxy::Rules(some()));
     }
 }

@@ -164,6 +164,43 @@ fn a_kube_proxy_that_runs_is_a_conflict() {
     let seen = observations(&serving(1), &KubeProxy::Running { mode });
     let condition = seen.iter().find(|o| o.type_ == "KubeProxyAbsent").unwrap();
     assert_eq!((condition.status.as_str(), condition.reason), ("False", "Running"));
+    assert!(
+        condition.message.contains("though kpr serves every Service"),
+        "{condition:?}"
+    );
+}
+
+#[test]
+fn a_kube_proxy_beside_a_partial_kpr_has_its_share() {
+    let mut snapshot = serving(1);
+    let applied = snapshot.applied.as_mut().unwrap();
+    let spec = kpr_crds::NodeDatapathSpec {
+        mode: kpr_crds::Mode::Partial,
+        ..(*applied.spec).clone()
+    };
+    applied.spec = spec.into();
+    let mode = "nftables".to_owned();
+    let seen = observations(&snapshot, &KubeProxy::Running { mode });
+    let condition = seen.iter().find(|o| o.type_ == "KubeProxyAbsent").unwrap();
+    assert!(
+        condition.message.contains("spec.services leaves to it"),
+        "{condition:?}"
+    );
+}
+
+#[test]
+fn rules_without_a_kube_proxy_are_told_apart() {
+    let found = crate::netfilter::Found {
+        iptables: true,
+        nftables: false,
+    };
+    let seen = observations(&serving(1), &KubeProxy::Rules(found));
+    let condition = seen.iter().find(|o| o.type_ == "KubeProxyAbsent").unwrap();
+    assert_eq!((condition.status.as_str(), condition.reason), ("False", "RulesLeft"));
+    assert!(
+        condition.message.contains("its iptables rules are here"),
+        "{condition:?}"
+    );
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 mod control_plane;
 mod doors;
+mod kube_proxy;
 mod kubernetes_service;
 mod pods;
 mod programs;
@@ -16,6 +17,7 @@ use kube::Client;
 use self::control_plane::ControlPlane;
 pub use self::wait::eventually;
 use crate::{
+    kube_proxy::Running,
     process::{Launch, Process, repository},
     spec::ClusterSpec,
     testbed::Testbed,
@@ -29,6 +31,7 @@ pub struct Cluster {
     // In the order in which they end: programs, then the control plane, then the machines.
     operator: Option<Process>,
     agents: BTreeMap<String, Process>,
+    kube_proxy: Option<Running>,
     client: Client,
     control_plane: Arc<ControlPlane>,
     testbed: Arc<Testbed>,
@@ -48,6 +51,7 @@ impl Cluster {
         let cluster = Self {
             operator: None,
             agents: BTreeMap::new(),
+            kube_proxy: None,
             client,
             control_plane: Arc::new(control_plane),
             testbed,
@@ -63,6 +67,7 @@ impl Cluster {
         Self {
             operator: None,
             agents: BTreeMap::new(),
+            kube_proxy: None,
             client: self.control_plane.api.client_in(SCENARIO, namespace),
             control_plane: Arc::clone(&self.control_plane),
             testbed: Arc::clone(&self.testbed),

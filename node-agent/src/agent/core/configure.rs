@@ -9,12 +9,12 @@ use tracing::{error, info, warn};
 
 use super::{
     super::{Applied, Datapath as _, LoadTrouble, Loader, Troubles, services::DualStack, settings::settings},
-    Core, Running, SWEEP_FIRST,
+    Core, KEEP_APART, Running, SWEEP_FIRST,
     check::CHECK,
     sentence,
 };
 use crate::{
-    datapath::{Error, Report, Settings},
+    datapath::{Error, HandOver, Report, Settings},
     watch::DatapathObject,
 };
 
@@ -133,6 +133,9 @@ impl<L: Loader> Core<L> {
                 datapath,
                 settings,
                 complete: false,
+                taking_over: true,
+                apart: true,
+                apart_due: now + KEEP_APART,
                 placement: None,
                 sweep_due: now + SWEEP_FIRST,
                 check_due: now + CHECK,
@@ -148,6 +151,21 @@ impl<L: Loader> Core<L> {
             return;
         }
         info!("removing the datapath from this node");
+        if let Some(running) = &mut self.running {
+            match running.datapath.hand_over() {
+                Ok(None) => {}
+                Ok(Some(HandOver { given, refused })) => {
+                    info!(
+                        given,
+                        refused, "flows were handed over to netfilter, for kube-proxy's rules"
+                    );
+                }
+                Err(failed) => warn!(
+                    "flows from outside to Services are cut, because they cannot be handed over to netfilter: {}",
+                    sentence(&failed)
+                ),
+            }
+        }
         // The process lets go of maps and programs first: what is unpinned then is gone.
         self.running = None;
         self.sockets.off();

@@ -36,6 +36,8 @@ const REPORT_BUSY: Duration = Duration::from_secs(1);
 const SWEEP_FIRST: Duration = Duration::from_secs(5);
 /// Between sweeps of the flow table.
 const SWEEP: Duration = Duration::from_secs(30);
+/// Between looks whether rules of kube-proxy have come or gone; reading ten thousand Services' takes a tenth of a second.
+const KEEP_APART: Duration = Duration::from_mins(2);
 
 /// How many problems of Services are told one by one; the others are counted.
 const PROBLEMS_SHOWN: usize = 20;
@@ -82,6 +84,11 @@ struct Running<D> {
     services: DualStack<D>,
     /// Everything was programmed at least once since the start.
     complete: bool,
+    /// Kinds of Services are about to be served that were not before: netfilter may have flows to them.
+    taking_over: bool,
+    /// Its source ports are kept apart from kube-proxy's, or there is no kube-proxy.
+    apart: bool,
+    apart_due: Instant,
     placement: Option<Placement>,
     sweep_due: Instant,
     check_due: Instant,
@@ -217,8 +224,10 @@ impl<L: Loader> Core<L> {
             facts.affinity_default_seconds = affinity.enabled.then_some(affinity.default_timeout_seconds);
         }
         if facts != self.facts {
+            let kinds_changed = facts.kinds != self.facts.kinds;
             self.facts = facts;
             if let Some(running) = &mut self.running {
+                running.taking_over |= kinds_changed;
                 running.services.touch_all();
             }
         }

@@ -4,13 +4,28 @@ use std::net::IpAddr;
 
 use jiff::Timestamp;
 use tokio::time::Instant;
-use tracing::{debug, error, info};
+use tracing::{debug, error, info, warn};
 
 use super::{
-    super::{Datapath as _, Loader, devices::place},
-    Core, SWEEP, sentence,
+    super::{Datapath, Loader, devices::place},
+    Core, KEEP_APART, Running, SWEEP, sentence,
 };
 use crate::model::Protocol;
+
+/// Separates source ports of kube-proxy's rules, if there are any, from those of the datapath.
+fn keep_apart<D: Datapath>(running: &mut Running<D>) {
+    match running.datapath.keep_apart() {
+        Ok(()) => running.apart = true,
+        Err(failed) if running.apart => {
+            warn!(
+                "kube-proxy's rules may take source ports of kpr's flows: {}",
+                sentence(&failed)
+            );
+            running.apart = false;
+        }
+        Err(_) => {}
+    }
+}
 
 impl<L: Loader> Core<L> {
     pub(super) fn place(&mut self, now: Instant) {
@@ -69,6 +84,18 @@ impl<L: Loader> Core<L> {
         running.services.touch(&self.index.take_dirty());
         let due = running.services.due();
         if due.is_some_and(|due| due <= now) {
+            if std::mem::take(&mut running.taking_over) {
+                // Before the first write: a datagram of such a flow would begin another one.
+                keep_apart(running);
+                match running.datapath.leave_translated() {
+                    Ok(0) => {}
+                    Ok(flows) => info!(flows, "UDP flows of kube-proxy's rules stay with netfilter"),
+                    Err(failed) => warn!(
+                        "UDP flows of kube-proxy's rules may be balanced anew: {}",
+                        sentence(&failed)
+                    ),
+                }
+            }
             // Before the first write: sockets may be led there in a moment.
             self.sockets.widen(self.index.serving(Protocol::Udp));
             let outcome = running
@@ -113,6 +140,10 @@ impl<L: Loader> Core<L> {
             return;
         };
         running.sweep_due = now + SWEEP;
+        if running.apart_due <= now {
+            keep_apart(running);
+            running.apart_due = now + KEEP_APART;
+        }
         let swept = running.datapath.sweep();
         debug!(live = swept.live, expired = swept.expired, "idle flows swept");
         self.tasks.sweep.succeeded(Timestamp::now());

@@ -11,7 +11,7 @@ use kpr_abi::{Be16, Family, ServiceKey, ServiceValue, V4, V6};
 
 use crate::{
     agent::{Datapath, Loader, Placement, Tables},
-    datapath::{Contents, Error, Report, Settings, Sweep},
+    datapath::{Contents, Error, HandOver, Report, Settings, Sweep},
     plan::{Limits, Op},
 };
 
@@ -37,6 +37,10 @@ pub(crate) struct State {
     pub(crate) taken_away: Vec<String>,
     /// How often somebody looked for that.
     pub(crate) looks: usize,
+    /// How often flows of netfilter were looked for, and with how many frontends programmed.
+    pub(crate) left: Vec<usize>,
+    /// How often flows were handed over.
+    pub(crate) hand_overs: usize,
     /// How often everything was removed.
     pub(crate) removals: usize,
     /// How many of the next operations fail.
@@ -254,6 +258,22 @@ impl Datapath for Kernel {
         let mut state = self.state();
         state.looks += 1;
         Ok(std::mem::take(&mut state.taken_away))
+    }
+
+    fn leave_translated(&mut self) -> Result<u32, Error> {
+        let mut state = self.state();
+        let frontends = state.v4.contents.services.len();
+        state.left.push(frontends);
+        Ok(0)
+    }
+
+    fn keep_apart(&mut self) -> Result<(), Error> {
+        Ok(())
+    }
+
+    fn hand_over(&mut self) -> Result<Option<HandOver>, Error> {
+        self.state().hand_overs += 1;
+        Ok(None)
     }
 
     fn report(&self) -> Report {

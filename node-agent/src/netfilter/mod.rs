@@ -1,0 +1,28 @@
+//! The kernel's netfilter, as far as kpr has to do with it: connections that it translates, and rules of kube-proxy.
+//!
+//! kpr reads which flows are netfilter's, so as to leave them alone, and gives netfilter those that it serves itself when it goes.
+//! It adds no rule to what it finds, but for one that keeps source ports apart ([`masquerade`]).
+
+mod conntrack;
+pub mod masquerade;
+mod message;
+mod rules;
+
+pub use conntrack::{Connection, Conntrack, Nat, Tuple};
+pub use rules::{Found, rules};
+
+/// Why the kernel was not asked, or did not answer.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot {what}")]
+pub struct Error {
+    what: &'static str,
+    #[source]
+    source: std::io::Error,
+}
+
+impl Error {
+    /// The kernel's own word for it.
+    pub fn raw_os_error(&self) -> Option<i32> {
+        self.source.raw_os_error()
+    }
+}

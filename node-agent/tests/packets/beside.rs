@@ -1,0 +1,169 @@
+//! Beside a kube-proxy: whose flow a packet is of, and what becomes of flows when Services change hands.
+
+use std::process::Command;
+
+use crate::{
+    packet::{ACK, Packet, SYN, endpoints},
+    rig::{Backend, CLIENT, Frontend, LOCAL_POD, NODE, NODE_PORT, REMOTE_POD, Rig, TCP, UDP},
+};
+use kpr_abi::Reason;
+use kpr_node_agent::{
+    datapath::{HandOver, Verdict},
+    netfilter::{self, Connection, Conntrack, Found, Tuple},
+    plan::Op,
+};
+use std::net::Ipv4Addr;
+
+const BALANCED: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 251);
+
+fn load_balancer() -> Frontend {
+    Frontend {
+        addr: BALANCED,
+        port: 443,
+        flags: 0,
+        ..Frontend::node_port(TCP)
+    }
+}
+
+/// What there is of a kube-proxy in nftables mode, as far as anybody looks for it.
+fn kube_proxy_rules() {
+    let status = Command::new("nft").args(["add", "table", "ip", "kube-proxy"]).status();
+    assert!(status.unwrap().success());
+}
+
+#[test]
+fn a_flow_to_a_load_balancer_outlives_its_frontend_and_new_ones_are_the_stacks() {
+    let mut node = Rig::new();
+    node.serve(load_balancer(), 0, &[Backend::Local(LOCAL_POD)]);
+    let first = Packet::tcp(SYN, (CLIENT, 40_000), (BALANCED, 443));
+    assert_eq!(node.ingress(&first.bytes()).packet, first.to((LOCAL_POD, 80)).bytes());
+
+    let key = load_balancer().key();
+    node.datapath().v4_mut().apply(&Op::DeleteService { key }).unwrap();
+    let later = Packet::tcp(ACK, (CLIENT, 40_000), (BALANCED, 443));
+    for _ in 0..2 {
+        assert_eq!(
+            node.ingress(&later.bytes()).packet,
+            later.clone().to((LOCAL_POD, 80)).bytes()
+        );
+        // A look at the flows must not end what still lingers.
+        node.datapath()
+            .v4_mut()
+            .sweep(&kpr_node_agent::datapath::Timeouts::default());
+    }
+    let other = Packet::tcp(SYN, (CLIENT, 40_001), (BALANCED, 443)).bytes();
+    let seen = node.ingress(&other);
+    assert_eq!((seen.verdict, seen.packet), (Verdict::Next, other));
+}
+
+#[test]
+fn datagrams_of_flows_that_netfilter_has_stay_with_netfilter() {
+    let mut node = Rig::new();
+    node.serve(Frontend::node_port(UDP), 0, &[Backend::Local(LOCAL_POD)]);
+    let original = Tuple {
+        src: (CLIENT, 40_000).into(),
+        dst: (NODE, NODE_PORT).into(),
+        proto: UDP,
+    };
+    let reply = Tuple {
+        src: (REMOTE_POD, 53).into(),
+        dst: (NODE, 61_000).into(),
+        proto: UDP,
+    };
+    let connections = [Connection { original, reply }];
+    assert_eq!(node.datapath().v4_mut().leave(&connections).unwrap(), 1);
+    assert_eq!(node.datapath().v4_mut().leave(&connections).unwrap(), 0, "known");
+
+    let theirs = Packet::udp((CLIENT, 40_000), (NODE, NODE_PORT)).bytes();
+    let seen = node.ingress(&theirs);
+    assert_eq!((seen.verdict, seen.packet), (Verdict::Next, theirs));
+    let ours = Packet::udp((CLIENT, 40_001), (NODE, NODE_PORT));
+    assert_eq!(node.ingress(&ours.bytes()).packet, ours.to((LOCAL_POD, 80)).bytes());
+    assert_eq!(node.count(Reason::FlowToLocal), 1);
+}
+
+#[test]
+fn flows_are_given_to_netfilter_as_they_are_translated() {
+    let mut node = Rig::new();
+    node.serve(Frontend::node_port(TCP), 0, &[Backend::Local(LOCAL_POD)]);
+    node.serve(load_balancer(), 8, &[Backend::Remote(REMOTE_POD)]);
+    let to_local = Packet::tcp(SYN, (CLIENT, 40_000), (NODE, NODE_PORT));
+    node.ingress(&to_local.bytes());
+    let to_remote = Packet::tcp(SYN, (CLIENT, 40_001), (BALANCED, 443));
+    let (snat, _) = endpoints(&node.ingress(&to_remote.bytes()).packet);
+
+    assert_eq!(node.datapath().hand_over().unwrap(), None, "nobody to take them");
+    kube_proxy_rules();
+    let found = Found {
+        iptables: false,
+        nftables: true,
+    };
+    assert_eq!(netfilter::rules(), found);
+    // What netfilter has seen of the first flow: it is in the way of the real one.
+    let conntrack = Conntrack::open().unwrap();
+    let seen = Tuple {
+        src: (CLIENT, 40_000).into(),
+        dst: (LOCAL_POD, 80).into(),
+        proto: TCP,
+    };
+    let as_it_is = netfilter::Nat {
+        src: seen.src,
+        dst: seen.dst,
+    };
+    conntrack.insert(&seen, &as_it_is).unwrap();
+
+    let given = HandOver { given: 2, refused: 0 };
+    assert_eq!(node.datapath().hand_over().unwrap(), Some(given));
+    let mut connections = conntrack.redirected(true, TCP).unwrap();
+    connections.sort_by_key(|connection| connection.original.src);
+    let expected = [
+        ((CLIENT, 40_000), (NODE, NODE_PORT), (LOCAL_POD, 80), (CLIENT, 40_000)),
+        ((CLIENT, 40_001), (BALANCED, 443), (REMOTE_POD, 80), snat),
+    ];
+    let expected = expected.map(|(src, dst, backend, back)| Connection {
+        original: Tuple {
+            src: src.into(),
+            dst: dst.into(),
+            proto: TCP,
+        },
+        reply: Tuple {
+            src: backend.into(),
+            dst: back.into(),
+            proto: TCP,
+        },
+    });
+    assert_eq!(connections, expected);
+
+    // Until the programs are gone they leave the flows alone, both ways, and begin no others.
+    for packet in [
+        Packet::tcp(ACK, (CLIENT, 40_000), (NODE, NODE_PORT)),
+        Packet::tcp(ACK, (CLIENT, 40_001), (BALANCED, 443)),
+        Packet::tcp(ACK, (REMOTE_POD, 80), snat),
+        Packet::tcp(SYN, (CLIENT, 40_002), (NODE, NODE_PORT)),
+    ] {
+        let bytes = packet.bytes();
+        let seen = node.ingress(&bytes);
+        assert_eq!((seen.verdict, seen.packet), (Verdict::Next, bytes));
+    }
+    let answer = Packet::tcp(ACK, (LOCAL_POD, 80), (CLIENT, 40_000)).bytes();
+    assert_eq!(node.egress(&answer).packet, answer);
+}
+
+#[test]
+fn rules_are_found_whichever_program_made_them() {
+    let _node = Rig::new();
+    assert_eq!(netfilter::rules(), Found::default());
+    for program in ["iptables-legacy", "iptables-nft"] {
+        let on = |arguments: &[&str]| {
+            let status = Command::new(program)
+                .args(["--wait", "--table", "nat"])
+                .args(arguments)
+                .status();
+            assert!(status.unwrap().success(), "{program} {arguments:?}");
+        };
+        on(&["--new-chain", "KUBE-SERVICES"]);
+        assert!(netfilter::rules().iptables, "{program}");
+        on(&["--delete-chain", "KUBE-SERVICES"]);
+        assert!(!netfilter::rules().iptables, "{program}");
+    }
+}
