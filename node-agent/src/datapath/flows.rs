@@ -79,6 +79,8 @@ impl Timeouts {
 pub struct Sweep {
     /// Entries that stay.
     pub live: u32,
+    /// Those of them that are SCTP's.
+    pub sctp: u32,
     /// Entries that were removed.
     pub expired: u32,
 }
@@ -115,7 +117,7 @@ pub(super) fn sweep<F: MapFamily>(tables: &mut PacketTables<F>, now: u32, timeou
         entries.insert(key, value);
     }
     let expired = expired(&entries, now, timeouts);
-    let mut removed = 0;
+    let mut removed = Vec::new();
     for key in &expired {
         // Gone already, or seen again since: a fresh packet makes its entries anew.
         if tables
@@ -124,13 +126,15 @@ pub(super) fn sweep<F: MapFamily>(tables: &mut PacketTables<F>, now: u32, timeou
             .is_ok_and(|value| entries.get(key).is_some_and(|old| old.last_seen == value.last_seen))
             && tables.flows.remove(key).is_ok()
         {
-            removed += 1;
+            removed.push(key);
         }
     }
-    let total = u32::try_from(entries.len()).unwrap_or(u32::MAX);
+    let count = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
+    let is_sctp = |key: &&FlowKey<F::Addr>| key.proto == proto::SCTP;
     Sweep {
-        live: total - removed,
-        expired: removed,
+        live: count(entries.len() - removed.len()),
+        sctp: count(entries.keys().filter(is_sctp).count() - removed.iter().copied().filter(is_sctp).count()),
+        expired: count(removed.len()),
     }
 }
 

@@ -9,10 +9,10 @@ use tracing::{error, info, warn};
 
 use super::{
     super::{Applied, Datapath as _, LoadTrouble, Loader, Troubles, services::DualStack, settings::settings},
-    Core, Running, SWEEP_FIRST, sentence,
+    Core, Running, sentence,
 };
 use crate::{
-    datapath::{Error, Report, Settings},
+    datapath::{Error, Report, Settings, Sweep},
     watch::DatapathObject,
 };
 
@@ -132,7 +132,8 @@ impl<L: Loader> Core<L> {
                 settings,
                 complete: false,
                 placement: None,
-                sweep_due: now + SWEEP_FIRST,
+                sweep_due: now,
+                flows: Sweep::default(),
                 writes_before: 0,
             },
         };
