@@ -9,6 +9,7 @@ pub mod packet_fallback;
 mod probe;
 pub mod removal;
 pub mod restart;
+pub mod sctp;
 mod server_pod;
 pub mod service;
 pub mod services;
