@@ -20,6 +20,7 @@ pub mod net;
 pub mod owner;
 pub mod process;
 pub mod scenario;
+mod sctp;
 pub mod server;
 pub mod spec;
 pub mod teardown;

@@ -3,18 +3,20 @@
 use kpr_abi::{Family, V4, V6};
 use kpr_crds::{Acceleration, NodeDatapathSpec};
 
+use super::Placement;
 use crate::observe::api::{Details, Feature, ServiceKind};
 
 const NOT_YET: &str = "not in this version";
 
-/// What the datapath does with this configuration.
-pub fn details(spec: &NodeDatapathSpec) -> Details {
+/// What the datapath does with this configuration, where it is attached.
+pub fn details(spec: &NodeDatapathSpec, placement: Option<&Placement>) -> Details {
     Details {
-        protocols: vec!["TCP".into(), "UDP".into()],
+        protocols: vec!["TCP".into(), "UDP".into(), "SCTP".into()],
         ip_families: vec![V4::NAME.into(), V6::NAME.into()],
         forwarding: "SNAT".into(),
         backend_selection: "Random".into(),
         socket_lb: socket_lb(spec),
+        pod_packets: pod_packets(placement),
         session_affinity: if spec.session_affinity.enabled {
             Feature::on()
         } else {
@@ -39,6 +41,18 @@ fn socket_lb(spec: &NodeDatapathSpec) -> Feature {
         (true, false, true) => Feature::on_with("and pods' packets one by one, where sockets are not seen"),
         (true, false, false) => Feature::on(),
     }
+}
+
+fn pod_packets(placement: Option<&Placement>) -> Feature {
+    let Some(placement) = placement.filter(|placement| !placement.pod_packets.is_empty()) else {
+        return Feature::off("neither asked for nor needed");
+    };
+    let reasons: Vec<_> = placement.pod_packets.iter().map(ToString::to_string).collect();
+    let devices = match placement.pod_facing.len() {
+        1 => "1 device".to_owned(),
+        count => format!("{count} devices"),
+    };
+    Feature::on_with(format!("{devices}, for {}", reasons.join(" and ")))
 }
 
 fn services(spec: &NodeDatapathSpec) -> Vec<ServiceKind> {
@@ -82,6 +96,7 @@ mod tests {
     use kpr_crds::Services;
 
     use super::*;
+    use crate::{agent::PodPackets, devices::Device};
 
     fn strict() -> NodeDatapathSpec {
         NodeDatapathSpec {
@@ -92,7 +107,7 @@ mod tests {
 
     #[test]
     fn what_is_not_served_says_why() {
-        let details = details(&strict());
+        let details = details(&strict(), None);
         let shown: Vec<_> = details
             .services
             .iter()
@@ -107,10 +122,36 @@ mod tests {
     }
 
     #[test]
+    fn balancing_pods_packets_says_where_and_why() {
+        let device = Device {
+            name: "veth0".into(),
+            ifindex: 3,
+            addresses: Vec::new(),
+            has_default_route: false,
+            up: true,
+            kind: "veth".into(),
+        };
+        let mut placement = Placement {
+            pod_facing: vec![device.clone()],
+            pod_packets: [PodPackets::SctpServices].into(),
+            ..Placement::default()
+        };
+        let shown = |placement: &Placement| details(&strict(), Some(placement)).pod_packets.to_string();
+        assert_eq!(shown(&placement), "Enabled (1 device, for SCTP Services)");
+        placement.pod_facing.push(device);
+        placement.pod_packets.insert(PodPackets::Configured);
+        assert_eq!(
+            shown(&placement),
+            "Enabled (2 devices, for spec.socketLB.packetFallback and SCTP Services)"
+        );
+        assert_eq!(shown(&Placement::default()), "Disabled (neither asked for nor needed)");
+    }
+
+    #[test]
     fn in_partial_mode_kube_proxy_keeps_the_rest() {
         let mut spec = strict();
         spec.services.node_port = false;
-        let kind = &details(&spec).services[1];
+        let kind = &details(&spec, None).services[1];
         assert_eq!(kind.feature.to_string(), "Disabled (left to kube-proxy)");
     }
 }

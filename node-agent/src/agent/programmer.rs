@@ -135,6 +135,7 @@ impl Datapath for datapath::Datapath {
         let Placement {
             selection,
             pod_facing,
+            pod_packets: _,
             v4,
             v6,
         } = placement;
@@ -149,6 +150,7 @@ impl Datapath for datapath::Datapath {
         let (v4, v6) = (self.v4_mut().sweep(&timeouts), self.v6_mut().sweep(&timeouts));
         Sweep {
             live: v4.live + v6.live,
+            sctp: v4.sctp + v6.sctp,
             expired: v4.expired + v6.expired,
         }
     }

@@ -9,7 +9,7 @@ use crate::{
 
 /// What this version's datapath enforces. The model leaves out, and reports, what needs more.
 pub const CAPABILITIES: Capabilities = Capabilities {
-    sctp: false,
+    sctp: true,
     source_ranges: false,
     session_affinity: true,
 };

@@ -83,6 +83,8 @@ impl Timeouts {
 pub struct Sweep {
     /// Entries that stay.
     pub live: u32,
+    /// Those of them that are SCTP's.
+    pub sctp: u32,
     /// Entries that were removed.
     pub expired: u32,
 }
@@ -137,8 +139,10 @@ pub(super) fn sweep<F: MapFamily>(
             removed += 1;
         }
     }
+    let count = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
     let sweep = Sweep {
-        live: u32::try_from(entries.len()).unwrap_or(u32::MAX),
+        live: count(entries.len()),
+        sctp: count(entries.keys().filter(|key| key.proto == proto::SCTP).count()),
         expired: removed,
     };
     (sweep, entries)

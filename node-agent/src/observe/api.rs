@@ -166,6 +166,8 @@ pub struct Details {
     pub backend_selection: String,
     /// Translation at connect() and sendmsg().
     pub socket_lb: Feature,
+    /// Translation of pods' packets one by one.
+    pub pod_packets: Feature,
     /// Clients stick to a backend.
     pub session_affinity: Feature,
     /// Load balancing in the device driver.

@@ -5,6 +5,7 @@ mod echo;
 mod http;
 mod paced;
 mod report;
+mod sctp;
 mod session;
 mod stray;
 mod udp;
@@ -42,6 +43,8 @@ enum Kind {
         #[arg(long, value_enum, default_value = "connected")]
         style: UdpStyle,
     },
+    /// Set associations of SCTP up and abort them, and count who answers
+    Sctp(Requests),
     /// Keep HTTP connections open and in use until standard input ends
     Hold(Endless),
     /// Make requests on new connections until standard input ends
@@ -116,8 +119,9 @@ struct Endless {
 /// Runs a client and prints its report.
 pub async fn run(args: ClientArgs) -> Result<()> {
     match args.kind {
-        Kind::Http(requests) => print(&many(requests, None).await?),
-        Kind::Udp { requests, style } => print(&many(requests, Some(style)).await?),
+        Kind::Http(requests) => print(&many(requests, How::Http).await?),
+        Kind::Udp { requests, style } => print(&many(requests, How::Udp(style)).await?),
+        Kind::Sctp(requests) => print(&many(requests, How::Sctp).await?),
         Kind::Hold(Endless {
             target,
             connections,
@@ -166,8 +170,16 @@ fn print(report: &impl Serialize) -> Result<()> {
     Ok(())
 }
 
+/// How one of many requests is made.
+#[derive(Clone, Copy)]
+enum How {
+    Http,
+    Udp(UdpStyle),
+    Sctp,
+}
+
 /// Spreads the requests over `parallel` tasks, each one after the other.
-async fn many(requests: Requests, udp: Option<UdpStyle>) -> Result<Tally> {
+async fn many(requests: Requests, how: How) -> Result<Tally> {
     let Requests {
         target,
         count,
@@ -181,10 +193,11 @@ async fn many(requests: Requests, udp: Option<UdpStyle>) -> Result<Tally> {
         let share = count / parallel + u32::from(worker < count % parallel);
         workers.spawn(async move {
             let mut tally = Tally::default();
-            for _ in 0..share {
-                match udp {
-                    Some(style) => udp::once(target, style, within, &mut tally).await,
-                    None => http::once(target, within, &mut tally).await,
+            for number in (worker..).step_by(parallel as usize).take(share as usize) {
+                match how {
+                    How::Http => http::once(target, within, &mut tally).await,
+                    How::Udp(style) => udp::once(target, style, within, &mut tally).await,
+                    How::Sctp => sctp::once(target, number, within, &mut tally).await,
                 }
             }
             tally

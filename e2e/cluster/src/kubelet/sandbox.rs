@@ -118,6 +118,7 @@ fn port_arguments(spec: Option<&PodSpec>) -> Vec<String> {
             let flag = match port.protocol.as_deref() {
                 None | Some("TCP") => "--tcp",
                 Some("UDP") => "--udp",
+                Some("SCTP") => "--sctp",
                 // The server speaks no other.
                 Some(_) => continue,
             };
@@ -150,7 +151,18 @@ mod tests {
              "env": [{"name": "DRAIN_MS", "value": "50"}]},
         ]}))
         .expect("a pod's spec");
-        let expected = ["--tcp", "80", "--udp", "53", "--tcp", "8080", "--drain-ms", "50"];
+        let expected = [
+            "--tcp",
+            "80",
+            "--udp",
+            "53",
+            "--tcp",
+            "8080",
+            "--sctp",
+            "9",
+            "--drain-ms",
+            "50",
+        ];
         assert_eq!(port_arguments(Some(&spec)), expected);
     }
 

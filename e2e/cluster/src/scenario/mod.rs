@@ -21,6 +21,7 @@ pub mod partial_mode;
 mod probe;
 pub mod removal;
 pub mod restart;
+pub mod sctp;
 mod server_pod;
 pub mod service;
 pub mod services;

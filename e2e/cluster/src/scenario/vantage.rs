@@ -96,6 +96,12 @@ impl Vantage {
             .json()
     }
 
+    /// Sets `count` associations with `target` up, one after the other.
+    pub async fn sctp(&self, cluster: &Cluster, target: SocketAddr, count: u32) -> Result<Tally> {
+        let client = self.client(cluster, "sctp", target)?;
+        client.args(["--count", &count.to_string()]).output().await?.json()
+    }
+
     /// Opens `connections` to `target` and keeps them in use until [`Holding::finish`].
     pub async fn hold(&self, cluster: &Cluster, target: SocketAddr, connections: u32) -> Result<Holding> {
         let client = self

@@ -4,6 +4,7 @@ mod facts;
 mod http;
 mod listen;
 mod notify;
+mod sctp;
 
 use std::{
     path::PathBuf,
@@ -27,6 +28,7 @@ pub use self::{
     notify::{Notice, Notices},
 };
 use self::{http::Pod, notify::Notifier};
+use crate::sctp::RawSocket;
 
 /// Longest datagram that is read, in bytes.
 const MAX_DATAGRAM: usize = 65_536;
@@ -48,6 +50,9 @@ pub struct ServerArgs {
     /// A UDP port to answer on
     #[arg(long)]
     udp: Vec<u16>,
+    /// An SCTP port to answer on
+    #[arg(long)]
+    sctp: Vec<u16>,
     /// Where to report readiness (a datagram socket of the kubelet)
     #[arg(long)]
     notify: Option<PathBuf>,
@@ -82,6 +87,16 @@ pub async fn run(args: ServerArgs) -> Result<()> {
             let (pod, stop) = (Arc::clone(&pod), stop.clone());
             servers.spawn(async move {
                 stop.run_until_cancelled(answer_datagrams(&socket, &pod))
+                    .await
+                    .unwrap_or(Ok(()))
+            });
+        }
+    }
+    if !args.sctp.is_empty() {
+        for socket in RawSocket::listening().context("open a raw socket for SCTP")? {
+            let (pod, stop, ports) = (Arc::clone(&pod), stop.clone(), args.sctp.clone());
+            servers.spawn(async move {
+                stop.run_until_cancelled(sctp::serve(&socket, &ports, &pod))
                     .await
                     .unwrap_or(Ok(()))
             });

@@ -9,12 +9,12 @@ use tracing::{error, info, warn};
 
 use super::{
     super::{Applied, Datapath as _, LoadTrouble, Loader, Troubles, services::DualStack, settings::settings},
-    Core, KEEP_APART, Running, SWEEP_FIRST,
+    Core, KEEP_APART, Running,
     check::CHECK,
     sentence,
 };
 use crate::{
-    datapath::{Error, HandOver, Report, Settings},
+    datapath::{Error, HandOver, Report, Settings, Sweep},
     watch::DatapathObject,
 };
 
@@ -137,8 +137,9 @@ impl<L: Loader> Core<L> {
                 apart: true,
                 apart_due: now + KEEP_APART,
                 placement: None,
-                sweep_due: now + SWEEP_FIRST,
+                sweep_due: now,
                 check_due: now + CHECK,
+                flows: Sweep::default(),
                 writes_before: 0,
             },
         };

@@ -17,7 +17,7 @@ use super::{
     settings::kinds,
 };
 use crate::{
-    datapath::{Report, Settings},
+    datapath::{Report, Settings, Sweep},
     devices::Device,
     model::{HealthCheck, Index, NodeFacts},
     observe::{
@@ -32,8 +32,6 @@ use crate::{
 const REPORT_IDLE: Duration = Duration::from_secs(5);
 /// Between looks while something changes.
 const REPORT_BUSY: Duration = Duration::from_secs(1);
-/// From the start to the first sweep, which also counts the flows that an earlier agent left.
-const SWEEP_FIRST: Duration = Duration::from_secs(5);
 /// Between sweeps of the flow table.
 const SWEEP: Duration = Duration::from_secs(30);
 /// Between looks whether rules of kube-proxy have come or gone; reading ten thousand Services' takes a tenth of a second.
@@ -92,6 +90,8 @@ struct Running<D> {
     placement: Option<Placement>,
     sweep_due: Instant,
     check_due: Instant,
+    /// What the last sweep left.
+    flows: Sweep,
     /// Map writes of the datapaths that this one replaced.
     writes_before: u64,
 }
@@ -181,9 +181,10 @@ impl<L: Loader> Core<L> {
     /// Does everything that is due, and says when to call again if nothing changes until then.
     pub fn work(&mut self, now: Instant) -> Option<Instant> {
         self.configure(now);
-        self.place(now);
-        self.program(now);
+        // At the start this also counts the flows that an earlier agent left.
         self.sweep(now);
+        self.program(now);
+        self.place(now);
         self.check(now);
         self.look(now);
         self.next_due(now)

@@ -7,10 +7,10 @@ use tokio::time::Instant;
 use tracing::{debug, error, info, warn};
 
 use super::{
-    super::{Datapath, Loader, devices::place},
+    super::{Datapath, Loader, PodPackets, devices::place, pod_packets::Sctp},
     Core, KEEP_APART, Running, SWEEP, sentence,
 };
-use crate::model::Protocol;
+use crate::{devices::Device, model::Protocol};
 
 /// Separates source ports of kube-proxy's rules, if there are any, from those of the datapath.
 fn keep_apart<D: Datapath>(running: &mut Running<D>) {
@@ -37,7 +37,12 @@ impl<L: Loader> Core<L> {
             return;
         }
         let node_ips: &[IpAddr] = self.node.as_ref().map_or(&[], |node| &node.internal_ips);
-        let wanted = match place(devices, &applied.spec, node_ips) {
+        let sctp = Sctp {
+            frontends: running.services.has(Protocol::Sctp),
+            flows: running.flows.sctp > 0,
+        };
+        let pod_packets = PodPackets::reasons(&applied.spec, sctp);
+        let wanted = match place(devices, &applied.spec, node_ips, pod_packets) {
             Ok(wanted) => wanted,
             Err(missing) => {
                 if self.tasks.place.failed(Timestamp::now(), &missing.to_string()) {
@@ -57,8 +62,9 @@ impl<L: Loader> Core<L> {
         }
         match running.datapath.place(&wanted) {
             Ok(()) => {
-                let names: Vec<_> = wanted.selection.devices.iter().map(|d| d.name.as_str()).collect();
-                info!(devices = names.join(","), "attached");
+                let names = |devices: &[Device]| devices.iter().map(|d| d.name.as_str()).collect::<Vec<_>>().join(",");
+                let (devices, pods) = (names(&wanted.selection.devices), names(&wanted.pod_facing));
+                info!(devices, pods, "attached");
                 running.placement = Some(wanted);
                 self.tasks.place.succeeded(Timestamp::now());
                 self.troubles.attach = None;
@@ -145,6 +151,7 @@ impl<L: Loader> Core<L> {
             running.apart_due = now + KEEP_APART;
         }
         let swept = running.datapath.sweep();
+        running.flows = swept;
         debug!(live = swept.live, expired = swept.expired, "idle flows swept");
         self.tasks.sweep.succeeded(Timestamp::now());
     }

@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     datapath::{Contents, Error},
-    model::{DesiredService, Index, IpFamily, NamespacedName, NodeFacts},
+    model::{DesiredService, Index, IpFamily, NamespacedName, NodeFacts, Protocol},
     plan::{Generation, PlanError, Planner, Scope},
 };
 
@@ -65,6 +65,9 @@ pub(super) trait Programs<D>: Send {
 
     /// Frontends and backends in the tables.
     fn counts(&self) -> (u32, u32);
+
+    /// Whether a frontend of this protocol is in the tables.
+    fn has(&self, protocol: Protocol) -> bool;
 
     /// What the kernel said of the last write, while writes fail.
     fn failure(&self) -> Option<&str>;
@@ -280,6 +283,11 @@ where
     fn counts(&self) -> (u32, u32) {
         let usage = self.planner.programmed().usage();
         (usage.services, usage.backends)
+    }
+
+    fn has(&self, protocol: Protocol) -> bool {
+        let mut services = self.planner.programmed().services();
+        services.any(|(key, _)| key.proto == protocol.number())
     }
 
     fn failure(&self) -> Option<&str> {

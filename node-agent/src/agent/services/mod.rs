@@ -18,7 +18,7 @@ use self::{
 use super::{Datapath, Progress};
 use crate::{
     datapath::Error,
-    model::{Index, NamespacedName, NodeFacts, Problem},
+    model::{Index, NamespacedName, NodeFacts, Problem, Protocol},
 };
 
 /// How long freed slots wait for programs that looked a service up just before it changed. Programs run for
@@ -110,6 +110,11 @@ impl<D> DualStack<D> {
     pub(super) fn counts(&self) -> (u32, u32) {
         let counts = self.families.iter().map(|family| family.counts());
         counts.fold((0, 0), |sum, counts| (sum.0 + counts.0, sum.1 + counts.1))
+    }
+
+    /// Whether a frontend of this protocol is in the tables.
+    pub(super) fn has(&self, protocol: Protocol) -> bool {
+        self.families.iter().any(|family| family.has(protocol))
     }
 
     /// What the kernel said of the last write, while writes fail.

@@ -63,3 +63,26 @@ impl Problems {
         self.by_service.values().flat_map(BTreeMap::keys)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{ProblemKind, tests::fixtures::named};
+
+    #[test]
+    fn what_both_families_find_stays_until_neither_does() {
+        let name = named("web");
+        let problem = ProblemKind::AffinityUnsupported.of(&name);
+        let mut problems = Problems::default();
+        for (family, found, left) in [
+            ("IPv4", true, 1),
+            ("IPv6", true, 1),
+            ("IPv4", false, 1),
+            ("IPv6", false, 0),
+        ] {
+            let found = found.then(|| problem.clone()).into_iter().collect();
+            problems.learn(family, Scope::Changed, [(name.clone(), found)]);
+            assert_eq!(problems.iter().count(), left, "after {family}");
+        }
+    }
+}

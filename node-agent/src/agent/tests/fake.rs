@@ -31,6 +31,8 @@ pub(crate) struct State {
     pub(crate) reads: usize,
     /// How often idle flows were swept.
     pub(crate) sweeps: usize,
+    /// Flows of SCTP that live.
+    pub(crate) sctp_flows: u32,
     /// Every placement.
     pub(crate) placements: Vec<Placement>,
     /// What somebody else took away of programs and pins, and a repair puts back.
@@ -250,8 +252,13 @@ impl Datapath for Kernel {
     }
 
     fn sweep(&mut self) -> Sweep {
-        self.state().sweeps += 1;
-        Sweep::default()
+        let mut state = self.state();
+        state.sweeps += 1;
+        Sweep {
+            live: state.sctp_flows,
+            sctp: state.sctp_flows,
+            expired: 0,
+        }
     }
 
     fn repair(&mut self, _placement: Option<&Placement>) -> Result<Vec<String>, Error> {

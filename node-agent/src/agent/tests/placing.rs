@@ -1,10 +1,17 @@
 //! Which devices are attached to, and when.
 
+use std::time::Duration;
+
 use super::{
     fake::Kernel,
     rig::{Rig, datapath, eth0, node, spec},
 };
-use crate::{devices::Device, watch::Change};
+use crate::{
+    agent::{GRACE, PodPackets},
+    devices::Device,
+    model::tests::fixtures::{named as name, svc},
+    watch::Change,
+};
 
 fn named(name: &str, ifindex: u32) -> Device {
     Device {
@@ -70,4 +77,74 @@ fn an_unknown_device_is_named_and_attached_when_it_comes() {
     agent.tell([]);
     assert_eq!(attached(&kernel), ["ens9"]);
     assert_eq!(agent.snapshot().troubles.no_devices, None);
+}
+
+fn pod_facing(kernel: &Kernel) -> Vec<String> {
+    let state = kernel.state();
+    let names = state
+        .placements
+        .last()
+        .into_iter()
+        .flat_map(|placed| &placed.pod_facing);
+    names.map(|device| device.name.clone()).collect()
+}
+
+/// eth0, and the node's end of a pod's device.
+fn with_a_pod() -> Vec<Device> {
+    let pod = Device {
+        kind: "veth".into(),
+        addresses: Vec::new(),
+        ..named("veth0", 7)
+    };
+    vec![eth0(), pod]
+}
+
+fn sctp() -> Change {
+    let service = svc("signal").cluster_ips(&["10.96.0.12"]).protocol("SCTP");
+    Change::Service(Box::new(service.parse()))
+}
+
+#[test]
+fn pods_packets_are_balanced_while_there_are_sctp_services_or_associations() {
+    const SWEEP: Duration = Duration::from_secs(30);
+    let kernel = Kernel::default();
+    let mut agent = Rig::serving(&kernel);
+    agent.core.take_devices(with_a_pod());
+    agent.tell([]);
+    assert_eq!(pod_facing(&kernel), [""; 0]);
+
+    agent.tell([sctp()]);
+    assert_eq!(pod_facing(&kernel), ["veth0"], "as soon as it is programmed");
+    let reasons = agent.snapshot().placement.unwrap().pod_packets;
+    assert_eq!(reasons, [PodPackets::SctpServices].into());
+
+    kernel.state().sctp_flows = 2;
+    agent.later(SWEEP);
+    agent.tell([Change::ServiceGone(name("signal"))]);
+    agent.later(GRACE);
+    assert_eq!(pod_facing(&kernel), ["veth0"], "an association outlives its Service");
+    let reasons = agent.snapshot().placement.unwrap().pod_packets;
+    assert_eq!(reasons, [PodPackets::SctpAssociations].into());
+
+    kernel.state().sctp_flows = 0;
+    agent.later(SWEEP);
+    assert_eq!(pod_facing(&kernel), [""; 0]);
+}
+
+#[test]
+fn a_restarted_agent_never_lets_go_of_the_devices_of_pods_that_use_sctp() {
+    for (what, flows, service) in [("a Service", 0, true), ("an association without one", 1, false)] {
+        let kernel = Kernel::default();
+        let mut agent = Rig::serving(&kernel);
+        agent.tell(service.then(sctp));
+        kernel.state().sctp_flows = flows;
+
+        let mut agent = Rig::starts(&kernel);
+        let before = kernel.state().placements.len();
+        agent.core.take_devices(with_a_pod());
+        agent.tell([Change::Node(Some(node())), datapath(1, spec())]);
+        let state = kernel.state();
+        let placed: Vec<_> = state.placements[before..].iter().map(|p| p.pod_facing.len()).collect();
+        assert_eq!(placed, [1], "{what}: before the API server has told anything");
+    }
 }

@@ -79,11 +79,12 @@ fn well() -> Status {
             direct_routing: true,
         }],
         details: Some(Details {
-            protocols: vec!["TCP".into(), "UDP".into()],
+            protocols: vec!["TCP".into(), "UDP".into(), "SCTP".into()],
             ip_families: vec!["IPv4".into(), "IPv6".into()],
             forwarding: "SNAT".into(),
             backend_selection: "Random".into(),
             socket_lb: Feature::on(),
+            pod_packets: Feature::on_with("3 devices, for SCTP Services"),
             session_affinity: Feature::off("not in this version"),
             xdp_acceleration: Feature::off("not asked for"),
             services: vec![
@@ -139,7 +140,8 @@ fn the_verbose_page_has_every_section_of_the_reference() {
 KubeProxyReplacement Details:
   Status:              Strict
   Socket LB:           Enabled
-  Protocols:           TCP, UDP
+  Pod Packets:         Enabled (3 devices, for SCTP Services)
+  Protocols:           TCP, UDP, SCTP
   IP Families:         IPv4, IPv6
   Devices:             eth0 192.168.49.2 (Direct Routing)
   Mode:                SNAT
