@@ -8,7 +8,7 @@ use aya_ebpf::{
 };
 use kpr_abi::{
     Addr4, Addr6, AffinityKey, AffinityValue, BackendValue, Family, FlowKey, FlowValue, FragmentKey, FragmentValue,
-    PeerKey, PeerValue, Reason, ServiceKey, ServiceValue, SourceRange, V4, V6,
+    PeerKey, PeerValue, Reason, ServiceKey, ServiceValue, SourceRange, V4, V6, host_port,
 };
 
 #[map]
@@ -33,6 +33,8 @@ static PEERS4: LruHashMap<PeerKey<Addr4>, PeerValue<Addr4>> = LruHashMap::with_m
 static AFFINITY4: LruHashMap<AffinityKey<Addr4>, AffinityValue> = LruHashMap::with_max_entries(1, 0);
 #[map]
 static SOURCE_RANGES4: LpmTrie<SourceRange<Addr4>, u32> = LpmTrie::with_max_entries(16_384, BPF_F_NO_PREALLOC);
+#[map]
+static HOST_PORTS4: Array<u64> = Array::with_max_entries(host_port::WORDS, 0);
 
 #[map]
 static SERVICES6: HashMap<ServiceKey<Addr6>, ServiceValue> = HashMap::with_max_entries(1, BPF_F_NO_PREALLOC);
@@ -56,6 +58,8 @@ static PEERS6: LruHashMap<PeerKey<Addr6>, PeerValue<Addr6>> = LruHashMap::with_m
 static AFFINITY6: LruHashMap<AffinityKey<Addr6>, AffinityValue> = LruHashMap::with_max_entries(1, 0);
 #[map]
 static SOURCE_RANGES6: LpmTrie<SourceRange<Addr6>, u32> = LpmTrie::with_max_entries(16_384, BPF_F_NO_PREALLOC);
+#[map]
+static HOST_PORTS6: Array<u64> = Array::with_max_entries(host_port::WORDS, 0);
 
 /// What happened, by [`Reason`].
 #[map]
@@ -73,7 +77,7 @@ pub trait Tables: Family {
     fn flows() -> &'static LruHashMap<FlowKey<Self::Addr>, FlowValue<Self::Addr>>;
     /// Ports of fragmented packets.
     fn fragments() -> &'static LruHashMap<FragmentKey<Self::Addr>, FragmentValue>;
-    /// The node's addresses that serve NodePorts.
+    /// The node's own addresses.
     fn local() -> &'static HashMap<Self::Addr, u32>;
     /// SNAT source address by egress interface.
     fn snat_source() -> &'static HashMap<u32, Self::Addr>;
@@ -85,14 +89,19 @@ pub trait Tables: Family {
     fn affinity() -> &'static LruHashMap<AffinityKey<Self::Addr>, AffinityValue>;
     /// Who may connect.
     fn source_ranges() -> &'static LpmTrie<SourceRange<Self::Addr>, u32>;
+    /// Ports of hostPorts on any address.
+    fn host_ports() -> &'static Array<u64>;
     /// Whether the address is a loopback address.
     fn is_loopback(addr: Self::Addr) -> bool;
+    /// The one loopback address that stands for all among the node's own addresses.
+    const LOOPBACK: Self::Addr;
 }
 
-/// Names the maps of a family: the same eleven for each.
+/// Names the maps of a family: the same twelve for each.
 macro_rules! tables {
     ($family:ty: $services:ident, $slots:ident, $backends:ident, $flows:ident, $fragments:ident, $local:ident,
-     $snat_source:ident, $connected:ident, $peers:ident, $affinity:ident, $source_ranges:ident, loopback: $is_loopback:expr) => {
+     $snat_source:ident, $connected:ident, $peers:ident, $affinity:ident, $source_ranges:ident,
+     $host_ports:ident, loopback: $loopback:expr, $is_loopback:expr) => {
         impl Tables for $family {
             #[inline(always)]
             fn services() -> &'static HashMap<ServiceKey<Self::Addr>, ServiceValue> {
@@ -139,6 +148,11 @@ macro_rules! tables {
                 &$source_ranges
             }
             #[inline(always)]
+            fn host_ports() -> &'static Array<u64> {
+                &$host_ports
+            }
+            const LOOPBACK: Self::Addr = $loopback;
+            #[inline(always)]
             fn is_loopback(addr: Self::Addr) -> bool {
                 $is_loopback(addr)
             }
@@ -146,9 +160,9 @@ macro_rules! tables {
     };
 }
 
-tables!(V4: SERVICES4, SLOTS4, BACKENDS4, FLOWS4, FRAGMENTS4, LOCAL4, SNAT_SOURCE4, CONNECTED4, PEERS4, AFFINITY4, SOURCE_RANGES4,
+tables!(V4: SERVICES4, SLOTS4, BACKENDS4, FLOWS4, FRAGMENTS4, LOCAL4, SNAT_SOURCE4, CONNECTED4, PEERS4, AFFINITY4, SOURCE_RANGES4, HOST_PORTS4,
     // 127.0.0.0/8 (RFC 1122 §3.2.1.3).
-    loopback: |addr: Addr4| u32::from_be(addr.0) >> 24 == 127);
-tables!(V6: SERVICES6, SLOTS6, BACKENDS6, FLOWS6, FRAGMENTS6, LOCAL6, SNAT_SOURCE6, CONNECTED6, PEERS6, AFFINITY6, SOURCE_RANGES6,
-    // kube-proxy never serves NodePorts on ::1, so nothing here does.
-    loopback: |_: Addr6| false);
+    loopback: Addr4(0x7f00_0001_u32.to_be()), |addr: Addr4| u32::from_be(addr.0) >> 24 == 127);
+tables!(V6: SERVICES6, SLOTS6, BACKENDS6, FLOWS6, FRAGMENTS6, LOCAL6, SNAT_SOURCE6, CONNECTED6, PEERS6, AFFINITY6, SOURCE_RANGES6, HOST_PORTS6,
+    // ::1 (RFC 4291 §2.5.3).
+    loopback: Addr6([0, 0, 0, 1_u32.to_be()]), |addr: Addr6| addr == Self::LOOPBACK);

@@ -91,6 +91,8 @@ pub mod state {
     pub const FIN: u8 = 1 << 1;
     /// TCP RST was seen.
     pub const RST: u8 = 1 << 2;
+    /// A pod of this node began the flow with a packet on its device: the flow lives only while programs are there.
+    pub const FROM_POD: u8 = 1 << 3;
 }
 
 /// What to do with the packet once it is translated.

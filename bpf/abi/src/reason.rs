@@ -40,11 +40,13 @@ pub enum Reason {
     SocketSourceRange = 16,
     /// Dropped: the client is in none of the frontend's source ranges.
     DropSourceRange = 17,
+    /// A process of the node was refused an address and port that a NodePort or a hostPort has.
+    SocketBindRefused = 18,
 }
 
 impl Reason {
     /// Every reason, in the order of its counter.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 19] = [
         Self::SocketTranslated,
         Self::SocketNoEndpoint,
         Self::SocketNoLocalEndpoint,
@@ -63,6 +65,7 @@ impl Reason {
         Self::PassNoEndpoint,
         Self::SocketSourceRange,
         Self::DropSourceRange,
+        Self::SocketBindRefused,
     ];
 
     /// Number of counters.
@@ -90,6 +93,7 @@ impl Reason {
             Self::PassNoEndpoint => "pass_no_endpoint",
             Self::SocketSourceRange => "socket_source_range",
             Self::DropSourceRange => "drop_source_range",
+            Self::SocketBindRefused => "socket_bind_refused",
         }
     }
 }

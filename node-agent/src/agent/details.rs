@@ -3,18 +3,20 @@
 use kpr_abi::{Family, V4, V6};
 use kpr_crds::{Acceleration, NodeDatapathSpec};
 
+use super::Placement;
 use crate::observe::api::{Details, Feature, ServiceKind};
 
 const NOT_YET: &str = "not in this version";
 
 /// What the datapath does with this configuration.
-pub fn details(spec: &NodeDatapathSpec) -> Details {
+pub fn details(spec: &NodeDatapathSpec, placement: Option<&Placement>) -> Details {
     Details {
         protocols: vec!["TCP".into(), "UDP".into()],
         ip_families: vec![V4::NAME.into(), V6::NAME.into()],
         forwarding: "SNAT".into(),
         backend_selection: "Random".into(),
         socket_lb: socket_lb(spec),
+        pod_devices: pod_devices(placement),
         session_affinity: if spec.session_affinity.enabled {
             Feature::on()
         } else {
@@ -41,13 +43,26 @@ fn socket_lb(spec: &NodeDatapathSpec) -> Feature {
     }
 }
 
+fn pod_devices(placement: Option<&Placement>) -> Feature {
+    let Some(placement) = placement.filter(|placement| !placement.pod_reasons.is_empty()) else {
+        return Feature::off("not needed");
+    };
+    let reasons: Vec<_> = placement.pod_reasons.iter().map(ToString::to_string).collect();
+    Feature::on_with(format!("{}: {}", placement.pod_facing.len(), reasons.join(", ")))
+}
+
 fn services(spec: &NodeDatapathSpec) -> Vec<ServiceKind> {
     let kind = |name: &str, asked: bool, active: Feature| ServiceKind {
         name: name.to_owned(),
         feature: if asked {
             active
         } else {
-            Feature::off("left to kube-proxy")
+            // Where kpr does not serve hostPorts, the CNI's plugin `portmap` does.
+            Feature::off(if name == "HostPort" {
+                "left to the CNI"
+            } else {
+                "left to kube-proxy"
+            })
         },
     };
     let asked = &spec.services;
@@ -58,13 +73,9 @@ fn services(spec: &NodeDatapathSpec) -> Vec<ServiceKind> {
             asked.node_port,
             Feature::on_with(format!("Range: {}", spec.node_port.range)),
         ),
-        kind(
-            "LoadBalancer",
-            asked.load_balancer,
-            Feature::on_with("addresses with source ranges are withheld: these are not in this version"),
-        ),
+        kind("LoadBalancer", asked.load_balancer, Feature::on()),
         kind("externalIPs", asked.external_ips, Feature::on()),
-        kind("HostPort", asked.host_port, Feature::off(NOT_YET)),
+        kind("HostPort", asked.host_port, Feature::on()),
     ]
 }
 
@@ -92,7 +103,7 @@ mod tests {
 
     #[test]
     fn what_is_not_served_says_why() {
-        let details = details(&strict());
+        let details = details(&strict(), None);
         let shown: Vec<_> = details
             .services
             .iter()
@@ -100,7 +111,8 @@ mod tests {
             .collect();
         assert_eq!(shown[0], "ClusterIP: Enabled");
         assert_eq!(shown[1], "NodePort: Enabled (Range: 30000-32767)");
-        assert_eq!(shown[4], "HostPort: Disabled (not in this version)");
+        assert_eq!(shown[4], "HostPort: Enabled");
+        assert_eq!(details.pod_devices.to_string(), "Disabled (not needed)");
         assert_eq!(details.session_affinity.to_string(), "Enabled");
         assert_eq!(details.xdp_acceleration.to_string(), "Disabled (not asked for)");
         assert_eq!(details.map_sizing, "on (ratio: 0.002500)");
@@ -110,7 +122,9 @@ mod tests {
     fn in_partial_mode_kube_proxy_keeps_the_rest() {
         let mut spec = strict();
         spec.services.node_port = false;
-        let kind = &details(&spec).services[1];
-        assert_eq!(kind.feature.to_string(), "Disabled (left to kube-proxy)");
+        spec.services.host_port = false;
+        let services = details(&spec, None).services;
+        assert_eq!(services[1].feature.to_string(), "Disabled (left to kube-proxy)");
+        assert_eq!(services[4].feature.to_string(), "Disabled (left to the CNI)");
     }
 }

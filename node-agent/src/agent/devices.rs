@@ -1,11 +1,11 @@
 //! Which devices serve external traffic, and with which addresses.
 
-use std::net::IpAddr;
+use std::{collections::BTreeSet, net::IpAddr};
 
 use kpr_abi::{V4, V6};
 use kpr_crds::NodeDatapathSpec;
 
-use super::NodeAddresses;
+use super::{NodeAddresses, PodReason};
 use crate::devices::{Device, Selection, UnknownDevices, pod_facing, select};
 
 /// What the datapath is to be attached to.
@@ -13,8 +13,10 @@ use crate::devices::{Device, Selection, UnknownDevices, pod_facing, select};
 pub struct Placement {
     /// The devices.
     pub selection: Selection,
-    /// Devices of pods whose packets are balanced one by one (`spec.socketLB.packetFallback`).
+    /// Devices of pods whose packets are balanced one by one.
     pub pod_facing: Vec<Device>,
+    /// Why they are.
+    pub pod_reasons: BTreeSet<PodReason>,
     /// The node's IPv4 addresses.
     pub v4: NodeAddresses<V4>,
     /// The node's IPv6 addresses.
@@ -45,8 +47,14 @@ pub enum PlacementError {
     },
 }
 
-/// Chooses devices and addresses. `node_ips`: the Node object's internal addresses.
-pub(super) fn place(all: &[Device], spec: &NodeDatapathSpec, node_ips: &[IpAddr]) -> Result<Placement, PlacementError> {
+/// Chooses devices and addresses. `node_ips`: the Node object's internal addresses; `pod_reasons`: why pods' packets are to be
+/// balanced one by one.
+pub(super) fn place(
+    all: &[Device],
+    spec: &NodeDatapathSpec,
+    node_ips: &[IpAddr],
+    pod_reasons: BTreeSet<PodReason>,
+) -> Result<Placement, PlacementError> {
     let selection = select(all, &spec.devices, spec.direct_routing_device.as_deref(), node_ips)?;
     if selection.devices.is_empty() {
         let present = all
@@ -57,13 +65,14 @@ pub(super) fn place(all: &[Device], spec: &NodeDatapathSpec, node_ips: &[IpAddr]
         return Err(PlacementError::None { present });
     }
     let words = &spec.node_port.addresses;
-    let pod_facing = if spec.socket_lb.packet_fallback {
-        pod_facing(all, &selection)
-    } else {
+    let pod_facing = if pod_reasons.is_empty() {
         Vec::new()
+    } else {
+        pod_facing(all, &selection)
     };
     Ok(Placement {
         pod_facing,
+        pod_reasons,
         v4: NodeAddresses::choose(all, &selection, words, node_ips),
         v6: NodeAddresses::choose(all, &selection, words, node_ips),
         selection,
@@ -98,7 +107,7 @@ mod tests {
         let mut devices = node();
         devices[1].addresses.push("fd00:49::2".parse().unwrap());
         let spec = NodeDatapathSpec::default();
-        let placed = place(&devices, &spec, &["192.168.49.2".parse().unwrap()]).unwrap();
+        let placed = place(&devices, &spec, &["192.168.49.2".parse().unwrap()], BTreeSet::new()).unwrap();
         assert_eq!(placed.v4.snat_default, Some([192, 168, 49, 2].into()));
         assert_eq!(placed.v6.snat_default, Some("fd00:49::2".parse().unwrap()));
         for (addr, serves) in [("192.168.49.2", true), ("fd00:49::2", true), ("fd00:49::3", false)] {
@@ -112,9 +121,28 @@ mod tests {
             &[device(1, "lo", "127.0.0.1", false)],
             &NodeDatapathSpec::default(),
             &[],
+            BTreeSet::new(),
         )
         .unwrap_err();
         assert!(error.to_string().contains("this node has lo"), "{error}");
+    }
+
+    #[test]
+    fn pod_facing_devices_are_for_reasons() {
+        let mut devices = node();
+        devices.push(Device {
+            kind: "veth".into(),
+            ..device(4, "veth1", "10.244.0.9", false)
+        });
+        let spec = NodeDatapathSpec::default();
+        for (reasons, expected) in [
+            (BTreeSet::new(), &[][..]),
+            (BTreeSet::from([PodReason::SourceRanges]), &["veth1"]),
+        ] {
+            let placed = place(&devices, &spec, &[], reasons.clone()).unwrap();
+            let names: Vec<_> = placed.pod_facing.iter().map(|device| device.name.as_str()).collect();
+            assert_eq!((names.as_slice(), placed.pod_reasons), (expected, reasons));
+        }
     }
 
     #[test]
@@ -123,7 +151,7 @@ mod tests {
             devices: vec!["ens9".into()],
             ..NodeDatapathSpec::default()
         };
-        let error = place(&node(), &spec, &[]).unwrap_err().to_string();
+        let error = place(&node(), &spec, &[], BTreeSet::new()).unwrap_err().to_string();
         assert!(error.contains("ens9"), "{error}");
     }
 }

@@ -41,6 +41,9 @@ pub trait Datapath: Tables<V4> + Tables<V6> + Send + 'static {
     /// Forgets flows that have been idle for too long.
     fn sweep(&mut self) -> Sweep;
 
+    /// Whether programs are, or may be, on pod-facing devices, whoever attached them.
+    fn serves_pods(&self) -> bool;
+
     /// What it is doing.
     fn report(&self) -> Report;
 }
@@ -72,10 +75,11 @@ trait Maps<F: MapFamily> {
     fn tell(&mut self, addresses: &NodeAddresses<F>) -> Result<(), Error> {
         let NodeAddresses {
             local,
+            host_ports_only,
             snat_default,
             snat_by_device,
         } = addresses;
-        self.maps_mut().set_local(local)?;
+        self.maps_mut().set_local(local, host_ports_only)?;
         self.maps_mut().set_snat_source(*snat_default, snat_by_device)
     }
 }
@@ -122,6 +126,7 @@ impl Datapath for datapath::Datapath {
         let Placement {
             selection,
             pod_facing,
+            pod_reasons: _,
             v4,
             v6,
         } = placement;
@@ -137,7 +142,12 @@ impl Datapath for datapath::Datapath {
         Sweep {
             live: v4.live + v6.live,
             expired: v4.expired + v6.expired,
+            from_pods: v4.from_pods || v6.from_pods,
         }
+    }
+
+    fn serves_pods(&self) -> bool {
+        Self::serves_pods(self)
     }
 
     fn report(&self) -> Report {

@@ -55,7 +55,9 @@ impl Source for View {
             services: snapshot.services,
             problems: snapshot.problems.clone(),
             devices: devices(&snapshot),
-            details: applied.filter(|_| loaded).map(|applied| details(&applied.spec)),
+            details: applied
+                .filter(|_| loaded)
+                .map(|applied| details(&applied.spec, snapshot.placement.as_ref())),
             attachments: report
                 .attachments
                 .iter()

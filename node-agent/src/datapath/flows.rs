@@ -70,6 +70,8 @@ pub struct Sweep {
     pub live: u32,
     /// Entries that were removed.
     pub expired: u32,
+    /// Whether a flow is open, or may be, that a pod's packet began on its device.
+    pub from_pods: bool,
 }
 
 /// The keys whose flows have been idle for too long. A flow is as fresh as its fresher direction; both directions go together.
@@ -98,9 +100,13 @@ where
 /// Removes expired flows from the table.
 pub(super) fn sweep<F: MapFamily>(tables: &mut PacketTables<F>, now: u32, timeouts: &Timeouts) -> Sweep {
     let mut entries = HashMap::new();
+    let mut whole = true;
     for entry in &tables.flows {
         // An entry may be evicted while the table is read: the iteration goes on from the start then, and may end early.
-        let Ok((key, value)) = entry else { break };
+        let Ok((key, value)) = entry else {
+            whole = false;
+            break;
+        };
         entries.insert(key, value);
     }
     let expired = expired(&entries, now, timeouts);
@@ -117,9 +123,13 @@ pub(super) fn sweep<F: MapFamily>(tables: &mut PacketTables<F>, now: u32, timeou
         }
     }
     let total = u32::try_from(entries.len()).unwrap_or(u32::MAX);
+    for key in &expired {
+        entries.remove(key);
+    }
     Sweep {
         live: total - removed,
         expired: removed,
+        from_pods: !whole || entries.values().any(|value| value.state & state::FROM_POD != 0),
     }
 }
 

@@ -22,6 +22,7 @@ pub struct Datapath {
     options: Options,
     pins: Pins,
     features: Features,
+    bind_protection: bool,
     v4: FamilyTables<V4>,
     v6: FamilyTables<V6>,
     counters: PerCpuArray<MapData, u64>,
@@ -46,17 +47,18 @@ impl Datapath {
         let counters = convert(maps::COUNTERS, take(&mut ebpf, maps::COUNTERS)?)?;
         reserved_ports::reserve(settings.snat_ports, &options.run_dir)?;
         packet_hooks::load(&mut ebpf)?;
-        let socket_hooks = if settings.socket_lb == SocketLb::Off {
-            cgroup::detach(&pins)?;
-            Vec::new()
-        } else {
-            cgroup::attach(&mut ebpf, &options.cgroup_root, &pins)?
-        };
+        let bind_protection = settings.bind_protection;
+        let socket_hooks = [
+            (cgroup::BALANCE, settings.socket_lb != SocketLb::Off),
+            (cgroup::PROTECT, bind_protection && features.bind_protection),
+        ];
+        let socket_hooks = cgroup::attach(&mut ebpf, &options.cgroup_root, &pins, &socket_hooks)?;
         Ok(Self {
             ebpf,
             options: options.clone(),
             pins,
             features,
+            bind_protection,
             v4,
             v6,
             counters,
@@ -93,13 +95,18 @@ impl Datapath {
         Ok(())
     }
 
+    /// Whether programs are on pod-facing devices, attached by this agent or the one before it.
+    pub fn serves_pods(&self) -> bool {
+        packet_hooks::are_on_pods(&self.options)
+    }
+
     /// What is attached, how full the maps are, and what happened so far.
     pub fn report(&self) -> Report {
         Report {
             attachments: self.socket_hooks.iter().chain(&self.packet_hooks).cloned().collect(),
             maps: [self.v4.fill(), self.v6.fill()].concat(),
             counters: self.read_counters(),
-            features: self.features.describe(self.options.tc),
+            features: self.features.describe(self.options.tc, self.bind_protection),
             map_writes: self.v4.map_writes() + self.v6.map_writes(),
         }
     }

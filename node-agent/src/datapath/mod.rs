@@ -8,6 +8,7 @@ mod error;
 mod family;
 mod features;
 mod flows;
+mod host_ports;
 mod kernel;
 mod links;
 mod load;

@@ -93,7 +93,7 @@ fn requests_and_replies_pass_a_device_without_a_link_header() {
         kind: "tun".into(),
     };
     node.datapath().attach(&[tun], &[]).unwrap();
-    node.datapath().v4_mut().set_local(&[(TUNNEL, ifindex)]).unwrap();
+    node.datapath().v4_mut().set_local(&[(TUNNEL, ifindex)], &[]).unwrap();
     node.datapath()
         .v4_mut()
         .set_snat_source(Some(NODE), &[(ifindex, TUNNEL)])

@@ -128,6 +128,7 @@ impl<L: Loader> Core<L> {
             }
             None => Running {
                 services: DualStack::restore(&mut datapath, now)?,
+                pods_have_flows: datapath.serves_pods(),
                 datapath,
                 settings,
                 complete: false,

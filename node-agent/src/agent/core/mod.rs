@@ -18,7 +18,7 @@ use super::{
 use crate::{
     datapath::{Report, Settings},
     devices::Device,
-    model::{HealthCheck, Index, NodeFacts},
+    model::{HealthCheck, Index, NamespacedName, NodeFacts},
     observe::{
         Task, Tasks,
         api::{Phase, Services},
@@ -80,6 +80,8 @@ struct Running<D> {
     /// Everything was programmed at least once since the start.
     complete: bool,
     placement: Option<Placement>,
+    /// Pods may have flows that began on their devices; only a sweep after the last reason for them tells otherwise.
+    pods_have_flows: bool,
     sweep_due: Instant,
     /// Map writes of the datapaths that this one replaced.
     writes_before: u64,
@@ -141,10 +143,13 @@ impl<L: Loader> Core<L> {
             Change::Slices(all) => self.index.replace_slices(all),
             Change::Slice(input) => self.index.apply_slice(*input),
             Change::SliceGone(name) => self.index.delete_slice(&name),
+            Change::Pods(all) => self.index.replace_pods(all),
+            Change::Pod(input) => self.index.apply_pod(*input),
+            Change::PodGone(name) => self.index.delete_pod(&NamespacedName::of_pod(&name)),
             Change::Synced => {
                 info!(
                     services = self.index.services().count(),
-                    "Services and EndpointSlices are read in full"
+                    "Services, EndpointSlices and this node's Pods are read in full"
                 );
                 self.synced = true;
             }
@@ -201,6 +206,10 @@ impl<L: Loader> Core<L> {
     /// What the model must know of the node, from its Node object and its configuration.
     fn update_facts(&mut self) {
         let mut facts = self.facts.clone();
+        facts.ips = self
+            .node
+            .as_ref()
+            .map_or_else(Vec::new, |node| node.internal_ips.clone());
         facts.zone = self.node.as_ref().and_then(|node| node.zone.clone());
         if let Some(Applied { spec, .. }) = &self.applied {
             facts.kinds = kinds(spec.services);

@@ -7,7 +7,11 @@ use tokio::time::Instant;
 use tracing::{debug, error, info};
 
 use super::{
-    super::{Datapath as _, Loader, devices::place},
+    super::{
+        Datapath as _, Loader,
+        devices::place,
+        pod_devices::{Served, reasons},
+    },
     Core, SWEEP, sentence,
 };
 use crate::model::Protocol;
@@ -22,7 +26,13 @@ impl<L: Loader> Core<L> {
             return;
         }
         let node_ips: &[IpAddr] = self.node.as_ref().map_or(&[], |node| &node.internal_ips);
-        let wanted = match place(devices, &applied.spec, node_ips) {
+        let served = Served {
+            source_ranges: self.index.has_source_ranges(&self.facts) || running.services.has_source_ranges(),
+            open_flows: running.pods_have_flows,
+        };
+        let pod_reasons = reasons(&applied.spec, served);
+        running.pods_have_flows |= pod_reasons.iter().any(|reason| reason.is_lasting());
+        let wanted = match place(devices, &applied.spec, node_ips, pod_reasons) {
             Ok(wanted) => wanted,
             Err(missing) => {
                 if self.tasks.place.failed(Timestamp::now(), &missing.to_string()) {
@@ -61,7 +71,7 @@ impl<L: Loader> Core<L> {
         }
     }
 
-    /// Nothing is written before both kinds have been read in full: what the pinned maps hold goes on until then.
+    /// Nothing is written before all kinds have been read in full: what the pinned maps hold goes on until then.
     pub(super) fn program(&mut self, now: Instant) {
         let Some(running) = self.running.as_mut().filter(|_| self.synced) else {
             return;
@@ -114,6 +124,7 @@ impl<L: Loader> Core<L> {
         };
         running.sweep_due = now + SWEEP;
         let swept = running.datapath.sweep();
+        running.pods_have_flows = swept.from_pods;
         debug!(live = swept.live, expired = swept.expired, "idle flows swept");
         self.tasks.sweep.succeeded(Timestamp::now());
     }

@@ -31,6 +31,10 @@ pub(crate) struct State {
     pub(crate) reads: usize,
     /// How often idle flows were swept.
     pub(crate) sweeps: usize,
+    /// Whether sweeps find flows that pods began on their devices.
+    pub(crate) pods_have_flows: bool,
+    /// Whether programs were on pod-facing devices when the first source range was written.
+    pub(crate) placed_before_write: Option<bool>,
     /// Every placement.
     pub(crate) placements: Vec<Placement>,
     /// How often everything was removed.
@@ -218,6 +222,10 @@ where
             return Err(refused());
         }
         state.writes += 1;
+        if matches!(op, Op::PutRange { .. }) && state.placed_before_write.is_none() {
+            let last = state.placements.last();
+            state.placed_before_write = Some(last.is_some_and(|placement| !placement.pod_facing.is_empty()));
+        }
         state.family().apply(op);
         Ok(())
     }
@@ -230,8 +238,20 @@ impl Datapath for Kernel {
     }
 
     fn sweep(&mut self) -> Sweep {
-        self.state().sweeps += 1;
-        Sweep::default()
+        let mut state = self.state();
+        state.sweeps += 1;
+        Sweep {
+            from_pods: state.pods_have_flows,
+            ..Sweep::default()
+        }
+    }
+
+    fn serves_pods(&self) -> bool {
+        let state = self.state();
+        state
+            .placements
+            .last()
+            .is_some_and(|placement| !placement.pod_facing.is_empty())
     }
 
     fn report(&self) -> Report {

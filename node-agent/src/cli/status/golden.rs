@@ -84,12 +84,13 @@ fn well() -> Status {
             forwarding: "SNAT".into(),
             backend_selection: "Random".into(),
             socket_lb: Feature::on(),
+            pod_devices: Feature::on_with("3: source ranges"),
             session_affinity: Feature::off("not in this version"),
             xdp_acceleration: Feature::off("not asked for"),
             services: vec![
                 kind("ClusterIP", Feature::on()),
                 kind("NodePort", Feature::on_with("Range: 30000-32767")),
-                kind("HostPort", Feature::off("not in this version")),
+                kind("HostPort", Feature::on()),
             ],
             map_sizing: "on (ratio: 0.002500)".into(),
         }),
@@ -138,6 +139,7 @@ fn the_verbose_page_has_every_section_of_the_reference() {
 KubeProxyReplacement Details:
   Status:              Strict
   Socket LB:           Enabled
+  Pod Devices:         Enabled (3: source ranges)
   Protocols:           TCP, UDP
   IP Families:         IPv4, IPv6
   Devices:             eth0 192.168.49.2 (Direct Routing)
@@ -148,7 +150,7 @@ KubeProxyReplacement Details:
   Services:
   - ClusterIP:      Enabled
   - NodePort:       Enabled (Range: 30000-32767)
-  - HostPort:       Disabled (not in this version)
+  - HostPort:       Enabled
 Kernel:                 6.12.0
   tc attachment: tcx links
   Program    Hook     Target

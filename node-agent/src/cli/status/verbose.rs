@@ -48,6 +48,7 @@ fn replacement(page: &mut String, status: &Status, details: &Details) -> fmt::Re
         forwarding,
         backend_selection,
         socket_lb,
+        pod_devices,
         session_affinity,
         xdp_acceleration,
         services,
@@ -58,6 +59,7 @@ fn replacement(page: &mut String, status: &Status, details: &Details) -> fmt::Re
     let lines = [
         ("Status", mode.to_owned()),
         ("Socket LB", socket_lb.to_string()),
+        ("Pod Devices", pod_devices.to_string()),
         ("Protocols", protocols.join(", ")),
         ("IP Families", ip_families.join(", ")),
         ("Devices", brief::devices(&status.devices)),
