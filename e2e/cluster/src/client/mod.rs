@@ -1,6 +1,7 @@
 //! Clients of services. They run as processes of their own (`kpr-cluster client …`), because a socket belongs to the
 //! namespace and cgroup of the process that opens it, and print what they saw as JSON.
 
+mod bind;
 mod http;
 mod report;
 mod session;
@@ -16,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 
 pub(crate) use self::udp_hold::unix_ms;
 pub use self::{
-    report::{Held, Started, Tally, UdpHeld, UdpLife},
+    report::{Bound, Held, Started, Tally, UdpHeld, UdpLife},
     udp::UdpStyle,
 };
 
@@ -42,6 +43,14 @@ enum Kind {
     Hold(Endless),
     /// Make requests on new connections until standard input ends
     Load(Endless),
+    /// Ask for an address and port of one's own, and let go of it
+    Bind {
+        /// Which, e.g. 0.0.0.0:30080
+        address: SocketAddr,
+        /// UDP instead of TCP
+        #[arg(long)]
+        udp: bool,
+    },
     /// Send datagrams on one connected socket until standard input ends; open another only if it breaks
     UdpHold {
         /// Where to, e.g. 10.96.0.10:53
@@ -96,6 +105,7 @@ pub async fn run(args: ClientArgs) -> Result<()> {
             let (interval, within) = (Duration::from_millis(interval_ms), Duration::from_millis(timeout_ms));
             print(&session::hold(target, connections, interval, within, end_of_input()).await?)
         }
+        Kind::Bind { address, udp } => print(&bind::bind(address, udp)),
         Kind::UdpHold { target, interval_ms } => {
             print(&udp_hold::hold(target, Duration::from_millis(interval_ms), end_of_input()).await?)
         }

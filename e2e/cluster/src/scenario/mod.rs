@@ -1,8 +1,11 @@
 //! What kpr must do, as functions over a running cluster. Each is a sentence; tests give it a cluster of its own.
 
+pub mod addresses;
+pub mod bind_protection;
 pub mod churn;
 pub mod cluster_ip;
 pub mod health;
+pub mod host_port;
 pub mod install;
 pub mod node_port;
 pub mod packet_fallback;
@@ -12,6 +15,7 @@ pub mod restart;
 mod server_pod;
 pub mod service;
 pub mod shapes;
+pub mod source_ranges;
 pub mod stale_udp;
 mod vantage;
 mod workload;
@@ -33,6 +37,9 @@ use crate::{
     cluster::{Cluster, eventually},
     spec::ClusterSpec,
 };
+
+/// How long a change may take to show.
+const PATIENCE: Duration = Duration::from_secs(20);
 
 /// How many clusters run at a time, however many threads the tests have: their measurements share the processors.
 const PARALLEL: usize = 2;
