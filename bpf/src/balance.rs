@@ -4,7 +4,7 @@ use crate::{clock, config, maps::Tables};
 use aya_ebpf::maps::lpm_trie::Key;
 use kpr_abi::{
     Address, AffinityKey, AffinityValue, BackendValue, Be16, Reason, ServiceKey, ServiceValue, Slice, SourceRange,
-    service::flags, source_range::ID_BITS,
+    host_port, local, service::flags, source_range::ID_BITS,
 };
 
 /// The frontend of exactly this address and port.
@@ -13,16 +13,14 @@ pub fn frontend<F: Tables>(addr: F::Addr, port: Be16, proto: u8) -> Option<*cons
     F::services().get_ptr(ServiceKey::new(addr, port, proto))
 }
 
-/// The NodePort frontend of this port. The caller has seen that the address is the node's own.
+/// The frontend that this port has on any address of the node, if the address is one of the node's that serve it.
 #[inline(always)]
-pub fn node_port<F: Tables>(port: Be16, proto: u8) -> Option<*const ServiceValue> {
-    frontend::<F>(F::Addr::ANY, port, proto)
-}
-
-/// Whether the address is one of this node's that serve NodePorts.
-#[inline(always)]
-pub fn is_local<F: Tables>(addr: F::Addr) -> bool {
-    F::local().get_ptr(addr).is_some()
+pub fn on_any_address<F: Tables>(addr: F::Addr, port: Be16, proto: u8) -> Option<*const ServiceValue> {
+    let own = F::local().get_ptr(addr)?;
+    let service = frontend::<F>(F::Addr::ANY, port, proto)?;
+    // SAFETY: map values that were just looked up.
+    let (own, flags) = unsafe { (*own, (*service).flags) };
+    (own & local::HOST_PORTS_ONLY == 0 || flags & flags::HOST_PORT != 0).then_some(service)
 }
 
 /// The backend that `number` draws from the slice: its id and its value. The slice isn't empty.
@@ -129,8 +127,15 @@ pub fn still_is<F: Tables>(id: u32, addr: F::Addr, port: Be16, proto: u8) -> boo
     }
 }
 
-/// Whether a NodePort could be meant by this port.
+/// Whether a frontend on any address of the node, a NodePort or a hostPort, could be meant by this port.
 #[inline(always)]
-pub fn may_be_node_port(port: Be16) -> bool {
-    config::is_node_port(port)
+pub fn may_be_on_any_address<F: Tables>(port: Be16) -> bool {
+    config::is_node_port(port) || is_host_port::<F>(port)
+}
+
+/// Whether a hostPort on any address has this port.
+#[inline(always)]
+fn is_host_port<F: Tables>(port: Be16) -> bool {
+    let (word, bit) = host_port::place(port.host());
+    F::host_ports().get(word).is_some_and(|bits| bits & bit != 0)
 }

@@ -3,6 +3,7 @@
 //! | hook | programs | does |
 //! |---|---|---|
 //! | cgroup2 | `kpr_connect*`, `kpr_sendmsg*`, `kpr_recvmsg*`, `kpr_getpeername*` | east-west: a socket call is led to a backend, once |
+//! | cgroup2, if asked | `kpr_post_bind*` | keeps processes of the node off the ports of NodePorts and hostPorts |
 //! | tc ingress of external devices | `kpr_ingress` | north-south: requests, and the replies of remote backends |
 //! | tc egress of external devices | `kpr_egress` | north-south: replies of local backends |
 //! | the same three with `_l3` | devices without a link header | the same |
@@ -19,8 +20,8 @@ mod socket;
 mod tc;
 
 use aya_ebpf::{
-    macros::{cgroup_sock_addr, classifier},
-    programs::{SockAddrContext, TcContext},
+    macros::{cgroup_sock, cgroup_sock_addr, classifier},
+    programs::{SockAddrContext, SockContext, TcContext},
 };
 use socket::address::{Inet, Inet6, Mapped, is_mapped};
 
@@ -86,6 +87,18 @@ pub fn kpr_getpeername6(ctx: SockAddrContext) -> i32 {
     } else {
         socket::reverse::peer::<Inet6>(&ctx)
     }
+}
+
+/// `bind(2)` of an IPv4 socket.
+#[cgroup_sock(post_bind4)]
+pub fn kpr_post_bind4(ctx: SockContext) -> i32 {
+    socket::bind::bound4(&ctx)
+}
+
+/// `bind(2)` of an IPv6 socket.
+#[cgroup_sock(post_bind6)]
+pub fn kpr_post_bind6(ctx: SockContext) -> i32 {
+    socket::bind::bound6(&ctx)
 }
 
 /// Packets that come in by an external device.

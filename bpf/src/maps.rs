@@ -8,7 +8,7 @@ use aya_ebpf::{
 };
 use kpr_abi::{
     Addr4, Addr6, AffinityKey, AffinityValue, BackendValue, Family, FlowKey, FlowValue, FragmentKey, FragmentValue,
-    PeerKey, PeerValue, Reason, ServiceKey, ServiceValue, SourceRange, V4, V6,
+    PeerKey, PeerValue, Reason, ServiceKey, ServiceValue, SourceRange, V4, V6, host_port,
 };
 
 #[map]
@@ -35,6 +35,8 @@ static AFFINITY4: LruHashMap<AffinityKey<Addr4>, AffinityValue> = LruHashMap::wi
 static SOURCE_RANGES4: LpmTrie<SourceRange<Addr4>, u32> = LpmTrie::with_max_entries(16_384, BPF_F_NO_PREALLOC);
 #[map]
 static LINGERING4: Array<u32> = Array::with_max_entries(1, 0);
+#[map]
+static HOST_PORTS4: Array<u64> = Array::with_max_entries(host_port::WORDS, 0);
 
 #[map]
 static SERVICES6: HashMap<ServiceKey<Addr6>, ServiceValue> = HashMap::with_max_entries(1, BPF_F_NO_PREALLOC);
@@ -60,6 +62,8 @@ static AFFINITY6: LruHashMap<AffinityKey<Addr6>, AffinityValue> = LruHashMap::wi
 static SOURCE_RANGES6: LpmTrie<SourceRange<Addr6>, u32> = LpmTrie::with_max_entries(16_384, BPF_F_NO_PREALLOC);
 #[map]
 static LINGERING6: Array<u32> = Array::with_max_entries(1, 0);
+#[map]
+static HOST_PORTS6: Array<u64> = Array::with_max_entries(host_port::WORDS, 0);
 
 /// What happened, by [`Reason`].
 #[map]
@@ -77,7 +81,7 @@ pub trait Tables: Family {
     fn flows() -> &'static LruHashMap<FlowKey<Self::Addr>, FlowValue<Self::Addr>>;
     /// Ports of fragmented packets.
     fn fragments() -> &'static LruHashMap<FragmentKey<Self::Addr>, FragmentValue>;
-    /// The node's addresses that serve NodePorts.
+    /// The node's own addresses.
     fn local() -> &'static HashMap<Self::Addr, u32>;
     /// SNAT source address by egress interface.
     fn snat_source() -> &'static HashMap<u32, Self::Addr>;
@@ -91,14 +95,19 @@ pub trait Tables: Family {
     fn source_ranges() -> &'static LpmTrie<SourceRange<Self::Addr>, u32>;
     /// Whether there are flows to frontends that are gone.
     fn lingering() -> &'static Array<u32>;
+    /// Ports of hostPorts on any address.
+    fn host_ports() -> &'static Array<u64>;
     /// Whether the address is a loopback address.
     fn is_loopback(addr: Self::Addr) -> bool;
+    /// The one loopback address that stands for all among the node's own addresses.
+    const LOOPBACK: Self::Addr;
 }
 
 /// Names the maps of a family: the same twelve for each.
 macro_rules! tables {
     ($family:ty: $services:ident, $slots:ident, $backends:ident, $flows:ident, $fragments:ident, $local:ident,
-     $snat_source:ident, $connected:ident, $peers:ident, $affinity:ident, $source_ranges:ident, $lingering:ident, loopback: $is_loopback:expr) => {
+     $snat_source:ident, $connected:ident, $peers:ident, $affinity:ident, $source_ranges:ident, $lingering:ident,
+     $host_ports:ident, loopback: $loopback:expr, $is_loopback:expr) => {
         impl Tables for $family {
             #[inline(always)]
             fn services() -> &'static HashMap<ServiceKey<Self::Addr>, ServiceValue> {
@@ -149,6 +158,11 @@ macro_rules! tables {
                 &$lingering
             }
             #[inline(always)]
+            fn host_ports() -> &'static Array<u64> {
+                &$host_ports
+            }
+            const LOOPBACK: Self::Addr = $loopback;
+            #[inline(always)]
             fn is_loopback(addr: Self::Addr) -> bool {
                 $is_loopback(addr)
             }
@@ -156,9 +170,9 @@ macro_rules! tables {
     };
 }
 
-tables!(V4: SERVICES4, SLOTS4, BACKENDS4, FLOWS4, FRAGMENTS4, LOCAL4, SNAT_SOURCE4, CONNECTED4, PEERS4, AFFINITY4, SOURCE_RANGES4, LINGERING4,
+tables!(V4: SERVICES4, SLOTS4, BACKENDS4, FLOWS4, FRAGMENTS4, LOCAL4, SNAT_SOURCE4, CONNECTED4, PEERS4, AFFINITY4, SOURCE_RANGES4, LINGERING4, HOST_PORTS4,
     // 127.0.0.0/8 (RFC 1122 §3.2.1.3).
-    loopback: |addr: Addr4| u32::from_be(addr.0) >> 24 == 127);
-tables!(V6: SERVICES6, SLOTS6, BACKENDS6, FLOWS6, FRAGMENTS6, LOCAL6, SNAT_SOURCE6, CONNECTED6, PEERS6, AFFINITY6, SOURCE_RANGES6, LINGERING6,
-    // kube-proxy never serves NodePorts on ::1, so nothing here does.
-    loopback: |_: Addr6| false);
+    loopback: Addr4(0x7f00_0001_u32.to_be()), |addr: Addr4| u32::from_be(addr.0) >> 24 == 127);
+tables!(V6: SERVICES6, SLOTS6, BACKENDS6, FLOWS6, FRAGMENTS6, LOCAL6, SNAT_SOURCE6, CONNECTED6, PEERS6, AFFINITY6, SOURCE_RANGES6, LINGERING6, HOST_PORTS6,
+    // ::1 (RFC 4291 §2.5.3).
+    loopback: Addr6([0, 0, 0, 1_u32.to_be()]), |addr: Addr6| addr == Self::LOOPBACK);

@@ -14,8 +14,8 @@ use nix::{
 };
 use std::{collections::BTreeMap, error::Error as _};
 
-/// The eight socket hooks and two packet hooks that every kernel gets.
-const PROGRAMS: usize = 10;
+/// The ten socket hooks and two packet hooks that every kernel gets.
+const PROGRAMS: usize = 12;
 
 const fn ports(min: u16, max: u16) -> PortRange {
     PortRange { min, max }
@@ -44,6 +44,7 @@ fn every_program_loads_in_every_configuration() {
                 node_ports,
                 snat_ports,
                 socket_lb,
+                bind_protection: true,
                 sizes: Sizes::dynamic(1 << 30, 0.0025),
             };
             let variants =

@@ -91,6 +91,8 @@ pub mod state {
     pub const CLOSED: u8 = 1 << 1;
     /// Its sender has ended the flow: TCP RST, SCTP ABORT or SHUTDOWN COMPLETE.
     pub const ENDED: u8 = 1 << 2;
+    /// A pod of this node began the flow with a packet on its device: the flow lives only while programs are there.
+    pub const FROM_POD: u8 = 1 << 3;
 }
 
 /// What to do with the packet once it is translated.

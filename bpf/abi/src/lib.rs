@@ -18,6 +18,8 @@ pub mod affinity;
 pub mod backend;
 pub mod config;
 pub mod flow;
+pub mod host_port;
+pub mod local;
 pub mod maps;
 pub mod reason;
 pub mod service;

@@ -10,7 +10,7 @@ pub const BACKENDS4: &str = "BACKENDS4";
 pub const FLOWS4: &str = "FLOWS4";
 /// Ports of fragmented IPv4 packets: LRU hash of `FragmentKey<Addr4>` to `FragmentValue`.
 pub const FRAGMENTS4: &str = "FRAGMENTS4";
-/// IPv4 addresses of this node that serve NodePorts: hash of `Addr4` to `u32` (interface index).
+/// IPv4 addresses of this node: hash of `Addr4` to `u32` (interface index and [`local`](crate::local) flags).
 pub const LOCAL4: &str = "LOCAL4";
 /// SNAT source address by egress interface index, key 0 for any other: hash of `u32` to `Addr4`.
 pub const SNAT_SOURCE4: &str = "SNAT_SOURCE4";
@@ -25,6 +25,8 @@ pub const SOURCE_RANGES4: &str = "SOURCE_RANGES4";
 /// Whether there are IPv4 flows to frontends that are gone: array of one `u32`, 0 or 1. NodePorts don't count, flows to them are
 /// found in any case.
 pub const LINGERING4: &str = "LINGERING4";
+/// Ports of IPv4 hostPorts on any address of this node: array of `u64`, see [`host_port`](crate::host_port).
+pub const HOST_PORTS4: &str = "HOST_PORTS4";
 /// IPv6 frontends: hash of `ServiceKey<Addr6>` to `ServiceValue`.
 pub const SERVICES6: &str = "SERVICES6";
 /// IPv6 slot table: array of backend ids.
@@ -35,7 +37,7 @@ pub const BACKENDS6: &str = "BACKENDS6";
 pub const FLOWS6: &str = "FLOWS6";
 /// Ports of fragmented IPv6 packets: LRU hash of `FragmentKey<Addr6>` to `FragmentValue`.
 pub const FRAGMENTS6: &str = "FRAGMENTS6";
-/// IPv6 addresses of this node that serve NodePorts: hash of `Addr6` to `u32` (interface index).
+/// IPv6 addresses of this node: hash of `Addr6` to `u32` (interface index and [`local`](crate::local) flags).
 pub const LOCAL6: &str = "LOCAL6";
 /// SNAT source address by egress interface index, key 0 for any other: hash of `u32` to `Addr6`.
 pub const SNAT_SOURCE6: &str = "SNAT_SOURCE6";
@@ -50,11 +52,13 @@ pub const SOURCE_RANGES6: &str = "SOURCE_RANGES6";
 /// Whether there are IPv6 flows to frontends that are gone: array of one `u32`, 0 or 1. NodePorts don't count, flows to them are
 /// found in any case.
 pub const LINGERING6: &str = "LINGERING6";
+/// Ports of IPv6 hostPorts on any address of this node: array of `u64`, see [`host_port`](crate::host_port).
+pub const HOST_PORTS6: &str = "HOST_PORTS6";
 /// Counters by [`Reason`](crate::Reason): per-CPU array of `u64`.
 pub const COUNTERS: &str = "COUNTERS";
 
 /// All maps, in the order in which they are listed to users.
-pub const ALL: [&str; 25] = [
+pub const ALL: [&str; 27] = [
     SERVICES4,
     SLOTS4,
     BACKENDS4,
@@ -67,6 +71,7 @@ pub const ALL: [&str; 25] = [
     AFFINITY4,
     SOURCE_RANGES4,
     LINGERING4,
+    HOST_PORTS4,
     SERVICES6,
     SLOTS6,
     BACKENDS6,
@@ -79,5 +84,6 @@ pub const ALL: [&str; 25] = [
     AFFINITY6,
     SOURCE_RANGES6,
     LINGERING6,
+    HOST_PORTS6,
     COUNTERS,
 ];

@@ -45,11 +45,13 @@ pub enum Reason {
     DropSctpFragment = 18,
     /// Dropped: a packet of a flow that is being handed over to netfilter; it is sent again.
     DropHandOver = 19,
+    /// A process of the node was refused an address and port that a NodePort or a hostPort has.
+    SocketBindRefused = 20,
 }
 
 impl Reason {
     /// Every reason, in the order of its counter.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 21] = [
         Self::SocketTranslated,
         Self::SocketNoEndpoint,
         Self::SocketNoLocalEndpoint,
@@ -70,6 +72,7 @@ impl Reason {
         Self::DropSourceRange,
         Self::DropSctpFragment,
         Self::DropHandOver,
+        Self::SocketBindRefused,
     ];
 
     /// Number of counters.
@@ -99,6 +102,7 @@ impl Reason {
             Self::DropSourceRange => "drop_source_range",
             Self::DropSctpFragment => "drop_sctp_fragment",
             Self::DropHandOver => "drop_hand_over",
+            Self::SocketBindRefused => "socket_bind_refused",
         }
     }
 }

@@ -71,6 +71,11 @@ fn find<S: SocketAddress>(ctx: &SockAddrContext, addr: Addr<S>, port: Be16, prot
     if config::has(features::HOST_NAMESPACE_ONLY) && !is_on_host(ctx) {
         return None;
     }
+    let is_loopback = S::Family::is_loopback(addr);
+    // Loopback is each namespace's own: only the node's leads to the node's ports.
+    if is_loopback && !is_on_host(ctx) {
+        return None;
+    }
     if let Some(service) = balance::frontend::<S::Family>(addr, port, proto) {
         // SAFETY: a map value that was just looked up.
         let ranged = unsafe { (*service).flags } & flags::SOURCE_RANGES != 0;
@@ -81,20 +86,11 @@ fn find<S: SocketAddress>(ctx: &SockAddrContext, addr: Addr<S>, port: Be16, prot
             Some(service)
         };
     }
-    if !balance::may_be_node_port(port) {
+    if !balance::may_be_on_any_address::<S::Family>(port) {
         return None;
     }
-    // Loopback is each namespace's own: only the node's leads to the node's NodePorts.
-    let is_ours = if S::Family::is_loopback(addr) {
-        is_on_host(ctx)
-    } else {
-        balance::is_local::<S::Family>(addr)
-    };
-    if is_ours {
-        balance::node_port::<S::Family>(port, proto)
-    } else {
-        None
-    }
+    let own = if is_loopback { S::Family::LOOPBACK } else { addr };
+    balance::on_any_address::<S::Family>(own, port, proto)
 }
 
 /// Whether the socket is in the node's own network namespace.

@@ -1,6 +1,7 @@
 //! East-west: a socket call to a service is led to one of its backends; its packets never carry the service's address.
 
 pub mod address;
+pub mod bind;
 pub mod forward;
 pub mod reverse;
 

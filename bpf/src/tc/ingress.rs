@@ -1,13 +1,14 @@
 //! Packets that come in: requests of clients, and replies of remote backends.
 //!
-//! A packet that is no service's costs one hash look-up (two where its port may be a NodePort or an SNAT port).
+//! A packet that is no service's costs one hash look-up (two where its port may be an SNAT port; two, or three if it is for the
+//! node itself, where it may be a NodePort or a hostPort).
 
 use super::{Handled, flow, fragment, route, skb::Skb, translate, wire::Wire};
 use crate::{balance, clock, config, counters};
 use aya_ebpf::{helpers::bpf_get_prandom_u32, programs::TcContext};
 use kpr_abi::{
     AffinityKey, FlowValue, Reason, ServiceValue, Slice, backend,
-    flow::{action, direction},
+    flow::{action, direction, state},
     service::flags,
 };
 use kpr_packet::{Parsed, Unparsed};
@@ -22,6 +23,10 @@ pub fn handle<F: Wire>(ctx: &TcContext, l3: usize) -> Result<Handled, Reason> {
         Err(Unparsed::Icmp) => return Ok(Handled::Icmp),
         Err(_) => return Ok(Handled::NotOurs),
     }
+    // Whatever listens on loopback is not for the network (CVE-2020-8558).
+    if F::is_loopback(parsed.key.dst) {
+        return Ok(Handled::NotOurs);
+    }
 
     // Replies of remote backends come to a port of the SNAT range.
     if config::is_snat_port(parsed.key.dport) {
@@ -35,11 +40,11 @@ pub fn handle<F: Wire>(ctx: &TcContext, l3: usize) -> Result<Handled, Reason> {
         parsed.key.direction = direction::FORWARD;
     }
 
-    // Flows to NodePorts are found before their service: they go on when it is gone.
-    let may_be_node_port = balance::may_be_node_port(parsed.key.dport);
-    let is_frontend = !may_be_node_port && frontend::<F>(&parsed, false).is_some();
+    // Flows to NodePorts and hostPorts are found before their service: they go on when it is gone.
+    let may_be_any = balance::may_be_on_any_address::<F>(parsed.key.dport);
+    let is_frontend = !may_be_any && frontend::<F>(&parsed, false).is_some();
     // So are flows to other frontends, for as long as there are any that have none.
-    if !is_frontend && !may_be_node_port && !flow::any_lingers::<F>() {
+    if !is_frontend && !may_be_any && !flow::any_lingers::<F>() {
         return Ok(Handled::NotOurs);
     }
     if let Some(value) = flow::lookup::<F>(&parsed.key, parsed.signals) {
@@ -53,7 +58,7 @@ pub fn handle<F: Wire>(ctx: &TcContext, l3: usize) -> Result<Handled, Reason> {
         }
         flow::remove::<F>(&parsed.key, &value);
     }
-    if !is_frontend && frontend::<F>(&parsed, may_be_node_port).is_none() {
+    if !is_frontend && frontend::<F>(&parsed, may_be_any).is_none() {
         return Ok(Handled::NotOurs);
     }
     if !flow::is_first(parsed.signals) {
@@ -74,7 +79,7 @@ pub fn begin<F: Wire, const FROM_POD: bool>(ctx: &TcContext, l3: usize) -> Resul
         return Ok(Handled::NotOurs);
     }
     // Gone since then: the next packet finds what is so now.
-    let Some(service) = frontend::<F>(&parsed, balance::may_be_node_port(parsed.key.dport)) else {
+    let Some(service) = frontend::<F>(&parsed, balance::may_be_on_any_address::<F>(parsed.key.dport)) else {
         return Ok(Handled::NotOurs);
     };
     // SAFETY: a map value that was looked up above.
@@ -109,15 +114,15 @@ fn parse<F: Wire>(ctx: &TcContext, l3: usize, parsed: &mut Parsed<F::Addr>) -> R
     })
 }
 
-/// The frontend that the packet is for: one of exactly its destination, or a NodePort on an address of this node.
+/// The frontend that the packet is for: one of exactly its destination, or a NodePort or hostPort on an address of this node.
 #[inline(always)]
-fn frontend<F: Wire>(parsed: &Parsed<F::Addr>, may_be_node_port: bool) -> Option<*const ServiceValue> {
+fn frontend<F: Wire>(parsed: &Parsed<F::Addr>, may_be_any: bool) -> Option<*const ServiceValue> {
     let key = &parsed.key;
     let exact = balance::frontend::<F>(key.dst, key.dport, key.proto);
-    if exact.is_some() || !may_be_node_port || !balance::is_local::<F>(key.dst) {
+    if exact.is_some() || !may_be_any {
         return exact;
     }
-    balance::node_port::<F>(key.dport, key.proto)
+    balance::on_any_address::<F>(key.dst, key.dport, key.proto)
 }
 
 /// Chooses the backend and the translation of a new flow, and makes its entries.
@@ -157,7 +162,7 @@ fn choose<F: Wire, const FROM_POD: bool>(
         dport: chosen.port,
         backend: id,
         last_seen: clock::now(),
-        state: flow::state_of(parsed.signals),
+        state: flow::state_of(parsed.signals) | if FROM_POD { state::FROM_POD } else { 0 },
         action: action::PASS,
         zero: 0,
     };

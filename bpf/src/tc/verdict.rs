@@ -38,6 +38,7 @@ pub fn verdict(outcome: Result<Handled, Reason>) -> i32 {
                 | Reason::SocketNoEndpoint
                 | Reason::SocketNoLocalEndpoint
                 | Reason::SocketSourceRange
+                | Reason::SocketBindRefused
                 | Reason::FlowToLocal
                 | Reason::FlowToRemote
                 | Reason::RefuseNoEndpoint => NEXT,

@@ -16,7 +16,7 @@ pub fn details(spec: &NodeDatapathSpec, placement: Option<&Placement>) -> Detail
         forwarding: "SNAT".into(),
         backend_selection: "Random".into(),
         socket_lb: socket_lb(spec),
-        pod_packets: pod_packets(placement),
+        pod_devices: pod_devices(placement),
         session_affinity: if spec.session_affinity.enabled {
             Feature::on()
         } else {
@@ -43,16 +43,12 @@ fn socket_lb(spec: &NodeDatapathSpec) -> Feature {
     }
 }
 
-fn pod_packets(placement: Option<&Placement>) -> Feature {
-    let Some(placement) = placement.filter(|placement| !placement.pod_packets.is_empty()) else {
-        return Feature::off("neither asked for nor needed");
+fn pod_devices(placement: Option<&Placement>) -> Feature {
+    let Some(placement) = placement.filter(|placement| !placement.pod_reasons.is_empty()) else {
+        return Feature::off("not needed");
     };
-    let reasons: Vec<_> = placement.pod_packets.iter().map(ToString::to_string).collect();
-    let devices = match placement.pod_facing.len() {
-        1 => "1 device".to_owned(),
-        count => format!("{count} devices"),
-    };
-    Feature::on_with(format!("{devices}, for {}", reasons.join(" and ")))
+    let reasons: Vec<_> = placement.pod_reasons.iter().map(ToString::to_string).collect();
+    Feature::on_with(format!("{}: {}", placement.pod_facing.len(), reasons.join(", ")))
 }
 
 fn services(spec: &NodeDatapathSpec) -> Vec<ServiceKind> {
@@ -61,7 +57,12 @@ fn services(spec: &NodeDatapathSpec) -> Vec<ServiceKind> {
         feature: if asked {
             active
         } else {
-            Feature::off("left to kube-proxy")
+            // Where kpr does not serve hostPorts, the CNI's plugin `portmap` does.
+            Feature::off(if name == "HostPort" {
+                "left to the CNI"
+            } else {
+                "left to kube-proxy"
+            })
         },
     };
     let asked = &spec.services;
@@ -72,13 +73,9 @@ fn services(spec: &NodeDatapathSpec) -> Vec<ServiceKind> {
             asked.node_port,
             Feature::on_with(format!("Range: {}", spec.node_port.range)),
         ),
-        kind(
-            "LoadBalancer",
-            asked.load_balancer,
-            Feature::on_with("addresses with source ranges are withheld: these are not in this version"),
-        ),
+        kind("LoadBalancer", asked.load_balancer, Feature::on()),
         kind("externalIPs", asked.external_ips, Feature::on()),
-        kind("HostPort", asked.host_port, Feature::off(NOT_YET)),
+        kind("HostPort", asked.host_port, Feature::on()),
     ]
 }
 
@@ -96,7 +93,7 @@ mod tests {
     use kpr_crds::Services;
 
     use super::*;
-    use crate::{agent::PodPackets, devices::Device};
+    use crate::{agent::PodReason, devices::Device};
 
     fn strict() -> NodeDatapathSpec {
         NodeDatapathSpec {
@@ -115,14 +112,15 @@ mod tests {
             .collect();
         assert_eq!(shown[0], "ClusterIP: Enabled");
         assert_eq!(shown[1], "NodePort: Enabled (Range: 30000-32767)");
-        assert_eq!(shown[4], "HostPort: Disabled (not in this version)");
+        assert_eq!(shown[4], "HostPort: Enabled");
+        assert_eq!(details.pod_devices.to_string(), "Disabled (not needed)");
         assert_eq!(details.session_affinity.to_string(), "Enabled");
         assert_eq!(details.xdp_acceleration.to_string(), "Disabled (not asked for)");
         assert_eq!(details.map_sizing, "on (ratio: 0.002500)");
     }
 
     #[test]
-    fn balancing_pods_packets_says_where_and_why() {
+    fn balancing_pods_packets_says_on_how_many_devices_and_why() {
         let device = Device {
             name: "veth0".into(),
             ifindex: 3,
@@ -131,27 +129,22 @@ mod tests {
             up: true,
             kind: "veth".into(),
         };
-        let mut placement = Placement {
-            pod_facing: vec![device.clone()],
-            pod_packets: [PodPackets::SctpServices].into(),
+        let placement = Placement {
+            pod_facing: vec![device.clone(), device],
+            pod_reasons: [PodReason::PacketFallback, PodReason::Sctp].into(),
             ..Placement::default()
         };
-        let shown = |placement: &Placement| details(&strict(), Some(placement)).pod_packets.to_string();
-        assert_eq!(shown(&placement), "Enabled (1 device, for SCTP Services)");
-        placement.pod_facing.push(device);
-        placement.pod_packets.insert(PodPackets::Configured);
-        assert_eq!(
-            shown(&placement),
-            "Enabled (2 devices, for spec.socketLB.packetFallback and SCTP Services)"
-        );
-        assert_eq!(shown(&Placement::default()), "Disabled (neither asked for nor needed)");
+        let shown = details(&strict(), Some(&placement)).pod_devices.to_string();
+        assert_eq!(shown, "Enabled (2: socketLB.packetFallback, SCTP)");
     }
 
     #[test]
     fn in_partial_mode_kube_proxy_keeps_the_rest() {
         let mut spec = strict();
         spec.services.node_port = false;
-        let kind = &details(&spec, None).services[1];
-        assert_eq!(kind.feature.to_string(), "Disabled (left to kube-proxy)");
+        spec.services.host_port = false;
+        let services = details(&spec, None).services;
+        assert_eq!(services[1].feature.to_string(), "Disabled (left to kube-proxy)");
+        assert_eq!(services[4].feature.to_string(), "Disabled (left to the CNI)");
     }
 }

@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, net::IpAddr};
 use kpr_abi::{V4, V6};
 use kpr_crds::NodeDatapathSpec;
 
-use super::{NodeAddresses, PodPackets};
+use super::{NodeAddresses, PodReason};
 use crate::devices::{Device, Selection, UnknownDevices, pod_facing, select};
 
 /// What the datapath is to be attached to.
@@ -15,8 +15,8 @@ pub struct Placement {
     pub selection: Selection,
     /// Devices of pods whose packets are balanced one by one.
     pub pod_facing: Vec<Device>,
-    /// Why they are; empty: they are not.
-    pub pod_packets: BTreeSet<PodPackets>,
+    /// Why they are.
+    pub pod_reasons: BTreeSet<PodReason>,
     /// The node's IPv4 addresses.
     pub v4: NodeAddresses<V4>,
     /// The node's IPv6 addresses.
@@ -47,12 +47,13 @@ pub enum PlacementError {
     },
 }
 
-/// Chooses devices and addresses. `node_ips`: the Node object's internal addresses. `pod_packets`: why pods' packets are balanced.
+/// Chooses devices and addresses. `node_ips`: the Node object's internal addresses; `pod_reasons`: why pods' packets are to be
+/// balanced one by one.
 pub(super) fn place(
     all: &[Device],
     spec: &NodeDatapathSpec,
     node_ips: &[IpAddr],
-    pod_packets: BTreeSet<PodPackets>,
+    pod_reasons: BTreeSet<PodReason>,
 ) -> Result<Placement, PlacementError> {
     let selection = select(all, &spec.devices, spec.direct_routing_device.as_deref(), node_ips)?;
     if selection.devices.is_empty() {
@@ -64,14 +65,14 @@ pub(super) fn place(
         return Err(PlacementError::None { present });
     }
     let words = &spec.node_port.addresses;
-    let pod_facing = if pod_packets.is_empty() {
+    let pod_facing = if pod_reasons.is_empty() {
         Vec::new()
     } else {
         pod_facing(all, &selection)
     };
     Ok(Placement {
         pod_facing,
-        pod_packets,
+        pod_reasons,
         v4: NodeAddresses::choose(all, &selection, words, node_ips),
         v6: NodeAddresses::choose(all, &selection, words, node_ips),
         selection,
@@ -124,6 +125,24 @@ mod tests {
         )
         .unwrap_err();
         assert!(error.to_string().contains("this node has lo"), "{error}");
+    }
+
+    #[test]
+    fn pod_facing_devices_are_for_reasons() {
+        let mut devices = node();
+        devices.push(Device {
+            kind: "veth".into(),
+            ..device(4, "veth1", "10.244.0.9", false)
+        });
+        let spec = NodeDatapathSpec::default();
+        for (reasons, expected) in [
+            (BTreeSet::new(), &[][..]),
+            (BTreeSet::from([PodReason::SourceRanges]), &["veth1"]),
+        ] {
+            let placed = place(&devices, &spec, &[], reasons.clone()).unwrap();
+            let names: Vec<_> = placed.pod_facing.iter().map(|device| device.name.as_str()).collect();
+            assert_eq!((names.as_slice(), placed.pod_reasons), (expected, reasons));
+        }
     }
 
     #[test]

@@ -15,6 +15,8 @@ use crate::{
 pub struct NodeAddresses<F: Family> {
     /// The addresses that serve NodePorts, with their interface indices.
     pub local: Vec<(F::Ip, u32)>,
+    /// The node's other addresses: hostPorts, which a user asks for with a Pod, are served on every one.
+    pub host_ports_only: Vec<(F::Ip, u32)>,
     /// Source address of SNAT where the packet does not leave by a device of `snat_by_device`, such as a CNI's tunnel:
     /// the reply then comes back to a device that the datapath is attached to.
     pub snat_default: Option<F::Ip>,
@@ -26,6 +28,7 @@ impl<F: Family> Default for NodeAddresses<F> {
     fn default() -> Self {
         Self {
             local: Vec::new(),
+            host_ports_only: Vec::new(),
             snat_default: None,
             snat_by_device: Vec::new(),
         }
@@ -37,15 +40,17 @@ impl<F: IpFamily> NodeAddresses<F> {
     /// internal addresses.
     pub(super) fn choose(all: &[Device], selection: &Selection, words: &[String], node_ips: &[IpAddr]) -> Self {
         let wanted = Wanted::parse::<F>(words);
-        let mut local: Vec<_> = all
+        let mut own: Vec<_> = all
             .iter()
             .flat_map(|device| device.addresses.iter().map(|addr| (*addr, device.ifindex)))
-            .filter(|(addr, _)| wanted.includes(*addr, node_ips))
             .filter_map(|(addr, ifindex)| Some((F::pick(addr)?, ifindex)))
             .collect();
-        local.sort_unstable();
+        own.sort_unstable();
         // An address can be on two devices (anycast on dummies): NodePorts are served on it all the same.
-        local.dedup_by_key(|(addr, _)| *addr);
+        own.dedup_by_key(|(addr, _)| *addr);
+        let (local, host_ports_only) = own
+            .into_iter()
+            .partition(|(addr, _)| wanted.includes((*addr).into(), node_ips));
 
         let source = |device: &Device| snat_source::<F>(device, node_ips);
         let direct = selection.direct_routing.as_deref();
@@ -57,6 +62,7 @@ impl<F: IpFamily> NodeAddresses<F> {
             .find(|device| source(device).is_some_and(|addr| node_ips.contains(&addr.into())));
         Self {
             local,
+            host_ports_only,
             snat_default: direct
                 .into_iter()
                 .chain(holder)
@@ -189,6 +195,18 @@ mod tests {
         for (words, v4, v6) in table {
             assert_eq!(local(words), [v4, v6].concat(), "{words:?}");
         }
+    }
+
+    #[test]
+    fn every_address_serves_host_ports_and_is_told_once() {
+        let (devices, node_ips) = (node(), ips(&["192.168.49.2"]));
+        let selection = selection(&devices, &["eth0"], "eth0");
+        let chosen = NodeAddresses::<V4>::choose(&devices, &selection, &["primary".into()], &node_ips);
+        let shown = |list: &[(std::net::Ipv4Addr, u32)]| -> Vec<String> {
+            list.iter().map(|(addr, ifindex)| format!("{addr} {ifindex}")).collect()
+        };
+        assert_eq!(shown(&chosen.local), ["192.168.49.2 2"]);
+        assert_eq!(shown(&chosen.host_ports_only), ["10.244.0.1 3", "127.0.0.1 1"]);
     }
 
     fn sources<F: IpFamily>(devices: &[Device], selection: &Selection, node_ips: &[&str]) -> NodeAddresses<F> {

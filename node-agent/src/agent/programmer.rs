@@ -54,6 +54,9 @@ pub trait Datapath: Tables<V4> + Tables<V6> + Send + 'static {
     /// Begins no flow any more, and gives those that there are to netfilter if a kube-proxy's rules are there.
     fn hand_over(&mut self) -> Result<Option<HandOver>, Error>;
 
+    /// Whether programs are, or may be, on pod-facing devices, whoever attached them.
+    fn serves_pods(&self) -> bool;
+
     /// What it is doing.
     fn report(&self) -> Report;
 }
@@ -85,10 +88,11 @@ trait Maps<F: MapFamily> {
     fn tell(&mut self, addresses: &NodeAddresses<F>) -> Result<(), Error> {
         let NodeAddresses {
             local,
+            host_ports_only,
             snat_default,
             snat_by_device,
         } = addresses;
-        self.maps_mut().set_local(local)?;
+        self.maps_mut().set_local(local, host_ports_only)?;
         self.maps_mut().set_snat_source(*snat_default, snat_by_device)
     }
 }
@@ -135,7 +139,7 @@ impl Datapath for datapath::Datapath {
         let Placement {
             selection,
             pod_facing,
-            pod_packets: _,
+            pod_reasons: _,
             v4,
             v6,
         } = placement;
@@ -150,8 +154,8 @@ impl Datapath for datapath::Datapath {
         let (v4, v6) = (self.v4_mut().sweep(&timeouts), self.v6_mut().sweep(&timeouts));
         Sweep {
             live: v4.live + v6.live,
-            sctp: v4.sctp + v6.sctp,
             expired: v4.expired + v6.expired,
+            from_pods: v4.from_pods || v6.from_pods,
         }
     }
 
@@ -179,6 +183,10 @@ impl Datapath for datapath::Datapath {
 
     fn hand_over(&mut self) -> Result<Option<HandOver>, Error> {
         Self::hand_over(self)
+    }
+
+    fn serves_pods(&self) -> bool {
+        Self::serves_pods(self)
     }
 
     fn report(&self) -> Report {

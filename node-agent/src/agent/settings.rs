@@ -10,7 +10,7 @@ use crate::{
 /// What this version's datapath enforces. The model leaves out, and reports, what needs more.
 pub const CAPABILITIES: Capabilities = Capabilities {
     sctp: true,
-    source_ranges: false,
+    source_ranges: true,
     session_affinity: true,
 };
 
@@ -54,6 +54,7 @@ pub(super) fn settings(spec: &NodeDatapathSpec, memory_bytes: u64) -> Result<Set
         node_ports: ports("nodePort.range", spec.node_port.port_range())?,
         snat_ports: ports("loadBalancer.snatPorts", spec.load_balancer.snat_port_range())?,
         socket_lb: socket_lb(spec),
+        bind_protection: spec.node_port.bind_protection,
         sizes: sizes(spec, memory_bytes),
     })
 }
@@ -74,6 +75,7 @@ pub(super) fn kinds(services: Services) -> Kinds {
         node_port: services.node_port,
         load_balancer: services.load_balancer,
         external_ips: services.external_ips,
+        host_port: services.host_port,
     }
 }
 

@@ -2,6 +2,7 @@
 
 use super::{
     Contents, Error, MapFill, Sweep, Timeouts, flows,
+    host_ports::HostPorts,
     pins::Pins,
     source_ranges,
     tables::{MapFamily, PacketTables, ServiceTables, reconcile, take},
@@ -11,7 +12,7 @@ use aya::{
     Ebpf,
     maps::{MapError, MapInfo},
 };
-use kpr_abi::{Address as _, BackendValue, FlowKey, FlowValue, ServiceKey, flow::direction};
+use kpr_abi::{Address as _, BackendValue, FlowKey, FlowValue, ServiceKey, flow::direction, local};
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 /// Flags of an update (`BPF_NOEXIST`, `BPF_EXIST`).
@@ -21,6 +22,7 @@ const BPF_EXIST: u64 = 2;
 /// The maps of a family.
 pub struct FamilyTables<F: MapFamily> {
     services: ServiceTables<F>,
+    host_ports: HostPorts<F>,
     packets: PacketTables<F>,
     backends_in_use: HashSet<u32>,
     source_ranges: u32,
@@ -34,6 +36,7 @@ impl<F: MapFamily> FamilyTables<F> {
     pub(super) fn open(ebpf: &mut Ebpf, pins: &Pins) -> Result<Self, Error> {
         Ok(Self {
             services: ServiceTables::open(|name| take(ebpf, name))?,
+            host_ports: HostPorts::open(take(ebpf, F::HOST_PORTS)?)?,
             packets: PacketTables::open(ebpf)?,
             backends_in_use: HashSet::new(),
             source_ranges: 0,
@@ -51,6 +54,8 @@ impl<F: MapFamily> FamilyTables<F> {
     /// What the service maps hold, for a planner to start from.
     pub fn restore(&mut self) -> Result<Contents<F>, Error> {
         let contents = self.services.contents()?;
+        let writes = self.host_ports.restore(&contents.services);
+        self.map_writes += writes.map_err(map_error(F::HOST_PORTS))?;
         self.backends_in_use = contents.backends.keys().copied().collect();
         self.source_ranges = u32::try_from(contents.source_ranges.len()).unwrap_or(u32::MAX);
         Ok(contents)
@@ -82,8 +87,10 @@ impl<F: MapFamily> FamilyTables<F> {
                 1
             }
             Op::PutService { key, value } => {
+                let host_ports = &mut self.host_ports;
+                let before = host_ports.before_put(key, value).map_err(map_error(F::HOST_PORTS))?;
                 tables.services.insert(key, value, 0).map_err(map_error(F::SERVICES))?;
-                1
+                before + 1 + host_ports.after_put(key, value).map_err(map_error(F::HOST_PORTS))?
             }
             Op::DeleteService { key } => {
                 if key.addr != F::Addr::ANY {
@@ -91,7 +98,7 @@ impl<F: MapFamily> FamilyTables<F> {
                     self.packets.lingering.set(0, 1, 0).map_err(map_error(F::LINGERING))?;
                 }
                 ignore_absent(tables.services.remove(key)).map_err(map_error(F::SERVICES))?;
-                1
+                1 + self.host_ports.after_delete(key).map_err(map_error(F::HOST_PORTS))?
             }
             Op::ClearBackend { id } => {
                 let unused = BackendValue::<F::Addr>::default();
@@ -104,12 +111,14 @@ impl<F: MapFamily> FamilyTables<F> {
         Ok(())
     }
 
-    /// Tells which of the node's addresses serve NodePorts, with the interface that each is on.
-    pub fn set_local(&mut self, addresses: &[(F::Ip, u32)]) -> Result<(), Error> {
-        let wanted: BTreeMap<F::Addr, u32> = addresses
-            .iter()
-            .map(|(addr, ifindex)| (F::Addr::from(*addr), *ifindex))
-            .collect();
+    /// Tells the node's addresses, with the interface that each is on: those that serve NodePorts, and the others, which serve
+    /// only hostPorts.
+    pub fn set_local(&mut self, node_ports: &[(F::Ip, u32)], others: &[(F::Ip, u32)]) -> Result<(), Error> {
+        let entry = |flags: u32| {
+            move |(addr, ifindex): &(F::Ip, u32)| (F::Addr::from(*addr), (*ifindex & local::IFINDEX) | flags)
+        };
+        let others = others.iter().map(entry(local::HOST_PORTS_ONLY));
+        let wanted: BTreeMap<F::Addr, u32> = others.chain(node_ports.iter().map(entry(0))).collect();
         self.map_writes += reconcile(F::LOCAL, &mut self.packets.local, &wanted)?;
         Ok(())
     }

@@ -14,6 +14,8 @@ use std::fmt;
 pub(super) struct Features {
     /// Refused socket calls can say ECONNREFUSED.
     pub(super) set_retval: bool,
+    /// Processes of this network namespace can be told from pods' when they bind.
+    pub(super) bind_protection: bool,
     /// tcx links (Linux 6.6); else clsact filters.
     pub(super) tcx: bool,
     /// Cookie of this network namespace, 0 if unknown.
@@ -23,10 +25,15 @@ pub(super) struct Features {
 impl Features {
     /// Asks the kernel.
     pub(super) fn probe() -> Self {
+        let host_netns_cookie = sys::netns_cookie().unwrap_or(0);
+        let has_retval = |program| helper(program, BpfHelper::BPF_FUNC_set_retval);
         Self {
-            set_retval: helper(ProgramType::CgroupSockAddr, BpfHelper::BPF_FUNC_set_retval),
+            // The kernel got it for both kinds of hooks at once.
+            set_retval: has_retval(ProgramType::CgroupSockAddr) && has_retval(ProgramType::CgroupSock),
+            bind_protection: host_netns_cookie != 0
+                && helper(ProgramType::CgroupSock, BpfHelper::BPF_FUNC_get_netns_cookie),
             tcx: KernelVersion::current().is_ok_and(|now| now >= KernelVersion::new(6, 6, 0)),
-            host_netns_cookie: sys::netns_cookie().unwrap_or(0),
+            host_netns_cookie,
         }
     }
 
@@ -35,6 +42,8 @@ impl Features {
         // A new feature must be thought of here.
         let &Self {
             set_retval,
+            // Its programs are not specialised: they are attached or not.
+            bind_protection,
             tcx,
             host_netns_cookie,
         } = self;
@@ -49,6 +58,7 @@ impl Features {
             for &host_netns_cookie in &cookies {
                 subsets.push(Self {
                     set_retval,
+                    bind_protection,
                     tcx,
                     host_netns_cookie,
                 });
@@ -65,12 +75,18 @@ impl Features {
     }
 
     /// As users read it.
-    pub(super) fn describe(&self, tc: TcChoice) -> Vec<String> {
+    pub(super) fn describe(&self, tc: TcChoice, bind_protection: bool) -> Vec<String> {
         let choose = |has: bool, yes: &str, no: &str| if has { yes.to_owned() } else { no.to_owned() };
         let attachment = match (tc, self.tcx) {
             (TcChoice::Auto, true) => "tc attachment: tcx links",
             (TcChoice::Auto, false) => "tc attachment: clsact filters (tcx needs Linux 6.6)",
             (TcChoice::Clsact, _) => "tc attachment: clsact filters (as asked for)",
+        };
+        let bind_protection = match (bind_protection, self.bind_protection, self.set_retval) {
+            (false, ..) => "bind protection: off (as asked for)",
+            (true, false, _) => "bind protection: off (netns cookie needs Linux 5.14)",
+            (true, true, true) => "bind protection: EADDRINUSE (bpf_set_retval)",
+            (true, true, false) => "bind protection: EPERM (bpf_set_retval needs Linux 6.1)",
         };
         vec![
             attachment.to_owned(),
@@ -84,6 +100,7 @@ impl Features {
                 "NodePort on loopback: node's namespace only (netns cookie)",
                 "NodePort on loopback: off (SO_NETNS_COOKIE needs Linux 5.14)",
             ),
+            bind_protection.to_owned(),
         ]
     }
 }

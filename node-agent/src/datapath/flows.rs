@@ -83,10 +83,10 @@ impl Timeouts {
 pub struct Sweep {
     /// Entries that stay.
     pub live: u32,
-    /// Those of them that are SCTP's.
-    pub sctp: u32,
     /// Entries that were removed.
     pub expired: u32,
+    /// Whether a flow is open, or may be, that a pod's packet began on its device.
+    pub from_pods: bool,
 }
 
 /// The keys whose flows have been idle for too long. A flow is as fresh as its fresher direction; both directions go together.
@@ -120,9 +120,13 @@ pub(super) fn sweep<F: MapFamily>(
     timeouts: &Timeouts,
 ) -> (Sweep, HashMap<FlowKey<F::Addr>, FlowValue<F::Addr>>) {
     let mut entries = HashMap::new();
+    let mut whole = true;
     for entry in &tables.flows {
         // An entry may be evicted while the table is read: the iteration goes on from the start then, and may end early.
-        let Ok((key, value)) = entry else { break };
+        let Ok((key, value)) = entry else {
+            whole = false;
+            break;
+        };
         entries.insert(key, value);
     }
     let expired = expired(&entries, now, timeouts);
@@ -139,11 +143,10 @@ pub(super) fn sweep<F: MapFamily>(
             removed += 1;
         }
     }
-    let count = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
     let sweep = Sweep {
-        live: count(entries.len()),
-        sctp: count(entries.keys().filter(|key| key.proto == proto::SCTP).count()),
+        live: u32::try_from(entries.len()).unwrap_or(u32::MAX),
         expired: removed,
+        from_pods: !whole || entries.values().any(|value| value.state & state::FROM_POD != 0),
     };
     (sweep, entries)
 }

@@ -26,9 +26,11 @@ pub struct Datapath {
     options: Options,
     pins: Pins,
     features: Features,
+    bind_protection: bool,
     v4: FamilyTables<V4>,
     v6: FamilyTables<V6>,
     counters: PerCpuArray<MapData, u64>,
+    socket_groups: [cgroup::Group; 2],
     socket_hooks: Vec<Attachment>,
     packet_hooks: Vec<Attachment>,
     /// The devices that the packet hooks belong on: external and pod-facing.
@@ -55,21 +57,23 @@ impl Datapath {
         let counters = convert(maps::COUNTERS, take(&mut ebpf, maps::COUNTERS)?)?;
         reserved_ports::reserve(settings.snat_ports, &options.run_dir)?;
         packet_hooks::load(&mut ebpf)?;
-        let socket_hooks = if settings.socket_lb == SocketLb::Off {
-            cgroup::detach(&pins)?;
-            Vec::new()
-        } else {
-            cgroup::attach(&mut ebpf, &options.cgroup_root, &pins)?
-        };
+        let bind_protection = settings.bind_protection;
+        let socket_groups = [
+            (cgroup::BALANCE, settings.socket_lb != SocketLb::Off),
+            (cgroup::PROTECT, bind_protection && features.bind_protection),
+        ];
+        let socket_hooks = cgroup::attach(&mut ebpf, &options.cgroup_root, &pins, &socket_groups)?;
         let map_ids = MapIds::read(&pins);
         Ok(Self {
             ebpf,
             options: options.clone(),
             pins,
             features,
+            bind_protection,
             v4,
             v6,
             counters,
+            socket_groups,
             socket_hooks,
             packet_hooks: Vec::new(),
             devices: (Vec::new(), Vec::new()),
@@ -142,7 +146,12 @@ impl Datapath {
     /// Attaches everything again where something is lost; filters, of which that cannot be told, in any case.
     pub(super) fn attach_again(&mut self, lost: &[String]) -> Result<(), Error> {
         if !lost.is_empty() && !self.socket_hooks.is_empty() {
-            self.socket_hooks = cgroup::attach(&mut self.ebpf, &self.options.cgroup_root, &self.pins)?;
+            self.socket_hooks = cgroup::attach(
+                &mut self.ebpf,
+                &self.options.cgroup_root,
+                &self.pins,
+                &self.socket_groups,
+            )?;
         }
         let has_filters = self.packet_hooks.iter().any(|attachment| attachment.hook == "clsact");
         if !self.packet_hooks.is_empty() && (has_filters || !lost.is_empty()) {
@@ -161,13 +170,18 @@ impl Datapath {
         self.map_ids.pin_again(&self.pins)
     }
 
+    /// Whether programs are on pod-facing devices, attached by this agent or the one before it.
+    pub fn serves_pods(&self) -> bool {
+        packet_hooks::are_on_pods(&self.options)
+    }
+
     /// What is attached, how full the maps are, and what happened so far.
     pub fn report(&self) -> Report {
         Report {
             attachments: self.socket_hooks.iter().chain(&self.packet_hooks).cloned().collect(),
             maps: [self.v4.fill(), self.v6.fill()].concat(),
             counters: self.read_counters(),
-            features: self.features.describe(self.options.tc),
+            features: self.features.describe(self.options.tc, self.bind_protection),
             map_writes: self.map_writes(),
         }
     }

@@ -9,6 +9,7 @@ mod family;
 mod features;
 mod flows;
 mod hand_over;
+mod host_ports;
 mod intact;
 mod kernel;
 mod links;

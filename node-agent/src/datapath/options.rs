@@ -43,6 +43,8 @@ pub struct Settings {
     pub snat_ports: PortRange,
     /// Whose sockets are balanced.
     pub socket_lb: SocketLb,
+    /// Whether the node's own processes are kept off the ports of NodePorts and hostPorts.
+    pub bind_protection: bool,
     /// Capacities of the maps.
     pub sizes: Sizes,
 }

@@ -32,6 +32,8 @@ pub trait MapFamily: Family<Addr: Pod> {
     const AFFINITY: &'static str;
     /// Source ranges.
     const SOURCE_RANGES: &'static str;
+    /// Ports of hostPorts.
+    const HOST_PORTS: &'static str;
     /// Node addresses.
     const LOCAL: &'static str;
     /// SNAT sources.
@@ -53,6 +55,7 @@ impl MapFamily for V4 {
     const PEERS: &'static str = maps::PEERS4;
     const AFFINITY: &'static str = maps::AFFINITY4;
     const SOURCE_RANGES: &'static str = maps::SOURCE_RANGES4;
+    const HOST_PORTS: &'static str = maps::HOST_PORTS4;
     const LOCAL: &'static str = maps::LOCAL4;
     const SNAT_SOURCE: &'static str = maps::SNAT_SOURCE4;
     const LINGERING: &'static str = maps::LINGERING4;
@@ -75,6 +78,7 @@ impl MapFamily for V6 {
     const PEERS: &'static str = maps::PEERS6;
     const AFFINITY: &'static str = maps::AFFINITY6;
     const SOURCE_RANGES: &'static str = maps::SOURCE_RANGES6;
+    const HOST_PORTS: &'static str = maps::HOST_PORTS6;
     const LOCAL: &'static str = maps::LOCAL6;
     const SNAT_SOURCE: &'static str = maps::SNAT_SOURCE6;
     const LINGERING: &'static str = maps::LINGERING6;

@@ -28,7 +28,7 @@ pub struct Verified {
 
 /// What was found on this kernel and chosen because of it, as [`Report::features`](super::Report::features) has it.
 pub fn features(tc: TcChoice) -> Vec<String> {
-    Features::probe().describe(tc)
+    Features::probe().describe(tc, true)
 }
 
 /// Loads every program for each combination of the features that this kernel has, with these settings. Maps are pinned under
@@ -53,6 +53,8 @@ fn describe(settings: &Settings) -> String {
         node_ports,
         snat_ports,
         socket_lb,
+        // Whether its programs are attached is no matter of their code.
+        bind_protection: _,
         sizes: _,
     } = settings;
     let ports = |range: &PortRange| format!("{}-{}", range.min, range.max);

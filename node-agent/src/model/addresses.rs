@@ -1,4 +1,4 @@
-//! What is known about an endpoint's address and port, over all Services.
+//! What is known about an endpoint's address and port, over all Services and hostPorts.
 //!
 //! Services that select one pod share its backend entry, so its flags must not depend on which of them was looked at
 //! last: while controllers catch up, one slice may say "terminating" and another not yet.
@@ -11,7 +11,7 @@ use std::{
 
 use super::{
     NamespacedName, Protocol,
-    input::{Endpoint, EndpointSlice},
+    input::{Endpoint, EndpointSlice, Pod},
 };
 
 /// Address, port and protocol of a backend, of either family.
@@ -22,9 +22,9 @@ pub(super) struct Socket {
     pub(super) protocol: Protocol,
 }
 
-/// What an EndpointSlice says about a [`Socket`].
+/// What an EndpointSlice says about a [`Socket`], or the Pod itself that has it as the target of a hostPort.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct Mention {
+pub(super) struct Mention {
     slice: NamespacedName,
     service: NamespacedName,
     node: Option<Arc<str>>,
@@ -45,23 +45,31 @@ pub(super) struct Facts {
 }
 
 impl Addresses {
-    /// Enters what a slice says; other Services that have the same endpoints are added to `sharers`.
-    pub(super) fn insert(&mut self, slice: &EndpointSlice, sharers: &mut BTreeSet<NamespacedName>) {
-        for (socket, mention) in mentions(slice) {
+    /// Enters what a slice or a Pod says; others that have the same endpoints are added to `sharers`.
+    pub(super) fn insert(
+        &mut self,
+        said: impl Iterator<Item = (Socket, Mention)>,
+        sharers: &mut BTreeSet<NamespacedName>,
+    ) {
+        for (socket, mention) in said {
             let mentions = self.by_socket.entry(socket).or_default();
-            add_sharers(mentions, &slice.service, sharers);
+            add_sharers(mentions, &mention.service, sharers);
             mentions.insert(mention);
         }
     }
 
-    /// Drops what a slice said; other Services that have the same endpoints are added to `sharers`.
-    pub(super) fn remove(&mut self, slice: &EndpointSlice, sharers: &mut BTreeSet<NamespacedName>) {
-        for (socket, mention) in mentions(slice) {
+    /// Drops what a slice or a Pod said; others that have the same endpoints are added to `sharers`.
+    pub(super) fn remove(
+        &mut self,
+        said: impl Iterator<Item = (Socket, Mention)>,
+        sharers: &mut BTreeSet<NamespacedName>,
+    ) {
+        for (socket, mention) in said {
             let Some(mentions) = self.by_socket.get_mut(&socket) else {
                 continue;
             };
             mentions.remove(&mention);
-            add_sharers(mentions, &slice.service, sharers);
+            add_sharers(mentions, &mention.service, sharers);
             if mentions.is_empty() {
                 self.by_socket.remove(&socket);
             }
@@ -81,7 +89,28 @@ impl Addresses {
     }
 }
 
-fn mentions(slice: &EndpointSlice) -> impl Iterator<Item = (Socket, Mention)> + '_ {
+/// What a Pod says of the targets of its hostPorts.
+pub(super) fn pod_mentions(pod: &Pod) -> impl Iterator<Item = (Socket, Mention)> + '_ {
+    pod.addresses.iter().flat_map(move |&addr| {
+        pod.host_ports.iter().map(move |port| {
+            let socket = Socket {
+                addr,
+                port: port.target,
+                protocol: port.protocol,
+            };
+            let mention = Mention {
+                slice: pod.name.clone(),
+                service: pod.name.clone(),
+                node: pod.node.clone(),
+                draining: pod.terminating,
+            };
+            (socket, mention)
+        })
+    })
+}
+
+/// What a slice says of its endpoints.
+pub(super) fn mentions(slice: &EndpointSlice) -> impl Iterator<Item = (Socket, Mention)> + '_ {
     let usable = slice.endpoints.iter().filter(|endpoint| endpoint.is_usable());
     usable.flat_map(|endpoint: &Endpoint| {
         slice.ports.iter().map(|port| {

@@ -52,9 +52,10 @@ impl Context<'_> {
                 local: self.backends(&lists.local, port),
                 has_endpoints: lists.has_endpoints,
             };
-            let built = frontends_of_port
-                .iter()
-                .filter_map(|n| template.frontend(service, n, affinity_seconds));
+            let built = frontends_of_port.iter().filter_map(|named| {
+                let source_ranges = self.source_ranges::<F>(service, named);
+                template.frontend(service, named, affinity_seconds, source_ranges)
+            });
             frontends.extend(built);
         }
         frontends.sort_by_key(|frontend| {
@@ -100,7 +101,7 @@ impl Context<'_> {
             None => false,
         });
         named.retain(|name| {
-            let ranges = source_ranges::<F>(service, name.kind);
+            let ranges = self.source_ranges::<F>(service, name);
             if !ranges.is_empty() && !self.node.capabilities.source_ranges {
                 let (addr, port) = (name.destination.addr, name.destination.port);
                 return refuse(ProblemKind::SourceRangesUnsupported { addr, port });
@@ -108,6 +109,22 @@ impl Context<'_> {
             true
         });
         named
+    }
+
+    /// Ranges restrict LoadBalancer IPs only, and only ranges of the family count: none of it means everyone, as in
+    /// kube-proxy. Where the node is inside, so is the IP itself: a connection of the node to it may have it as its source.
+    fn source_ranges<F: IpFamily>(&self, service: &Service, named: &Named) -> Vec<IpNet> {
+        if named.kind != Kind::LoadBalancer {
+            return Vec::new();
+        }
+        let of_family = |range: &&IpNet| F::pick(range.addr()).is_some();
+        let mut ranges: Vec<IpNet> = service.source_ranges.iter().filter(of_family).copied().collect();
+        let own = named.destination.addr;
+        let is_in = |addr: &IpAddr| ranges.iter().any(|range| range.contains(addr));
+        if self.node.ips.iter().any(is_in) && !is_in(&own) {
+            ranges.push(IpNet::from(own));
+        }
+        ranges
     }
 
     fn affinity_seconds(&self, service: &Service, problems: &mut Vec<Problem>) -> u32 {
@@ -154,7 +171,13 @@ struct PortLists<'a, F: IpFamily> {
 
 impl<F: IpFamily> PortLists<'_, F> {
     /// `None` if the destination is of the other family.
-    fn frontend(&self, service: &Service, named: &Named, affinity_seconds: u32) -> Option<Frontend<F>> {
+    fn frontend(
+        &self,
+        service: &Service,
+        named: &Named,
+        affinity_seconds: u32,
+        source_ranges: Vec<IpNet>,
+    ) -> Option<Frontend<F>> {
         let addr = F::pick(named.destination.addr)?;
         Some(Frontend {
             key: ServiceKey::new(
@@ -173,20 +196,7 @@ impl<F: IpFamily> PortLists<'_, F> {
             internal_local: service.internal_local && !named.kind.is_external(),
             affinity_seconds,
             has_endpoints: self.has_endpoints,
-            source_ranges: source_ranges::<F>(service, named.kind),
+            source_ranges,
         })
     }
-}
-
-/// Ranges restrict LoadBalancer IPs only, and only ranges of the family count: none of it means everyone, as in
-/// kube-proxy.
-fn source_ranges<F: IpFamily>(service: &Service, kind: Kind) -> Vec<IpNet> {
-    if kind != Kind::LoadBalancer {
-        return Vec::new();
-    }
-    let ranges = service.source_ranges.iter();
-    ranges
-        .filter(|range| F::pick(range.addr()).is_some())
-        .copied()
-        .collect()
 }

@@ -2,7 +2,7 @@
 //!
 //! kube-proxy leaves this undefined (the first rule that matches); a map has room for one. Here a cluster IP stays with
 //! the Service that the API server gave it to: no other can take it by naming it as its own external IP
-//! (CVE-2020-8554). Else the older Service wins. Every node decides alike, whatever the order of events was.
+//! (CVE-2020-8554), and a Pod's hostPort takes nothing from a Service. Else the older Service wins. Every node decides alike, whatever the order of events was.
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -11,22 +11,57 @@ use jiff::Timestamp;
 use super::{
     Kinds, NamespacedName,
     destinations::{Destination, Named},
-    input::Service,
+    input::{Pod, Service},
 };
 use crate::model::Kind;
 
 /// A Service's claim to a destination. Ordered: the least claim wins.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Claim {
-    /// Not a cluster IP, but an address that the Service's owner may have chosen.
-    chosen: bool,
+    rank: Rank,
     /// A Service without creation time (no API server sends one) yields to every other.
     undated: bool,
     created: Option<Timestamp>,
     pub(super) service: NamespacedName,
     pub(super) kind: Kind,
-    /// Index into the Service's ports.
+    /// Index into the Service's ports, or the Pod's hostPorts.
     pub(super) port: usize,
+}
+
+/// Whose claims come first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Rank {
+    /// A cluster IP.
+    Given,
+    /// An address that the Service's owner may have chosen, or a NodePort.
+    Chosen,
+    /// A Pod's hostPort.
+    Pod,
+}
+
+/// Who claims destinations.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Claimant<'a> {
+    pub(super) name: &'a NamespacedName,
+    pub(super) created: Option<Timestamp>,
+}
+
+impl<'a> From<&'a Service> for Claimant<'a> {
+    fn from(service: &'a Service) -> Self {
+        Self {
+            name: &service.name,
+            created: service.created,
+        }
+    }
+}
+
+impl<'a> From<&'a Pod> for Claimant<'a> {
+    fn from(pod: &'a Pod) -> Self {
+        Self {
+            name: &pod.name,
+            created: pod.created,
+        }
+    }
 }
 
 /// All claims, by destination.
@@ -36,23 +71,23 @@ pub(super) struct Claims {
 }
 
 impl Claims {
-    /// Enters a Service's claims; Services that name the same destinations are added to `rivals`.
-    pub(super) fn insert(&mut self, service: &Service, named: &[Named], rivals: &mut BTreeSet<NamespacedName>) {
+    /// Enters claims; others that name the same destinations are added to `rivals`.
+    pub(super) fn insert(&mut self, claimant: Claimant<'_>, named: &[Named], rivals: &mut BTreeSet<NamespacedName>) {
         for name in named {
             let claims = self.by_destination.entry(name.destination).or_default();
-            claims.insert(Claim::of(service, name));
-            add_rivals(claims, &service.name, rivals);
+            claims.insert(Claim::of(claimant, name));
+            add_rivals(claims, claimant.name, rivals);
         }
     }
 
-    /// Drops a Service's claims; Services that named the same destinations are added to `rivals`.
-    pub(super) fn remove(&mut self, service: &Service, named: &[Named], rivals: &mut BTreeSet<NamespacedName>) {
+    /// Drops claims; others that named the same destinations are added to `rivals`.
+    pub(super) fn remove(&mut self, claimant: Claimant<'_>, named: &[Named], rivals: &mut BTreeSet<NamespacedName>) {
         for name in named {
             let Some(claims) = self.by_destination.get_mut(&name.destination) else {
                 continue;
             };
-            claims.remove(&Claim::of(service, name));
-            add_rivals(claims, &service.name, rivals);
+            claims.remove(&Claim::of(claimant, name));
+            add_rivals(claims, claimant.name, rivals);
             if claims.is_empty() {
                 self.by_destination.remove(&name.destination);
             }
@@ -67,12 +102,16 @@ impl Claims {
 }
 
 impl Claim {
-    fn of(service: &Service, named: &Named) -> Self {
+    fn of(claimant: Claimant<'_>, named: &Named) -> Self {
         Self {
-            chosen: named.kind.is_external(),
-            undated: service.created.is_none(),
-            created: service.created,
-            service: service.name.clone(),
+            rank: match named.kind {
+                Kind::ClusterIp => Rank::Given,
+                Kind::NodePort | Kind::LoadBalancer | Kind::ExternalIp => Rank::Chosen,
+                Kind::HostPort => Rank::Pod,
+            },
+            undated: claimant.created.is_none(),
+            created: claimant.created,
+            service: claimant.name.clone(),
             kind: named.kind,
             port: named.port,
         }

@@ -21,7 +21,7 @@ pub struct DesiredService<F: Family> {
 /// One destination that clients connect to, and the backends that answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Frontend<F: Family> {
-    /// Address, port and protocol; address "any" for a NodePort.
+    /// Address, port and protocol; address "any" for a NodePort, and for a hostPort without an address.
     pub key: ServiceKey<F::Addr>,
     /// Where in the Service the destination stands.
     pub kind: Kind,
@@ -43,7 +43,7 @@ pub struct Frontend<F: Family> {
     pub source_ranges: Vec<IpNet>,
 }
 
-/// Where in a Service a frontend's address stands. In the order in which they win, if one Service names an address twice.
+/// Where in a Service, or in a Pod, a frontend's address stands. In the order in which they win, if one Service names an address twice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Kind {
     /// `spec.clusterIPs`.
@@ -54,6 +54,8 @@ pub enum Kind {
     LoadBalancer,
     /// `spec.externalIPs`.
     ExternalIp,
+    /// `spec.containers[].ports[].hostPort` of a Pod of this node. Last: a NodePort of the same number comes first.
+    HostPort,
 }
 
 /// One endpoint, as frontends lead to it.
@@ -107,7 +109,13 @@ impl<F: Family> Backend<F> {
 
 impl Kind {
     /// Every kind.
-    pub const ALL: [Self; 4] = [Self::ClusterIp, Self::NodePort, Self::LoadBalancer, Self::ExternalIp];
+    pub const ALL: [Self; 5] = [
+        Self::ClusterIp,
+        Self::NodePort,
+        Self::LoadBalancer,
+        Self::ExternalIp,
+        Self::HostPort,
+    ];
 
     /// External frontends follow the external traffic policy, ClusterIPs the internal one.
     pub const fn is_external(self) -> bool {
@@ -121,6 +129,7 @@ impl Kind {
             Self::NodePort => flags::NODE_PORT,
             Self::LoadBalancer => flags::LOAD_BALANCER,
             Self::ExternalIp => flags::EXTERNAL_IP,
+            Self::HostPort => flags::HOST_PORT,
         }
     }
 }
@@ -132,6 +141,7 @@ impl fmt::Display for Kind {
             Self::NodePort => "NodePort",
             Self::LoadBalancer => "LoadBalancer",
             Self::ExternalIp => "ExternalIP",
+            Self::HostPort => "HostPort",
         })
     }
 }

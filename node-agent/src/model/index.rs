@@ -7,20 +7,27 @@ use std::{
 
 use super::{
     DesiredService, HealthCheck, IpFamily, NamespacedName, NodeFacts, Protocol,
-    addresses::Addresses,
+    addresses::{Addresses, mentions, pod_mentions},
     build::Context,
     claims::Claims,
     destinations::destinations,
-    input::{EndpointSlice, Service, ServiceInput, ServicePort, SliceInput, SlicePort},
+    host_ports,
+    input::{EndpointSlice, Pod, PodInput, Service, ServiceInput, ServicePort, SliceInput, SlicePort},
 };
 
-/// Services and EndpointSlices as last seen, and the Services that changes since the last
+/// Services, EndpointSlices and this node's Pods with hostPorts as last seen, and the Services (and Pods) that changes since the last
 /// [`take_dirty`](Self::take_dirty) concern. The order of events does not matter, only the last state of each object.
 #[derive(Debug, Default)]
 pub struct Index {
     services: BTreeMap<NamespacedName, Service>,
     /// Those of them that have a health check port.
     health_checked: BTreeSet<NamespacedName>,
+    /// Those of them that restrict LoadBalancer IPs to source ranges.
+    ranged: BTreeSet<NamespacedName>,
+    /// Those of them that have a port of SCTP.
+    sctp: BTreeSet<NamespacedName>,
+    /// Pods with hostPorts, by [`NamespacedName::of_pod`].
+    pods: BTreeMap<NamespacedName, Pod>,
     /// Slices by Service, then by their own name.
     slices: HashMap<NamespacedName, BTreeMap<NamespacedName, EndpointSlice>>,
     /// The Service that each slice belongs to.
@@ -46,10 +53,17 @@ impl Index {
             return;
         }
         self.delete_service(&service.name);
-        self.claims.insert(&service, &destinations(&service), &mut self.dirty);
+        self.claims
+            .insert((&service).into(), &destinations(&service), &mut self.dirty);
         self.dirty.insert(service.name.clone());
         if service.health_check_node_port.is_some() {
             self.health_checked.insert(service.name.clone());
+        }
+        if !service.source_ranges.is_empty() && !service.load_balancer_ips.is_empty() {
+            self.ranged.insert(service.name.clone());
+        }
+        if service.ports.iter().any(|port| port.protocol == Protocol::Sctp) {
+            self.sctp.insert(service.name.clone());
         }
         self.services.insert(service.name.clone(), service);
     }
@@ -57,8 +71,11 @@ impl Index {
     /// A Service is gone.
     pub fn delete_service(&mut self, name: &NamespacedName) {
         if let Some(service) = self.services.remove(name) {
-            self.claims.remove(&service, &destinations(&service), &mut self.dirty);
+            self.claims
+                .remove((&service).into(), &destinations(&service), &mut self.dirty);
             self.health_checked.remove(name);
+            self.ranged.remove(name);
+            self.sctp.remove(name);
             self.dirty.insert(service.name);
         }
     }
@@ -77,7 +94,7 @@ impl Index {
             return;
         }
         self.delete_slice(&slice.name);
-        self.addresses.insert(&slice, &mut self.dirty);
+        self.addresses.insert(mentions(&slice), &mut self.dirty);
         self.dirty.insert(slice.service.clone());
         self.service_of.insert(slice.name.clone(), slice.service.clone());
         let slices = self.slices.entry(slice.service.clone()).or_default();
@@ -91,13 +108,52 @@ impl Index {
         };
         if let Some(slices) = self.slices.get_mut(&service) {
             if let Some(slice) = slices.remove(name) {
-                self.addresses.remove(&slice, &mut self.dirty);
+                self.addresses.remove(mentions(&slice), &mut self.dirty);
             }
             if slices.is_empty() {
                 self.slices.remove(&service);
             }
         }
         self.dirty.insert(service);
+    }
+
+    /// A Pod of this node was added or changed.
+    pub fn apply_pod(&mut self, input: PodInput) {
+        let pod = match input {
+            PodInput::Served(pod) => pod,
+            PodInput::Ignored { name } => return self.delete_pod(&name),
+        };
+        if self.pods.get(&pod.name) == Some(&pod) {
+            return;
+        }
+        self.delete_pod(&pod.name);
+        self.claims
+            .insert((&pod).into(), &host_ports::destinations(&pod), &mut self.dirty);
+        self.addresses.insert(pod_mentions(&pod), &mut self.dirty);
+        self.dirty.insert(pod.name.clone());
+        self.pods.insert(pod.name.clone(), pod);
+    }
+
+    /// A Pod of this node is gone. `name`: as [`NamespacedName::of_pod`] makes it.
+    pub fn delete_pod(&mut self, name: &NamespacedName) {
+        if let Some(pod) = self.pods.remove(name) {
+            self.claims
+                .remove((&pod).into(), &host_ports::destinations(&pod), &mut self.dirty);
+            self.addresses.remove(pod_mentions(&pod), &mut self.dirty);
+            self.dirty.insert(pod.name);
+        }
+    }
+
+    /// All Pods of this node were listed anew: what is not among them is gone.
+    pub fn replace_pods(&mut self, all: impl IntoIterator<Item = PodInput>) {
+        let mut gone: HashSet<NamespacedName> = self.pods.keys().cloned().collect();
+        for input in all {
+            gone.remove(input.name());
+            self.apply_pod(input);
+        }
+        for name in &gone {
+            self.delete_pod(name);
+        }
     }
 
     /// All Services were listed anew: what is not among them is gone.
@@ -126,7 +182,7 @@ impl Index {
 
     /// Facts about the node changed: every Service needs another look.
     pub fn touch_all(&mut self) {
-        self.dirty.extend(self.services.keys().cloned());
+        self.dirty.extend(self.services.keys().chain(self.pods.keys()).cloned());
     }
 
     /// The Services that changed since the last call, directly or because another Service's change concerns them.
@@ -140,14 +196,15 @@ impl Index {
         !self.dirty.is_empty()
     }
 
-    /// What a Service asks of this node in a family.
+    /// What a Service, or a Pod, asks of this node in a family.
     pub fn service<F: IpFamily>(&self, name: &NamespacedName, node: &NodeFacts) -> DesiredService<F> {
-        match self.services.get(name) {
-            Some(service) => {
+        match (self.services.get(name), self.pods.get(name)) {
+            (Some(service), _) => {
                 let slices = self.slices.get(name).into_iter().flat_map(BTreeMap::values);
                 self.context(node).service(service, &slices)
             }
-            None => DesiredService {
+            (None, Some(pod)) => self.context(node).pod(pod),
+            (None, None) => DesiredService {
                 name: name.clone(),
                 frontends: Vec::new(),
                 problems: Vec::new(),
@@ -155,9 +212,26 @@ impl Index {
         }
     }
 
-    /// What all Services ask of this node in a family, ordered by name.
+    /// What all Services, and then all Pods, ask of this node in a family, ordered by name.
     pub fn desired<F: IpFamily>(&self, node: &NodeFacts) -> Vec<DesiredService<F>> {
-        self.services.keys().map(|name| self.service(name, node)).collect()
+        let names = self.services.keys().chain(self.pods.keys());
+        names.map(|name| self.service(name, node)).collect()
+    }
+
+    /// Whether it knows a Pod with hostPorts. `name`: as [`NamespacedName::of_pod`] makes it.
+    #[cfg(test)]
+    pub(super) fn has_pod(&self, name: &NamespacedName) -> bool {
+        self.pods.contains_key(name)
+    }
+
+    /// Whether LoadBalancer IPs that are served are restricted to source ranges.
+    pub fn has_source_ranges(&self, node: &NodeFacts) -> bool {
+        node.kinds.load_balancer && node.capabilities.source_ranges && !self.ranged.is_empty()
+    }
+
+    /// Whether Services have ports of SCTP that may be served.
+    pub fn has_sctp(&self, node: &NodeFacts) -> bool {
+        node.capabilities.sctp && !self.sctp.is_empty()
     }
 
     /// The health checks that load balancers may ask of this node, ordered by the Service's name. None where LoadBalancer
@@ -178,11 +252,15 @@ impl Index {
     }
 
     /// Endpoints of the Services' ports of a protocol that answer, on whatever node and of either family: ready ones, and
-    /// those that serve while they terminate. Traffic policies and topology have no say: they are about new flows.
+    /// those that serve while they terminate; and Pods with hostPorts. Traffic policies and topology have no say: they are about new flows.
     pub fn serving(&self, protocol: Protocol) -> impl Iterator<Item = SocketAddr> {
         let with_port = move |service: &&Service| service.ports.iter().any(|port| port.protocol == protocol);
         let services = self.services.values().filter(with_port);
-        services.flat_map(move |service| {
+        let pods = self.pods.values().flat_map(move |pod| {
+            let ports = pod.host_ports.iter().filter(move |port| port.protocol == protocol);
+            ports.flat_map(|port| pod.addresses.iter().map(|&addr| SocketAddr::new(addr, port.target)))
+        });
+        let services = services.flat_map(move |service| {
             let slices = self.slices.get(&service.name).into_iter().flat_map(BTreeMap::values);
             slices.flat_map(move |slice| {
                 let offered = move |port: &&SlicePort| {
@@ -194,7 +272,8 @@ impl Index {
                     serving.map(|endpoint| SocketAddr::new(endpoint.addr, port.port))
                 })
             })
-        })
+        });
+        services.chain(pods)
     }
 
     fn context<'a>(&'a self, node: &'a NodeFacts) -> Context<'a> {

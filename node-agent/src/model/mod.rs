@@ -18,6 +18,7 @@ mod endpoints;
 mod family;
 mod frontend;
 mod health_check;
+mod host_ports;
 mod index;
 pub mod input;
 mod name;

@@ -19,7 +19,21 @@ impl NamespacedName {
             name: name.into(),
         }
     }
+
+    /// What stands for a Pod, whose hostPorts are served beside Services: `namespace/pod/name`, which no Service can be called.
+    #[must_use]
+    pub fn of_pod(pod: &Self) -> Self {
+        Self::new(Arc::clone(&pod.namespace), format!("{POD}{}", pod.name))
+    }
+
+    /// Whether this stands for a Pod.
+    pub fn is_pod(&self) -> bool {
+        self.name.starts_with(POD)
+    }
 }
+
+/// No object's name has a slash.
+const POD: &str = "pod/";
 
 impl fmt::Display for NamespacedName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

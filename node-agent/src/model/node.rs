@@ -1,6 +1,6 @@
 //! What the rules need to know about the node they are applied on.
 
-use std::sync::Arc;
+use std::{net::IpAddr, sync::Arc};
 
 use super::Kind;
 
@@ -12,6 +12,8 @@ pub struct NodeFacts {
     pub name: Arc<str>,
     /// Label `topology.kubernetes.io/zone`, for zone hints.
     pub zone: Option<Arc<str>>,
+    /// The Node's own addresses: from where its packets come to a LoadBalancer IP.
+    pub ips: Vec<IpAddr>,
     /// Which kinds of frontends are served (mode `Partial` leaves some to kube-proxy).
     pub kinds: Kinds,
     /// Session affinity: `None` where it is switched off; else the time-out, in seconds, of Services that name none.
@@ -26,6 +28,7 @@ impl NodeFacts {
         Self {
             name: name.into(),
             zone: None,
+            ips: Vec::new(),
             kinds: Kinds::ALL,
             affinity_default_seconds: Some(10_800),
             capabilities: Capabilities::ALL,
@@ -45,6 +48,8 @@ pub struct Kinds {
     pub load_balancer: bool,
     /// `spec.externalIPs`.
     pub external_ips: bool,
+    /// `hostPort` of this node's Pods.
+    pub host_port: bool,
 }
 
 impl Kinds {
@@ -54,6 +59,7 @@ impl Kinds {
         node_port: true,
         load_balancer: true,
         external_ips: true,
+        host_port: true,
     };
 
     /// Whether frontends of this kind are served.
@@ -63,6 +69,7 @@ impl Kinds {
             Kind::NodePort => self.node_port,
             Kind::LoadBalancer => self.load_balancer,
             Kind::ExternalIp => self.external_ips,
+            Kind::HostPort => self.host_port,
         }
     }
 }

@@ -80,6 +80,20 @@ pub enum ProblemKind {
     /// Session affinity that this node's datapath does not honour.
     #[error("spec.sessionAffinity: ClientIP is not honoured by this node's datapath; connections are spread")]
     AffinityUnsupported,
+    /// A Service, or another Pod, has the port on the node.
+    #[error(
+        "hostPort {}/{protocol} belongs to {owner}; it is not served for this Pod", SocketAddr::new(*.addr, *.port)
+    )]
+    HostPortConflict {
+        /// The address; unspecified for every address of the node.
+        addr: IpAddr,
+        /// The hostPort.
+        port: u16,
+        /// Its protocol.
+        protocol: Protocol,
+        /// Who has it.
+        owner: NamespacedName,
+    },
     /// Another Service, or another port of the same one, has the frontend.
     #[error(
         "{kind} {}/{protocol} belongs to {owner}; it is not served for this Service", SocketAddr::new(*.addr, *.port)
@@ -110,6 +124,7 @@ impl ProblemKind {
             Self::SourceRangesUnsupported { .. } => "SourceRangesUnsupported",
             Self::AffinityUnsupported => "AffinityUnsupported",
             Self::FrontendConflict { .. } => "FrontendConflict",
+            Self::HostPortConflict { .. } => "HostPortConflict",
         }
     }
 

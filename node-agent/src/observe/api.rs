@@ -166,8 +166,9 @@ pub struct Details {
     pub backend_selection: String,
     /// Translation at connect() and sendmsg().
     pub socket_lb: Feature,
-    /// Translation of pods' packets one by one.
-    pub pod_packets: Feature,
+    /// Balancing of pods' packets one by one, on pod-facing devices: on how many, and why.
+    #[serde(default)]
+    pub pod_devices: Feature,
     /// Clients stick to a backend.
     pub session_affinity: Feature,
     /// Load balancing in the device driver.
@@ -190,7 +191,7 @@ pub struct ServiceKind {
 }
 
 /// Something that is either on or off, and how or why.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Feature {
     /// Whether it is active.

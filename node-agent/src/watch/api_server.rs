@@ -14,8 +14,9 @@ use super::stream::chain;
 use crate::observe::{Task, Tasks, api::Kubernetes};
 
 /// The kinds that the agent watches, as the reference prints them.
-pub const APIS: [&str; 4] = [
+pub const APIS: [&str; 5] = [
     "core/v1::Node",
+    "core/v1::Pod",
     "core/v1::Service",
     "discovery.k8s.io/v1::EndpointSlice",
     "kpr.dev/v1alpha1::NodeDatapath",

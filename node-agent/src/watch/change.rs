@@ -3,7 +3,7 @@
 use std::{net::IpAddr, sync::Arc};
 
 use k8s_openapi::api::{
-    core::v1::{Node, Service},
+    core::v1::{Node, Pod, Service},
     discovery::v1::EndpointSlice,
 };
 use kpr_crds::{NodeDatapath, NodeDatapathSpec, NodeDatapathStatus};
@@ -15,7 +15,7 @@ use super::{
 };
 use crate::model::{
     NamespacedName,
-    input::{InputError, ServiceInput, SliceInput, name_of},
+    input::{InputError, PodInput, ServiceInput, SliceInput, name_of},
 };
 
 /// Label of a Node: the zone that it is in.
@@ -36,7 +36,13 @@ pub enum Change {
     Slice(Box<SliceInput>),
     /// An EndpointSlice is gone, or no longer ours.
     SliceGone(NamespacedName),
-    /// Services and EndpointSlices have both been read in full since the start. Sent once, after both.
+    /// These are all Pods of this node; others are gone.
+    Pods(Vec<PodInput>),
+    /// A Pod of this node is new or changed.
+    Pod(Box<PodInput>),
+    /// A Pod of this node is gone.
+    PodGone(NamespacedName),
+    /// Services, EndpointSlices and this node's Pods have all been read in full since the start. Sent once, after all.
     Synced,
     /// The own Node object; none while there is none.
     Node(Option<NodeInput>),
@@ -115,6 +121,31 @@ impl Listed for EndpointSlice {
 
     fn gone(name: NamespacedName) -> Change {
         Change::SliceGone(name)
+    }
+}
+
+impl Listed for Pod {
+    type Input = PodInput;
+    const KIND: Kind = Kind::Pods;
+
+    fn input(&self) -> Result<PodInput, InputError> {
+        PodInput::parse(self)
+    }
+
+    fn name(&self) -> Result<NamespacedName, InputError> {
+        name_of(&self.metadata)
+    }
+
+    fn all(inputs: Vec<PodInput>) -> Change {
+        Change::Pods(inputs)
+    }
+
+    fn one(input: PodInput) -> Change {
+        Change::Pod(Box::new(input))
+    }
+
+    fn gone(name: NamespacedName) -> Change {
+        Change::PodGone(name)
     }
 }
 

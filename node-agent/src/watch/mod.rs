@@ -1,4 +1,4 @@
-//! Services, EndpointSlices, the own Node and the own NodeDatapath, as typed changes on one channel. No decisions.
+//! Services, EndpointSlices, this node's Pods, the own Node and the own NodeDatapath, as typed changes on one channel. No decisions.
 //!
 //! Objects are cut down to what the model needs as soon as they are decoded. A list replaces what was known in one
 //! change, so that a list that is read over many pages, or again after the API server lost our place, is never seen
@@ -17,7 +17,7 @@ pub use client::{ConfigError, connect};
 pub(crate) use stream::chain;
 
 use k8s_openapi::api::{
-    core::v1::{Node, Service},
+    core::v1::{Node, Pod, Service},
     discovery::v1::EndpointSlice,
 };
 use kpr_crds::NodeDatapath;
@@ -50,8 +50,15 @@ pub fn spawn(
     ));
     set.spawn(stream::lists::<EndpointSlice>(
         watcher(Api::all(client.clone()), ours()),
-        gate,
+        gate.clone(),
         report("watch-endpointslices"),
+        changes.clone(),
+    ));
+    let bound_here = watcher::Config::default().fields(&format!("spec.nodeName={node}"));
+    set.spawn(stream::lists::<Pod>(
+        watcher(Api::all(client.clone()), bound_here),
+        gate,
+        report("watch-pods"),
         changes.clone(),
     ));
     set.spawn(stream::one::<Node>(

@@ -193,7 +193,10 @@ mod tests {
         channel::mpsc::{UnboundedSender, unbounded},
         stream,
     };
-    use k8s_openapi::api::{core::v1::Service, discovery::v1::EndpointSlice};
+    use k8s_openapi::api::{
+        core::v1::{Pod, Service},
+        discovery::v1::EndpointSlice,
+    };
     use kube::core::Status;
 
     use super::*;
@@ -219,7 +222,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn synced_follows_the_second_of_both_lists() {
+    async fn synced_follows_the_last_of_all_lists() {
         let (changes, mut seen) = mpsc::channel(16);
         let (tasks, gate) = (Tasks::default(), Gate::default());
         let services = watch(&tasks, &gate, &changes);
@@ -230,12 +233,15 @@ mod tests {
         let whole: [Item<EndpointSlice>; 2] = [Ok(Event::Init), Ok(Event::InitDone)];
         let slices = lists(
             stream::iter(whole),
-            gate,
+            gate.clone(),
             report(&tasks, "watch-endpointslices"),
-            changes,
+            changes.clone(),
         );
         slices.await;
         assert_eq!(seen.recv().await, Some(Change::Slices(Vec::new())));
+        let whole: [Item<Pod>; 2] = [Ok(Event::Init), Ok(Event::InitDone)];
+        lists(stream::iter(whole), gate, report(&tasks, "watch-pods"), changes).await;
+        assert_eq!(seen.recv().await, Some(Change::Pods(Vec::new())));
         assert_eq!(seen.recv().await, Some(Change::Synced));
 
         // Listed again: replaced, and not synced once more.

@@ -7,6 +7,7 @@
 mod affinity;
 mod beside;
 mod families;
+mod host_port;
 mod icmp;
 mod node_port;
 mod node_port6;

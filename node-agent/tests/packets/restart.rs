@@ -49,8 +49,8 @@ fn links_are_swapped_not_made_anew() {
     let before = inodes(&links);
     assert_eq!(
         before.len(),
-        12,
-        "eight socket hooks, two packet hooks on each of two devices: {before:?}"
+        14,
+        "ten socket hooks, two packet hooks on each of two devices: {before:?}"
     );
     node.datapath = None;
     node.start(&settings());
@@ -108,13 +108,23 @@ fn socket_programs_go_when_they_are_switched_off_and_come_back() {
             })
             .count()
     };
-    for (socket_lb, programs) in [(SocketLb::Off, 0), (SocketLb::HostNamespaceOnly, 8), (SocketLb::All, 8)] {
+    for (socket_lb, bind_protection, programs) in [
+        (SocketLb::Off, false, 0),
+        (SocketLb::HostNamespaceOnly, false, 8),
+        (SocketLb::Off, true, 2),
+        (SocketLb::All, true, 10),
+    ] {
         node.datapath = None;
         node.start(&Settings {
             socket_lb,
+            bind_protection,
             ..settings()
         });
-        assert_eq!(attached(&node), programs, "{socket_lb:?}");
+        assert_eq!(
+            attached(&node),
+            programs,
+            "{socket_lb:?}, bind protection {bind_protection}"
+        );
     }
 }
 

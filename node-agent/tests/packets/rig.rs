@@ -51,6 +51,7 @@ pub(crate) fn settings() -> Settings {
         },
         snat_ports: SNAT,
         socket_lb: SocketLb::All,
+        bind_protection: true,
         sizes: sizes(),
     }
 }
@@ -164,12 +165,12 @@ impl Rig {
         datapath
             .attach(&[eth0], &[pod])
             .unwrap_or_else(|error| panic!("{}", chain(&error)));
-        datapath.v4_mut().set_local(&[(NODE, self.ifindex)]).unwrap();
+        datapath.v4_mut().set_local(&[(NODE, self.ifindex)], &[]).unwrap();
         datapath
             .v4_mut()
             .set_snat_source(Some(NODE), &[(self.ifindex, NODE)])
             .unwrap();
-        datapath.v6_mut().set_local(&[(NODE6, self.ifindex)]).unwrap();
+        datapath.v6_mut().set_local(&[(NODE6, self.ifindex)], &[]).unwrap();
         datapath
             .v6_mut()
             .set_snat_source(Some(NODE6), &[(self.ifindex, NODE6)])

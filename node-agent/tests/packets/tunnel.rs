@@ -127,7 +127,7 @@ fn requests_and_replies_pass_a_device_without_a_link_header() {
     let tun = device("tun0", TUNNEL);
     let ifindex = tun.ifindex;
     node.datapath().attach(&[tun], &[]).unwrap();
-    node.datapath().v4_mut().set_local(&[(TUNNEL, ifindex)]).unwrap();
+    node.datapath().v4_mut().set_local(&[(TUNNEL, ifindex)], &[]).unwrap();
     node.datapath()
         .v4_mut()
         .set_snat_source(Some(NODE), &[(ifindex, TUNNEL)])
@@ -172,7 +172,7 @@ fn what_comes_in_without_a_link_header_waits_for_an_ethernet_neighbour_that_is_n
     let [tun, tap] = [devices[0].ifindex, devices[1].ifindex];
     node.datapath().attach(&devices, &[]).unwrap();
     let tables = node.datapath().v4_mut();
-    tables.set_local(&[(TUNNEL, tun), (on_ethernet, tap)]).unwrap();
+    tables.set_local(&[(TUNNEL, tun), (on_ethernet, tap)], &[]).unwrap();
     tables
         .set_snat_source(Some(NODE), &[(tun, TUNNEL), (tap, on_ethernet)])
         .unwrap();

@@ -1,6 +1,7 @@
 //! Clients of services. They run as processes of their own (`kpr-cluster client …`), because a socket belongs to the
 //! namespace and cgroup of the process that opens it, and print what they saw as JSON.
 
+mod bind;
 mod echo;
 mod http;
 mod paced;
@@ -20,7 +21,7 @@ use tokio_util::sync::CancellationToken;
 
 pub(crate) use self::udp_hold::unix_ms;
 pub use self::{
-    report::{Echoes, Held, Paced, Started, Tally, UdpHeld, UdpLife},
+    report::{Bound, Echoes, Held, Paced, Started, Tally, UdpHeld, UdpLife},
     stray::FLAGS as STRAY_FLAGS,
     udp::UdpStyle,
 };
@@ -75,6 +76,14 @@ enum Kind {
     Stray {
         /// The port
         port: u16,
+    },
+    /// Ask for an address and port of one's own, and let go of it
+    Bind {
+        /// Which, e.g. 0.0.0.0:30080
+        address: SocketAddr,
+        /// UDP instead of TCP
+        #[arg(long)]
+        udp: bool,
     },
     /// Send datagrams on one connected socket until standard input ends; open another only if it breaks
     UdpHold {
@@ -150,6 +159,7 @@ pub async fn run(args: ClientArgs) -> Result<()> {
             print(&echo::echo(target, udp, bytes, count, within).await)
         }
         Kind::Stray { port } => print(&stray::stray(port)?),
+        Kind::Bind { address, udp } => print(&bind::bind(address, udp)),
         Kind::UdpHold { target, interval_ms } => {
             print(&udp_hold::hold(target, Duration::from_millis(interval_ms), end_of_input()).await?)
         }

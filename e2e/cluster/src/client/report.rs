@@ -72,6 +72,14 @@ impl Tally {
     }
 }
 
+/// How asking for an address and port went.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Bound {
+    /// The name of the error (`EADDRINUSE` …); none if it was given.
+    pub error: Option<String>,
+}
+
 /// First line of a session: all of its connections are up.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]

@@ -10,7 +10,7 @@ use kpr_crds::{
 };
 use kube::{
     Api, CustomResourceExt as _, ResourceExt as _,
-    api::{DeleteParams, ListParams, PostParams},
+    api::{DeleteParams, ListParams, Patch, PatchParams, PostParams},
 };
 use serde_json::{Value, json};
 
@@ -75,6 +75,14 @@ pub async fn create_policy(cluster: &Cluster, spec: Value) -> Result<()> {
         .await
         .context("create the KubeProxyReplacement")?;
     Ok(())
+}
+
+/// Merges `spec` into that of the KubeProxyReplacement.
+pub async fn patch_policy(cluster: &Cluster, spec: Value) -> Result<()> {
+    let policies: Api<KubeProxyReplacement> = Api::all(cluster.client());
+    let patch = Patch::Merge(json!({ "spec": spec }));
+    let patched = policies.patch(POLICY, &PatchParams::default(), &patch).await;
+    patched.map(|_| ()).context("change the KubeProxyReplacement")
 }
 
 /// Waits until the KubeProxyReplacement is Available, and looks after the programs meanwhile.

@@ -1,5 +1,7 @@
 //! What kpr must do, as functions over a running cluster. Each is a sentence; tests give it a cluster of its own.
 
+pub mod addresses;
+pub mod bind_protection;
 pub mod churn;
 pub mod cluster_ip;
 pub mod custom_slices;
@@ -8,6 +10,7 @@ pub mod endpoint_goes;
 pub mod granular;
 pub mod healing;
 pub mod health;
+pub mod host_port;
 pub mod install;
 pub mod kube_proxy;
 pub mod latency;
@@ -26,6 +29,7 @@ mod server_pod;
 pub mod service;
 pub mod services;
 pub mod shapes;
+pub mod source_ranges;
 pub mod stale_udp;
 mod vantage;
 mod ways;
@@ -48,6 +52,9 @@ use crate::{
     cluster::{Cluster, eventually},
     spec::ClusterSpec,
 };
+
+/// How long a change may take to show.
+const PATIENCE: Duration = Duration::from_secs(20);
 
 /// How many clusters run at a time, however many threads the tests have: their measurements share the processors.
 const PARALLEL: usize = 2;

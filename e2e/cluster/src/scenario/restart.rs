@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use kpr_crds::Programming;
+use serde_json::Value;
 use tokio::time::sleep;
 
 use super::{TCP_PORT, Vantage, Workload, client_pod, install};
@@ -85,6 +86,24 @@ pub async fn killing_agents_breaks_nothing(cluster: &mut Cluster) -> Result<()> 
             Err(format!("{writes} writes"))
         })
     })
+    .await
+}
+
+/// What a restarted agent says of itself on `node`, once everything is programmed.
+pub(super) async fn in_sync(cluster: &Cluster, node: &str) -> Result<Value> {
+    eventually(
+        &format!("the restarted agent of {node} serves"),
+        super::PATIENCE,
+        || async {
+            let output = cluster.kpr(node)?.args(["status", "-o", "json"]).output().await?;
+            let status = output.json::<Value>().unwrap_or_default();
+            Ok(if status["phase"] == "Active" {
+                Ok(status)
+            } else {
+                Err(format!("{status}"))
+            })
+        },
+    )
     .await
 }
 

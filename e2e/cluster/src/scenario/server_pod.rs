@@ -67,6 +67,21 @@ impl ServerPod {
         self
     }
 
+    /// With a named port that is also a port of its node.
+    #[must_use]
+    pub fn host_port(self, name: &str, number: u16, protocol: &str, host_port: u16) -> Self {
+        self.host_port_at(name, number, protocol, ("", host_port))
+    }
+
+    /// The same, at one address of the node.
+    #[must_use]
+    pub fn host_port_at(mut self, name: &str, number: u16, protocol: &str, (ip, host_port): (&str, u16)) -> Self {
+        self.ports.push(json!({
+            "name": name, "containerPort": number, "protocol": protocol, "hostPort": host_port, "hostIP": ip,
+        }));
+        self
+    }
+
     /// In its node's network namespace.
     #[must_use]
     pub fn host_network(mut self) -> Self {

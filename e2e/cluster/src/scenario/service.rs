@@ -72,6 +72,11 @@ pub async fn balance_load(cluster: &Cluster, name: &str, addresses: &[(&str, &st
     set_ingress(cluster, name, json!(ingress)).await
 }
 
+/// Says who handles packets to a Service's address (`ipMode`, KEP-1860).
+pub async fn set_ip_mode(cluster: &Cluster, name: &str, address: &str, mode: &str) -> Result<()> {
+    set_ingress(cluster, name, json!([{"ip": address, "ipMode": mode}])).await
+}
+
 /// What a cloud's load balancer does for a Service that is none of its own any more.
 pub async fn stop_balancing(cluster: &Cluster, name: &str) -> Result<()> {
     set_ingress(cluster, name, Value::Null).await

@@ -7,7 +7,7 @@ use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt as _;
 
 use crate::{
-    client::{Echoes, Held, Paced, Started, Tally, UdpHeld, UdpStyle},
+    client::{Bound, Echoes, Held, Paced, Started, Tally, UdpHeld, UdpStyle},
     cluster::Cluster,
     process::{Launch, Session},
 };
@@ -100,6 +100,14 @@ impl Vantage {
     pub async fn sctp(&self, cluster: &Cluster, target: SocketAddr, count: u32) -> Result<Tally> {
         let client = self.client(cluster, "sctp", target)?;
         client.args(["--count", &count.to_string()]).output().await?.json()
+    }
+
+    /// Asks for an address and port of its own, and lets go of it; returns the name of the error, if there is one.
+    pub async fn bind(&self, cluster: &Cluster, address: SocketAddr, udp: bool) -> Result<Option<String>> {
+        let client = self.client(cluster, "bind", address)?;
+        let client = if udp { client.arg("--udp") } else { client };
+        let Bound { error } = client.output().await?.json()?;
+        Ok(error)
     }
 
     /// Opens `connections` to `target` and keeps them in use until [`Holding::finish`].

@@ -9,12 +9,12 @@ use tracing::{error, info, warn};
 
 use super::{
     super::{Applied, Datapath as _, LoadTrouble, Loader, Troubles, services::DualStack, settings::settings},
-    Core, KEEP_APART, Running,
+    Core, KEEP_APART, Running, SWEEP_FIRST,
     check::CHECK,
     sentence,
 };
 use crate::{
-    datapath::{Error, HandOver, Report, Settings, Sweep},
+    datapath::{Error, HandOver, Report, Settings},
     watch::DatapathObject,
 };
 
@@ -130,6 +130,7 @@ impl<L: Loader> Core<L> {
             }
             None => Running {
                 services: DualStack::restore(&mut datapath, now)?,
+                pods_have_flows: datapath.serves_pods(),
                 datapath,
                 settings,
                 complete: false,
@@ -137,9 +138,8 @@ impl<L: Loader> Core<L> {
                 apart: true,
                 apart_due: now + KEEP_APART,
                 placement: None,
-                sweep_due: now,
+                sweep_due: now + SWEEP_FIRST,
                 check_due: now + CHECK,
-                flows: Sweep::default(),
                 writes_before: 0,
             },
         };

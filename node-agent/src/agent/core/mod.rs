@@ -17,9 +17,9 @@ use super::{
     settings::kinds,
 };
 use crate::{
-    datapath::{Report, Settings, Sweep},
+    datapath::{Report, Settings},
     devices::Device,
-    model::{HealthCheck, Index, NodeFacts},
+    model::{HealthCheck, Index, NamespacedName, NodeFacts},
     observe::{
         Task, Tasks,
         api::{Phase, Services},
@@ -32,6 +32,8 @@ use crate::{
 const REPORT_IDLE: Duration = Duration::from_secs(5);
 /// Between looks while something changes.
 const REPORT_BUSY: Duration = Duration::from_secs(1);
+/// From the start to the first sweep, which also counts the flows that an earlier agent left.
+const SWEEP_FIRST: Duration = Duration::from_secs(5);
 /// Between sweeps of the flow table.
 const SWEEP: Duration = Duration::from_secs(30);
 /// Between looks whether rules of kube-proxy have come or gone; reading ten thousand Services' takes a tenth of a second.
@@ -88,10 +90,10 @@ struct Running<D> {
     apart: bool,
     apart_due: Instant,
     placement: Option<Placement>,
+    /// Pods may have flows that began on their devices; only a sweep after the last reason for them tells otherwise.
+    pods_have_flows: bool,
     sweep_due: Instant,
     check_due: Instant,
-    /// What the last sweep left.
-    flows: Sweep,
     /// Map writes of the datapaths that this one replaced.
     writes_before: u64,
 }
@@ -155,10 +157,13 @@ impl<L: Loader> Core<L> {
             Change::Slices(all) => self.index.replace_slices(all),
             Change::Slice(input) => self.index.apply_slice(*input),
             Change::SliceGone(name) => self.index.delete_slice(&name),
+            Change::Pods(all) => self.index.replace_pods(all),
+            Change::Pod(input) => self.index.apply_pod(*input),
+            Change::PodGone(name) => self.index.delete_pod(&NamespacedName::of_pod(&name)),
             Change::Synced => {
                 info!(
                     services = self.index.services().count(),
-                    "Services and EndpointSlices are read in full"
+                    "Services, EndpointSlices and this node's Pods are read in full"
                 );
                 self.synced = true;
             }
@@ -181,10 +186,9 @@ impl<L: Loader> Core<L> {
     /// Does everything that is due, and says when to call again if nothing changes until then.
     pub fn work(&mut self, now: Instant) -> Option<Instant> {
         self.configure(now);
-        // At the start this also counts the flows that an earlier agent left.
-        self.sweep(now);
-        self.program(now);
         self.place(now);
+        self.program(now);
+        self.sweep(now);
         self.check(now);
         self.look(now);
         self.next_due(now)
@@ -218,6 +222,10 @@ impl<L: Loader> Core<L> {
     /// What the model must know of the node, from its Node object and its configuration.
     fn update_facts(&mut self) {
         let mut facts = self.facts.clone();
+        facts.ips = self
+            .node
+            .as_ref()
+            .map_or_else(Vec::new, |node| node.internal_ips.clone());
         facts.zone = self.node.as_ref().and_then(|node| node.zone.clone());
         if let Some(Applied { spec, .. }) = &self.applied {
             facts.kinds = kinds(spec.services);

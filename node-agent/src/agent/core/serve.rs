@@ -7,7 +7,11 @@ use tokio::time::Instant;
 use tracing::{debug, error, info, warn};
 
 use super::{
-    super::{Datapath, Loader, PodPackets, devices::place, pod_packets::Sctp},
+    super::{
+        Datapath, Loader,
+        devices::place,
+        pod_devices::{Served, reasons},
+    },
     Core, KEEP_APART, Running, SWEEP, sentence,
 };
 use crate::{devices::Device, model::Protocol};
@@ -37,12 +41,14 @@ impl<L: Loader> Core<L> {
             return;
         }
         let node_ips: &[IpAddr] = self.node.as_ref().map_or(&[], |node| &node.internal_ips);
-        let sctp = Sctp {
-            frontends: running.services.has(Protocol::Sctp),
-            flows: running.flows.sctp > 0,
+        let served = Served {
+            source_ranges: self.index.has_source_ranges(&self.facts) || running.services.has_source_ranges(),
+            sctp: self.index.has_sctp(&self.facts) || running.services.has(Protocol::Sctp),
+            open_flows: running.pods_have_flows,
         };
-        let pod_packets = PodPackets::reasons(&applied.spec, sctp);
-        let wanted = match place(devices, &applied.spec, node_ips, pod_packets) {
+        let pod_reasons = reasons(&applied.spec, served);
+        running.pods_have_flows |= pod_reasons.iter().any(|reason| reason.is_lasting());
+        let wanted = match place(devices, &applied.spec, node_ips, pod_reasons) {
             Ok(wanted) => wanted,
             Err(missing) => {
                 if self.tasks.place.failed(Timestamp::now(), &missing.to_string()) {
@@ -82,7 +88,7 @@ impl<L: Loader> Core<L> {
         }
     }
 
-    /// Nothing is written before both kinds have been read in full: what the pinned maps hold goes on until then.
+    /// Nothing is written before all kinds have been read in full: what the pinned maps hold goes on until then.
     pub(super) fn program(&mut self, now: Instant) {
         let Some(running) = self.running.as_mut().filter(|_| self.synced) else {
             return;
@@ -151,7 +157,7 @@ impl<L: Loader> Core<L> {
             running.apart_due = now + KEEP_APART;
         }
         let swept = running.datapath.sweep();
-        running.flows = swept;
+        running.pods_have_flows = swept.from_pods;
         debug!(live = swept.live, expired = swept.expired, "idle flows swept");
         self.tasks.sweep.succeeded(Timestamp::now());
     }

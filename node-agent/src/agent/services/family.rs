@@ -60,6 +60,9 @@ pub(super) trait Programs<D>: Send {
     /// Whether all that is wanted is in the tables.
     fn is_complete(&self) -> bool;
 
+    /// Whether a frontend in the tables asks for source ranges.
+    fn has_source_ranges(&self) -> bool;
+
     /// Services that could not be programmed and are tried again.
     fn pending(&self) -> &BTreeSet<NamespacedName>;
 
@@ -274,6 +277,10 @@ where
 
     fn is_complete(&self) -> bool {
         !self.all && self.changed.is_empty()
+    }
+
+    fn has_source_ranges(&self) -> bool {
+        self.planner.programmed().has_source_ranges()
     }
 
     fn pending(&self) -> &BTreeSet<NamespacedName> {

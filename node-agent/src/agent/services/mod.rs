@@ -100,6 +100,11 @@ impl<D> DualStack<D> {
         self.families.iter().all(|family| family.is_complete())
     }
 
+    /// Whether a frontend in the tables asks for source ranges.
+    pub(super) fn has_source_ranges(&self) -> bool {
+        self.families.iter().any(|family| family.has_source_ranges())
+    }
+
     /// How many Services could not be programmed, in one family or both, and are tried again.
     pub(super) fn pending(&self) -> usize {
         let pending = self.families.iter().flat_map(|family| family.pending());

@@ -48,7 +48,8 @@ impl Problems {
         }
         for (was_known, problem) in new {
             if !was_known {
-                warn!("Service {service}: {problem}");
+                let kind = if service.is_pod() { "Pod" } else { "Service" };
+                warn!("{kind} {service}: {problem}");
             }
             known.entry(problem).or_default().insert(family);
         }

@@ -31,8 +31,10 @@ pub(crate) struct State {
     pub(crate) reads: usize,
     /// How often idle flows were swept.
     pub(crate) sweeps: usize,
-    /// Flows of SCTP that live.
-    pub(crate) sctp_flows: u32,
+    /// Whether sweeps find flows that pods began on their devices.
+    pub(crate) pods_have_flows: bool,
+    /// Whether programs were on pod-facing devices when the first source range was written.
+    pub(crate) placed_before_write: Option<bool>,
     /// Every placement.
     pub(crate) placements: Vec<Placement>,
     /// What somebody else took away of programs and pins, and a repair puts back.
@@ -240,6 +242,10 @@ where
             return Err(refused());
         }
         state.writes += 1;
+        if matches!(op, Op::PutRange { .. }) && state.placed_before_write.is_none() {
+            let last = state.placements.last();
+            state.placed_before_write = Some(last.is_some_and(|placement| !placement.pod_facing.is_empty()));
+        }
         state.family().apply(op);
         Ok(())
     }
@@ -255,9 +261,8 @@ impl Datapath for Kernel {
         let mut state = self.state();
         state.sweeps += 1;
         Sweep {
-            live: state.sctp_flows,
-            sctp: state.sctp_flows,
-            expired: 0,
+            from_pods: state.pods_have_flows,
+            ..Sweep::default()
         }
     }
 
@@ -281,6 +286,14 @@ impl Datapath for Kernel {
     fn hand_over(&mut self) -> Result<Option<HandOver>, Error> {
         self.state().hand_overs += 1;
         Ok(None)
+    }
+
+    fn serves_pods(&self) -> bool {
+        let state = self.state();
+        state
+            .placements
+            .last()
+            .is_some_and(|placement| !placement.pod_facing.is_empty())
     }
 
     fn report(&self) -> Report {

@@ -7,6 +7,7 @@ pub(crate) mod fake;
 mod gathering;
 mod health;
 mod placing;
+mod pods;
 mod programming;
 pub(crate) mod rig;
 mod stale_sockets;

@@ -7,7 +7,7 @@ use super::{
     rig::{Rig, datapath, eth0, node, spec},
 };
 use crate::{
-    agent::{GRACE, PodPackets},
+    agent::{GRACE, PodReason},
     devices::Device,
     model::tests::fixtures::{named as name, svc},
     watch::Change,
@@ -107,6 +107,7 @@ fn sctp() -> Change {
 #[test]
 fn pods_packets_are_balanced_while_there_are_sctp_services_or_associations() {
     const SWEEP: Duration = Duration::from_secs(30);
+    let reasons = |agent: &Rig| agent.snapshot().placement.unwrap().pod_reasons;
     let kernel = Kernel::default();
     let mut agent = Rig::serving(&kernel);
     agent.core.take_devices(with_a_pod());
@@ -114,37 +115,34 @@ fn pods_packets_are_balanced_while_there_are_sctp_services_or_associations() {
     assert_eq!(pod_facing(&kernel), [""; 0]);
 
     agent.tell([sctp()]);
-    assert_eq!(pod_facing(&kernel), ["veth0"], "as soon as it is programmed");
-    let reasons = agent.snapshot().placement.unwrap().pod_packets;
-    assert_eq!(reasons, [PodPackets::SctpServices].into());
+    assert_eq!(pod_facing(&kernel), ["veth0"], "before it is programmed");
+    assert_eq!(reasons(&agent), [PodReason::Sctp].into());
 
-    kernel.state().sctp_flows = 2;
+    kernel.state().pods_have_flows = true;
     agent.later(SWEEP);
     agent.tell([Change::ServiceGone(name("signal"))]);
     agent.later(GRACE);
     assert_eq!(pod_facing(&kernel), ["veth0"], "an association outlives its Service");
-    let reasons = agent.snapshot().placement.unwrap().pod_packets;
-    assert_eq!(reasons, [PodPackets::SctpAssociations].into());
+    assert_eq!(reasons(&agent), [PodReason::OpenFlows].into());
 
-    kernel.state().sctp_flows = 0;
+    kernel.state().pods_have_flows = false;
+    agent.later(SWEEP);
     agent.later(SWEEP);
     assert_eq!(pod_facing(&kernel), [""; 0]);
 }
 
 #[test]
 fn a_restarted_agent_never_lets_go_of_the_devices_of_pods_that_use_sctp() {
-    for (what, flows, service) in [("a Service", 0, true), ("an association without one", 1, false)] {
-        let kernel = Kernel::default();
-        let mut agent = Rig::serving(&kernel);
-        agent.tell(service.then(sctp));
-        kernel.state().sctp_flows = flows;
+    let kernel = Kernel::default();
+    let mut agent = Rig::serving(&kernel);
+    agent.core.take_devices(with_a_pod());
+    agent.tell([sctp()]);
 
-        let mut agent = Rig::starts(&kernel);
-        let before = kernel.state().placements.len();
-        agent.core.take_devices(with_a_pod());
-        agent.tell([Change::Node(Some(node())), datapath(1, spec())]);
-        let state = kernel.state();
-        let placed: Vec<_> = state.placements[before..].iter().map(|p| p.pod_facing.len()).collect();
-        assert_eq!(placed, [1], "{what}: before the API server has told anything");
-    }
+    let mut agent = Rig::starts(&kernel);
+    let before = kernel.state().placements.len();
+    agent.core.take_devices(with_a_pod());
+    agent.tell([Change::Node(Some(node())), datapath(1, spec())]);
+    let state = kernel.state();
+    let placed: Vec<_> = state.placements[before..].iter().map(|p| p.pod_facing.len()).collect();
+    assert_eq!(placed, [1], "before the API server has told anything");
 }

@@ -84,13 +84,13 @@ fn well() -> Status {
             forwarding: "SNAT".into(),
             backend_selection: "Random".into(),
             socket_lb: Feature::on(),
-            pod_packets: Feature::on_with("3 devices, for SCTP Services"),
+            pod_devices: Feature::on_with("3: source ranges"),
             session_affinity: Feature::off("not in this version"),
             xdp_acceleration: Feature::off("not asked for"),
             services: vec![
                 kind("ClusterIP", Feature::on()),
                 kind("NodePort", Feature::on_with("Range: 30000-32767")),
-                kind("HostPort", Feature::off("not in this version")),
+                kind("HostPort", Feature::on()),
             ],
             map_sizing: "on (ratio: 0.002500)".into(),
         }),
@@ -140,7 +140,7 @@ fn the_verbose_page_has_every_section_of_the_reference() {
 KubeProxyReplacement Details:
   Status:              Strict
   Socket LB:           Enabled
-  Pod Packets:         Enabled (3 devices, for SCTP Services)
+  Pod Devices:         Enabled (3: source ranges)
   Protocols:           TCP, UDP, SCTP
   IP Families:         IPv4, IPv6
   Devices:             eth0 192.168.49.2 (Direct Routing)
@@ -151,7 +151,7 @@ KubeProxyReplacement Details:
   Services:
   - ClusterIP:      Enabled
   - NodePort:       Enabled (Range: 30000-32767)
-  - HostPort:       Disabled (not in this version)
+  - HostPort:       Enabled
 Kernel:                 6.12.0
   tc attachment: tcx links
   Program    Hook     Target

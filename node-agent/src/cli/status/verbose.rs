@@ -48,7 +48,7 @@ fn replacement(page: &mut String, status: &Status, details: &Details) -> fmt::Re
         forwarding,
         backend_selection,
         socket_lb,
-        pod_packets,
+        pod_devices,
         session_affinity,
         xdp_acceleration,
         services,
@@ -59,7 +59,7 @@ fn replacement(page: &mut String, status: &Status, details: &Details) -> fmt::Re
     let lines = [
         ("Status", mode.to_owned()),
         ("Socket LB", socket_lb.to_string()),
-        ("Pod Packets", pod_packets.to_string()),
+        ("Pod Devices", pod_devices.to_string()),
         ("Protocols", protocols.join(", ")),
         ("IP Families", ip_families.join(", ")),
         ("Devices", brief::devices(&status.devices)),

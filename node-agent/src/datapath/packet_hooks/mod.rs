@@ -2,6 +2,7 @@
 
 mod clsact;
 mod link;
+mod pods;
 mod tcx;
 
 use super::{Attachment, Error, Options, Side, TcChoice, features::Features, pins::Pins, verify};
@@ -92,6 +93,9 @@ pub(super) fn attach(
 ) -> Result<Vec<Attachment>, Error> {
     let use_tcx = features.tcx && options.tc == TcChoice::Auto;
     let places = places(external, pod_facing);
+    if !pod_facing.is_empty() {
+        pods::note(&options.run_dir)?;
+    }
     // Whatever the other way has attached would handle packets twice.
     let (by_tcx, by_clsact): (&[Place], &[Place]) = if use_tcx { (&places, &[]) } else { (&[], &places) };
     tcx::detach_others(by_tcx, pins)?;
@@ -113,12 +117,21 @@ pub(super) fn attach(
             target: place.device.name.clone(),
         });
     }
+    if pod_facing.is_empty() {
+        pods::forget(&options.run_dir)?;
+    }
     Ok(attachments)
 }
 
 /// Detaches what no pin holds: clsact filters.
 pub(super) fn remove(options: &Options) -> Result<(), Error> {
-    clsact::detach_others(&[], &options.run_dir)
+    clsact::detach_others(&[], &options.run_dir)?;
+    pods::forget(&options.run_dir)
+}
+
+/// Whether programs are on pod-facing devices, attached by this process or the one before it.
+pub(super) fn are_on_pods(options: &Options) -> bool {
+    pods::are_noted(&options.run_dir)
 }
 
 fn program<'a>(ebpf: &'a mut Ebpf, name: &'static str) -> Result<&'a mut SchedClassifier, Error> {

@@ -4,9 +4,11 @@
 //! Service, as kube-proxy logs and ignores it.
 
 mod address;
+mod pod;
 mod service;
 mod slice;
 
+pub use pod::{HostPort, Pod, PodInput};
 pub use service::{Affinity, Service, ServiceInput, ServicePort, WhyIgnored};
 pub use slice::{Endpoint, EndpointSlice, SliceInput, SlicePort};
 

@@ -62,6 +62,29 @@ fn ranges_of_the_other_family_only_mean_everyone() {
 }
 
 #[test]
+fn a_range_with_the_node_inside_lets_the_load_balancer_ip_itself_in() {
+    const LB: &str = "LoadBalancer 198.51.100.1:80/TCP; no-endpoints";
+    for (rule, ranges, shown) in [
+        (
+            "the node is inside",
+            &["192.168.0.0/16"][..],
+            "; from 192.168.0.0/16; from 198.51.100.1/32",
+        ),
+        ("the node is outside", &["192.0.2.0/24"], "; from 192.0.2.0/24"),
+        (
+            "the IP is inside anyway",
+            &["192.168.0.0/16", "198.51.100.0/24"],
+            "; from 192.168.0.0/16; from 198.51.100.0/24",
+        ),
+        ("everyone is inside", &[], ""),
+    ] {
+        let node = ranges_of(svc("web").source_ranges(ranges));
+        let node = node.facts(|facts| facts.ips = vec!["192.168.49.2".parse().unwrap()]);
+        assert_eq!(node.shows("web")[1], format!("{LB}{shown}"), "{rule}");
+    }
+}
+
+#[test]
 fn ranges_that_cannot_be_enforced_or_read_withhold_the_load_balancer_ip() {
     let unable = ranges_of(svc("web").source_ranges(&["192.0.2.0/24"]));
     let unable = unable.facts(|facts| facts.capabilities.source_ranges = false);

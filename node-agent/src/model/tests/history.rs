@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use kpr_abi::{V4, V6};
 use proptest::prelude::*;
 
-use super::fixtures::{Slice, Svc, ep, named, node, slice, svc};
+use super::fixtures::{self, Slice, Svc, ep, named, node, slice, svc};
 use crate::model::{DesiredService, Index, IpFamily, NamespacedName, NodeFacts};
 
 #[derive(Clone, Debug)]
@@ -14,7 +14,10 @@ enum Event {
     DeleteService(u8),
     Slice(u8, u8, Vec<Pod>),
     DeleteSlice(u8),
-    /// Both lists are read anew; what a watch missed is seen.
+    /// A pod of this node with address 10.244.0.n, or what its bits say.
+    HostPorts(u8, Shape),
+    DeletePod(u8),
+    /// All lists are read anew; what a watch missed is seen.
     Relist,
 }
 
@@ -84,15 +87,36 @@ fn endpoints(n: u8, of: u8, pods: &[Pod], v6: bool) -> Slice {
     slice(&name, &format!("s{of}")).address_type(kind).with(pods)
 }
 
+/// A pod that may have the address of an endpoint, and a port that may be a NodePort.
+fn host_ports(n: u8, shape: Shape) -> fixtures::Pod {
+    let on = |bit: u8| shape.bits & (1 << bit) != 0;
+    let port = if on(0) { 30080 } else { 8000 };
+    let mut pod = fixtures::pod(&format!("p{n}")).created(shape.day.unsigned_abs());
+    pod = if on(1) {
+        pod.host_port_at("192.168.49.2", port)
+    } else {
+        pod.host_port(port)
+    };
+    if on(2) {
+        pod = pod.terminating();
+    }
+    if on(3) && on(4) {
+        pod = pod.set("/status/phase", serde_json::json!("Failed"));
+    }
+    pod.addresses(&[&format!("10.244.0.{n}"), &format!("fd00:244::{n}")])
+}
+
 fn event() -> impl Strategy<Value = Event> {
     let shape = (any::<u8>(), 1_i8..4).prop_map(|(bits, day)| Shape { bits, day });
     let pod = (1_u8..6, any::<bool>(), any::<bool>(), 0_u8..5);
     let pod = pod.prop_map(|(n, v6, here, state)| Pod { n, v6, here, state });
     prop_oneof![
-        4 => (1_u8..5, shape).prop_map(|(n, shape)| Event::Service(n, shape)),
+        4 => (1_u8..5, shape.clone()).prop_map(|(n, shape)| Event::Service(n, shape)),
         1 => (1_u8..5).prop_map(Event::DeleteService),
         6 => (1_u8..5, 1_u8..5, prop::collection::vec(pod, 0..5)).prop_map(|(n, of, pods)| Event::Slice(n, of, pods)),
         1 => (1_u8..5).prop_map(Event::DeleteSlice),
+        3 => (1_u8..5, shape).prop_map(|(n, shape)| Event::HostPorts(n, shape)),
+        1 => (1_u8..5).prop_map(Event::DeletePod),
         1 => Just(Event::Relist),
     ]
 }
@@ -102,6 +126,7 @@ fn event() -> impl Strategy<Value = Event> {
 struct Objects {
     services: BTreeMap<u8, Svc>,
     slices: BTreeMap<(u8, bool), Slice>,
+    pods: BTreeMap<u8, fixtures::Pod>,
 }
 
 impl Objects {
@@ -129,7 +154,17 @@ impl Objects {
                     index.delete_slice(&named(&format!("e{n}-{suffix}")));
                 }
             }
+            Event::HostPorts(n, shape) => {
+                let pod = host_ports(*n, *shape);
+                index.apply_pod(pod.parse());
+                self.pods.insert(*n, pod);
+            }
+            Event::DeletePod(n) => {
+                self.pods.remove(n);
+                index.delete_pod(&NamespacedName::of_pod(&named(&format!("p{n}"))));
+            }
             Event::Relist => {
+                index.replace_pods(self.pods.values().map(fixtures::Pod::parse));
                 index.replace_services(self.services.values().map(Svc::parse));
                 index.replace_slices(self.slices.values().map(Slice::parse));
             }
@@ -138,6 +173,7 @@ impl Objects {
 
     fn listed(&self) -> Index {
         let mut index = Index::new();
+        index.replace_pods(self.pods.values().map(fixtures::Pod::parse));
         index.replace_slices(self.slices.values().map(Slice::parse));
         index.replace_services(self.services.values().map(Svc::parse));
         index
@@ -155,7 +191,7 @@ fn all<F: IpFamily>(index: &Index, node: &NodeFacts) -> Seen<F> {
 fn follow<F: IpFamily>(seen: &mut Seen<F>, index: &Index, dirty: &[NamespacedName], node: &NodeFacts) {
     for name in dirty {
         let service = index.service(name, node);
-        if index.services().any(|s| s.name == *name) {
+        if index.services().any(|s| s.name == *name) || index.has_pod(name) {
             seen.insert(name.clone(), service);
         } else {
             assert_eq!(service.frontends.len(), 0);

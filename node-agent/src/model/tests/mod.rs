@@ -9,6 +9,7 @@ mod endpoints;
 pub(crate) mod fixtures;
 mod health_checks;
 mod history;
+mod host_ports;
 mod kinds;
 mod policy;
 mod topology;
