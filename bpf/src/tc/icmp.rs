@@ -42,7 +42,7 @@ pub fn egress<F: Wire>(ctx: &TcContext, l3: usize) -> Result<Handled, Reason> {
                 && route.ifindex != Skb(ctx).ifindex()
             {
                 rewrite::<F>(ctx, &report, &value, false)?;
-                return Ok(Handled::Redirected(route.redirect(ctx, report.l3)?));
+                return Ok(Handled::Redirected(route.redirect_routed(ctx, report.l3)?));
             }
             rewrite::<F>(ctx, &report, &value, false)
         }

@@ -26,6 +26,9 @@ use verdict::{BEGIN, BEGUN, DETOUR, ICMP, NEXT, verdict};
 /// share the stack.
 #[inline(always)]
 pub fn ingress(ctx: &TcContext, l3: u32) -> i32 {
+    if skb::Skb(ctx).is_for_another_machine() {
+        return NEXT;
+    }
     dispatch(
         ctx,
         |skb| match kpr_ingress4(skb, l3) {

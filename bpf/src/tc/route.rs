@@ -11,7 +11,10 @@ use aya_ebpf::{
     },
     programs::TcContext,
 };
-use core::mem::{size_of, zeroed};
+use core::{
+    mem::{size_of, zeroed},
+    ptr::null_mut,
+};
 use kpr_abi::{Addr4, Addr6, Be16, FlowValue, Reason};
 
 const AF_INET: u8 = 2;
@@ -105,6 +108,17 @@ impl Route {
             )
         };
         Ok(verdict as i32)
+    }
+
+    /// The same for a packet that the stack has routed already. A packet that must wait for its neighbour would be sent, once that
+    /// is known, with the link header of the way that the stack had chosen: so the helper is to route it anew, by its addresses.
+    #[inline(always)]
+    pub fn redirect_routed(self, ctx: &TcContext, l3: usize) -> Result<i32, Reason> {
+        if l3 == 0 {
+            return self.redirect_bare(ctx);
+        }
+        // SAFETY: a helper without pointers: none is given.
+        Ok(unsafe { bpf_redirect_neigh(self.ifindex, null_mut(), 0, 0) } as i32)
     }
 
     /// For a packet without a link header, which `bpf_redirect_neigh` does not take: it gets one if the way out has Ethernet.

@@ -25,7 +25,7 @@ pub fn leave<F: Wire>(
     route: Route,
 ) -> Result<Handled, Reason> {
     rewrite::<F>(ctx, parsed, to, false)?;
-    Ok(Handled::Redirected(route.redirect(ctx, parsed.l3)?))
+    Ok(Handled::Redirected(route.redirect_routed(ctx, parsed.l3)?))
 }
 
 /// Translates a packet and sends it out itself: this node is one hop of its way.
