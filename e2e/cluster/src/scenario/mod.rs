@@ -2,6 +2,7 @@
 
 pub mod churn;
 pub mod cluster_ip;
+pub mod dual_stack;
 pub mod health;
 pub mod install;
 pub mod node_port;
