@@ -7,6 +7,19 @@ use crate::{
     toolchain::ToolchainChoice,
 };
 
+/// What `kpr-cluster demo --shape` takes. It is told again here, because that program is built only after these words are read.
+const SHAPES: [&str; 7] = [
+    "bridge",
+    "ptp",
+    "vxlan",
+    "flannel",
+    "policy-routed",
+    "cni-bridge",
+    "cni-ptp",
+];
+/// What `kpr-cluster demo --families` takes.
+const FAMILIES: [&str; 4] = ["ipv4", "ipv6", "dual-stack", "dual-stack-ipv6-first"];
+
 /// Set up, build, try and test kpr.
 #[derive(Debug, Parser)]
 #[command(name = "cargo xtask", bin_name = "cargo xtask", version, disable_version_flag = true)]
@@ -40,6 +53,12 @@ pub(crate) enum Command {
         /// Leave the cluster up until Ctrl-C, and print how to use it.
         #[arg(long)]
         keep: bool,
+        /// How pods and nodes are wired (docs/architecture.md says after which CNIs).
+        #[arg(long, value_parser = SHAPES, default_value = SHAPES[0])]
+        shape: String,
+        /// The address families of nodes, pods and Services.
+        #[arg(long, value_parser = FAMILIES, default_value = FAMILIES[0])]
+        families: String,
     },
     /// Run the checks and tests that CI runs, and print a summary (eBPF and end-to-end stages need root).
     Test {

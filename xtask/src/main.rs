@@ -51,7 +51,14 @@ fn run(cli: &Cli) -> Result<ExitCode> {
         Command::Setup => setup::run(&layout, toolchain)?,
         Command::Build(arguments) => build::run(&layout, arguments, toolchain)?,
         Command::Codegen { check } => codegen::run(&layout, *check)?,
-        Command::Demo { keep } => return demo::run(&layout, *keep, toolchain),
+        Command::Demo { keep, shape, families } => {
+            let options = demo::Options {
+                keep: *keep,
+                shape,
+                families,
+            };
+            return demo::run(&layout, options, toolchain);
+        }
         Command::Test { only } => return test::run(&layout, only, toolchain),
         Command::Kernels { kernel, only } => return kernels::run(&layout, kernel, only, toolchain),
         Command::Sweep => sweep::run(&layout)?,

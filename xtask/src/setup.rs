@@ -1,6 +1,6 @@
 //! `cargo xtask setup`: what every other command needs, found or installed.
 
-use std::time::Instant;
+use std::{path::Path, time::Instant};
 
 use anyhow::{Context, Result};
 
@@ -21,6 +21,10 @@ const PROGRAMS: [(&str, &str); 6] = [
     ("nft", "nftables"),
 ];
 
+/// Where the test cluster looks for the plugins that its `cni-…` shapes call, and the Debian package that has them.
+const CNI_PLUGINS: [&str; 2] = ["/usr/lib/cni", "/opt/cni/bin"];
+const CNI_PACKAGE: &str = "containernetworking-plugins";
+
 pub(crate) fn run(layout: &Layout, choice: ToolchainChoice) -> Result<()> {
     let start = Instant::now();
     console::step("Looking for the tools that kpr is built and tested with");
@@ -35,7 +39,11 @@ pub(crate) fn run(layout: &Layout, choice: ToolchainChoice) -> Result<()> {
 }
 
 fn programs() -> Result<()> {
-    let packages = missing_packages(|program| probe::on_path(program).is_some());
+    let mut packages = missing_packages(|program| probe::on_path(program).is_some());
+    let has_plugins = |directory: &&str| Path::new(directory).join("host-local").is_file();
+    if !CNI_PLUGINS.iter().any(has_plugins) {
+        packages.push(CNI_PACKAGE);
+    }
     if packages.is_empty() {
         return Ok(());
     }

@@ -53,8 +53,9 @@ pub struct FlowValue<A> {
     pub state: u8,
     /// [`action`].
     pub action: u8,
-    /// Always 0.
-    pub zero: u16,
+    /// Interface index of the external device that the flow's first packet came in by. 0: a pod's flow, or an index that does not
+    /// fit.
+    pub device: u16,
 }
 
 /// A fragmented packet: what its fragments have in common (RFC 791 §3.2, RFC 8200 §4.5).

@@ -93,7 +93,7 @@ pub fn create<F: Tables>(key: &FlowKey<F::Addr>, mut value: FlowValue<F::Addr>) 
         last_seen: value.last_seen,
         state: 0,
         action: value.action,
-        zero: 0,
+        device: value.device,
     };
     // SAFETY: a helper without arguments.
     let start = unsafe { bpf_get_prandom_u32() };

@@ -1,7 +1,7 @@
 //! ICMP errors about packets of a flow: "fragmentation needed" and the like reach the one who sent the packet, and quote the
 //! packet that it sent.
 
-use super::{Handled, flow, skb::Skb, translate, wire::Wire};
+use super::{Handled, egress::came_by_another, flow, skb::Skb, translate, wire::Wire};
 use aya_ebpf::{bindings::BPF_F_PSEUDO_HDR, programs::TcContext};
 use kpr_abi::{Reason, flow::direction};
 use kpr_packet::IcmpError;
@@ -35,7 +35,17 @@ pub fn egress<F: Wire>(ctx: &TcContext, l3: usize) -> Result<Handled, Reason> {
     }
     report.answer.direction = direction::REPLY;
     match flow::peek::<F>(&report.answer) {
-        Some(value) if flow::is_passed(&value) => rewrite::<F>(ctx, &report, &value, false),
+        Some(value) if flow::is_passed(&value) => {
+            // As `egress::detour`, and for the same reason.
+            if came_by_another(ctx, &value)
+                && let Ok(route) = F::route_error(ctx, &report, &value)
+                && route.ifindex != Skb(ctx).ifindex()
+            {
+                rewrite::<F>(ctx, &report, &value, false)?;
+                return Ok(Handled::Redirected(route.redirect_routed(ctx, report.l3)?));
+            }
+            rewrite::<F>(ctx, &report, &value, false)
+        }
         _ => Ok(Handled::NotOurs),
     }
 }

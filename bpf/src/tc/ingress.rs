@@ -164,7 +164,7 @@ fn choose<F: Wire, const FROM_POD: bool>(
         last_seen: clock::now(),
         state: flow::state_of(parsed.signals) | if FROM_POD { state::FROM_POD } else { 0 },
         action: action::PASS,
-        zero: 0,
+        device: if FROM_POD { 0 } else { device(ctx) },
     };
     if !keeps_source {
         value.action = action::FORWARD;
@@ -226,11 +226,17 @@ fn refuse<F: Wire>(ctx: &TcContext, parsed: &Parsed<F::Addr>) -> Result<(), Reas
         last_seen: clock::now(),
         state: flow::state_of(parsed.signals),
         action: action::PASS,
-        zero: 0,
+        device: device(ctx),
     };
     flow::create::<F>(&parsed.key, value)?;
     counters::count(Reason::RefuseNoEndpoint);
     Ok(())
+}
+
+/// The device that the packet came in by, as flows remember it.
+#[inline(always)]
+fn device(ctx: &TcContext) -> u16 {
+    u16::try_from(Skb(ctx).ifindex()).unwrap_or(0)
 }
 
 /// The node's own address on the way to the backend.

@@ -19,7 +19,7 @@ pub const NO_LINK_HEADER: u32 = 0;
 
 use aya_ebpf::{bindings::__sk_buff, programs::TcContext};
 use kpr_abi::{V4, V6};
-use verdict::{BEGIN, BEGUN, ICMP, NEXT, verdict};
+use verdict::{BEGIN, BEGUN, DETOUR, ICMP, NEXT, verdict};
 
 /// A packet that came in; its network header is at `l3`, [`ETHERNET`] or [`NO_LINK_HEADER`].
 ///
@@ -27,6 +27,9 @@ use verdict::{BEGIN, BEGUN, ICMP, NEXT, verdict};
 /// share the stack.
 #[inline(always)]
 pub fn ingress(ctx: &TcContext, l3: u32) -> i32 {
+    if skb::Skb(ctx).is_for_another_machine() {
+        return NEXT;
+    }
     dispatch(
         ctx,
         |skb| match kpr_ingress4(skb, l3) {
@@ -66,10 +69,12 @@ pub fn egress(ctx: &TcContext, l3: u32) -> i32 {
     dispatch(
         ctx,
         |skb| match kpr_egress4(skb, l3) {
+            DETOUR => kpr_detour4(skb, l3),
             ICMP => kpr_icmp_egress4(skb, l3),
             verdict => verdict,
         },
         |skb| match kpr_egress6(skb, l3) {
+            DETOUR => kpr_detour6(skb, l3),
             ICMP => kpr_icmp_egress6(skb, l3),
             verdict => verdict,
         },
@@ -118,6 +123,8 @@ steps! {
     kpr_begun6 = ingress::begun::<V6>;
     kpr_egress4 = egress::handle::<V4>;
     kpr_egress6 = egress::handle::<V6>;
+    kpr_detour4 = egress::detour::<V4>;
+    kpr_detour6 = egress::detour::<V6>;
     kpr_icmp_ingress4 = icmp::ingress::<V4>;
     kpr_icmp_ingress6 = icmp::ingress::<V6>;
     kpr_icmp_egress4 = icmp::egress::<V4>;
@@ -136,6 +143,8 @@ pub enum Handled {
     Begins,
     /// The same, and the flow is known now; unchanged so far.
     Begun,
+    /// The answer of a flow that came by another device than this one leaves by; unchanged so far.
+    Detours,
     /// Translated and sent out by another device: the verdict that the helper asked for.
     Redirected(i32),
 }

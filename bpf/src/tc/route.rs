@@ -8,7 +8,10 @@ use aya_ebpf::{
     helpers::{bpf_fib_lookup, bpf_redirect_neigh, generated::bpf_skb_change_head},
     programs::TcContext,
 };
-use core::mem::{size_of, zeroed};
+use core::{
+    mem::{size_of, zeroed},
+    ptr::null_mut,
+};
 use kpr_abi::{Addr4, Addr6, Be16, FlowValue, Reason};
 
 const AF_INET: u8 = 2;
@@ -84,14 +87,7 @@ impl Route {
     /// is.
     #[inline(always)]
     pub fn redirect(mut self, ctx: &TcContext, l3: usize) -> Result<i32, Reason> {
-        /// Length of an Ethernet header.
-        const ETHERNET: u32 = 14;
-        // `bpf_redirect_neigh` takes a link header off before it puts the right one on, if the way out has any: a packet without one
-        // gets one of zeros to take off.
-        // SAFETY: a helper on the program's own packet.
-        if l3 == 0 && unsafe { bpf_skb_change_head(ctx.skb.skb, ETHERNET, 0) } != 0 {
-            return Err(Reason::DropRewriteFailed);
-        }
+        make_room_for_link_header(ctx, l3)?;
         // SAFETY: the helper reads the next hop within the size given.
         let verdict = unsafe {
             bpf_redirect_neigh(
@@ -103,6 +99,28 @@ impl Route {
         };
         Ok(verdict as i32)
     }
+
+    /// The same for a packet that the stack has routed already. A packet that must wait for its neighbour would be sent, once that
+    /// is known, with the link header of the way that the stack had chosen: so the helper is to route it anew, by its addresses.
+    #[inline(always)]
+    pub fn redirect_routed(self, ctx: &TcContext, l3: usize) -> Result<i32, Reason> {
+        make_room_for_link_header(ctx, l3)?;
+        // SAFETY: a helper without pointers: none is given.
+        Ok(unsafe { bpf_redirect_neigh(self.ifindex, null_mut(), 0, 0) } as i32)
+    }
+}
+
+/// `bpf_redirect_neigh` takes a link header off before it puts the right one on, if the way out has any: a packet without one gets
+/// one of zeros to take off.
+#[inline(always)]
+fn make_room_for_link_header(ctx: &TcContext, l3: usize) -> Result<(), Reason> {
+    /// Length of an Ethernet header.
+    const ETHERNET: u32 = 14;
+    // SAFETY: a helper on the program's own packet.
+    if l3 == 0 && unsafe { bpf_skb_change_head(ctx.skb.skb, ETHERNET, 0) } != 0 {
+        return Err(Reason::DropRewriteFailed);
+    }
+    Ok(())
 }
 
 /// A port that is no port: for look-ups before one is chosen.

@@ -63,6 +63,15 @@ impl Skb<'_> {
         unsafe { read_volatile(&raw const (*self.0.skb.skb).protocol) == u32::from(F::ETHERTYPE.0) }
     }
 
+    /// Whether the packet is in a frame for another machine, which a device sees that is promiscuous, or whose switch does not know
+    /// yet where that machine is. The stack drops it.
+    #[inline(always)]
+    pub fn is_for_another_machine(&self) -> bool {
+        const PACKET_OTHERHOST: u32 = 3;
+        // SAFETY: the field is part of the context.
+        unsafe { read_volatile(&raw const (*self.0.skb.skb).pkt_type) == PACKET_OTHERHOST }
+    }
+
     /// The device that the packet came in by.
     #[inline(always)]
     pub fn ifindex(&self) -> u32 {

@@ -9,11 +9,23 @@ use aya_ebpf::{
 use kpr_abi::{FlowValue, Reason, proto};
 use kpr_packet::{Parsed, Part, checksum::Change};
 
-/// Translates a packet that goes on through the stack (or out of the device it is already leaving by).
+/// Translates a packet that goes on through the stack.
 #[inline(always)]
 pub fn pass<F: Wire>(ctx: &TcContext, parsed: &Parsed<F::Addr>, to: &FlowValue<F::Addr>) -> Result<Handled, Reason> {
     rewrite::<F>(ctx, parsed, to, false)?;
     Ok(Handled::Translated)
+}
+
+/// Translates a packet that is leaving already, and sends it out by another device. The stack has counted its hop.
+#[inline(always)]
+pub fn leave<F: Wire>(
+    ctx: &TcContext,
+    parsed: &Parsed<F::Addr>,
+    to: &FlowValue<F::Addr>,
+    route: Route,
+) -> Result<Handled, Reason> {
+    rewrite::<F>(ctx, parsed, to, false)?;
+    Ok(Handled::Redirected(route.redirect_routed(ctx, parsed.l3)?))
 }
 
 /// Translates a packet and sends it out itself: this node is one hop of its way.

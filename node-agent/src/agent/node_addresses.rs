@@ -43,6 +43,7 @@ impl<F: IpFamily> NodeAddresses<F> {
         let mut own: Vec<_> = all
             .iter()
             .flat_map(|device| device.addresses.iter().map(|addr| (*addr, device.ifindex)))
+            .filter(|(addr, _)| !is_never_served(*addr))
             .filter_map(|(addr, ifindex)| Some((F::pick(addr)?, ifindex)))
             .collect();
         own.sort_unstable();
@@ -80,6 +81,12 @@ impl<F: IpFamily> NodeAddresses<F> {
     pub fn serves(&self, addr: IpAddr) -> bool {
         F::pick(addr).is_some_and(|addr| self.local.iter().any(|(local, _)| *local == addr))
     }
+}
+
+/// The IPv6 loopback address serves no NodePorts, as with kube-proxy. And it is every network namespace's own: a pod that asks it
+/// means itself.
+fn is_never_served(addr: IpAddr) -> bool {
+    addr.is_ipv6() && addr.is_loopback()
 }
 
 /// The Node's own address, because other nodes know the way to it; else the first that the kernel would choose.
@@ -176,11 +183,11 @@ mod tests {
     #[test]
     fn node_port_addresses_are_those_that_the_words_and_cidrs_name() {
         const ALL4: [&str; 3] = ["10.244.0.1", "127.0.0.1", "192.168.49.2"];
-        const ALL6: [&str; 3] = ["::1", "fd00:49::2", "fd00:244::1"];
+        const ALL6: [&str; 2] = ["fd00:49::2", "fd00:244::1"];
         let table: [(&[&str], &[&str], &[&str]); 8] = [
             (&["all"], &ALL4, &ALL6),
             (&["primary"], &["192.168.49.2"], &["fd00:49::2"]),
-            (&["localhost"], &["127.0.0.1"], &["::1"]),
+            (&["localhost"], &["127.0.0.1"], &[]),
             (
                 &["10.0.0.0/8", "primary"],
                 &["10.244.0.1", "192.168.49.2"],

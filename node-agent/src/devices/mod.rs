@@ -21,7 +21,7 @@ pub struct Device {
     pub ifindex: u32,
     /// Addresses on it, in the kernel's order, without link-local ones.
     pub addresses: Vec<IpAddr>,
-    /// Whether a default route leaves by it.
+    /// Whether a default route leaves by it, in any routing table.
     pub has_default_route: bool,
     /// Whether it is up.
     pub up: bool,

@@ -8,7 +8,7 @@ use rtnetlink::{
         AddressFamily,
         address::AddressAttribute,
         link::{LinkAttribute, LinkFlags, LinkInfo},
-        route::{RouteAttribute, RouteHeader, RouteMessage, RouteType},
+        route::{RouteAttribute, RouteMessage, RouteType},
     },
 };
 use std::{
@@ -174,8 +174,8 @@ async fn default_route_devices(handle: &Handle) -> Result<BTreeSet<u32>, Error> 
 
 fn default_route_device(route: &RouteMessage) -> Option<u32> {
     let header = &route.header;
+    // In whichever table: rules may send a device's own traffic to a table of its own.
     let usable = header.destination_prefix_length == 0
-        && header.table == RouteHeader::RT_TABLE_MAIN
         && header.kind == RouteType::Unicast
         && matches!(header.address_family, AddressFamily::Inet | AddressFamily::Inet6);
     route.attributes.iter().find_map(|attribute| match attribute {

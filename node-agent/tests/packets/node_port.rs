@@ -104,6 +104,19 @@ fn ip_options_move_the_ports_not_the_result() {
 }
 
 #[test]
+fn a_frame_for_another_machine_begins_nothing() {
+    let mut node = Rig::new();
+    node.serve(Frontend::node_port(TCP), 0, &[Backend::Remote(REMOTE_POD)]);
+    let mut frame = Packet::tcp(SYN, (CLIENT, 40_000), (NODE, NODE_PORT)).bytes();
+    // A switch that does not know yet where that machine is floods it everywhere.
+    frame[5] = 0x77;
+    let seen = node.ingress(&frame);
+    assert_eq!((seen.verdict, seen.packet), (Verdict::Next, frame));
+    let answer = Packet::tcp(SYN | ACK, (REMOTE_POD, 80), (NODE, SNAT.min)).bytes();
+    assert_eq!(node.ingress(&answer).verdict, Verdict::Next, "no flow was made");
+}
+
+#[test]
 fn what_is_no_services_passes_untouched() {
     let mut node = Rig::new();
     node.serve(Frontend::node_port(TCP), 0, &[Backend::Local(LOCAL_POD)]);

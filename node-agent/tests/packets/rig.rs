@@ -94,7 +94,8 @@ impl Rig {
         .unwrap();
         for command in [
             "ip link set lo up",
-            "ip link add eth0 type veth peer name wire",
+            // The destination of the frames that tests make.
+            "ip link add eth0 address 02:00:00:00:00:01 type veth peer name wire",
             "ip addr add 192.168.49.2/24 dev eth0",
             "ip link set eth0 up",
             "ip link set wire up",

@@ -4,7 +4,11 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
-use kpr_cluster::{client, conformance, demo, interrupt, server, spec::Shape, teardown};
+use kpr_cluster::{
+    client, conformance, demo, interrupt, server,
+    spec::{ClusterSpec, Families, Shape},
+    teardown,
+};
 use tracing_subscriber::EnvFilter;
 
 /// A two-node Kubernetes cluster in network namespaces, to try and to test kpr on.
@@ -22,18 +26,16 @@ enum Command {
         /// Leave the cluster up, and print how to use it, until Ctrl-C
         #[arg(long)]
         keep: bool,
-        /// How pods and nodes are wired
-        #[arg(long, value_enum, default_value_t)]
-        network: Shape,
+        #[command(flatten)]
+        network: Network,
     },
     /// Bring up the cluster with kpr, and leave it up until Ctrl-C
     Up {
         /// Only the cluster: neither kpr's API nor its programs
         #[arg(long)]
         without_kpr: bool,
-        /// How pods and nodes are wired
-        #[arg(long, value_enum, default_value_t)]
-        network: Shape,
+        #[command(flatten)]
+        network: Network,
     },
     /// Remove what a killed run left behind
     Sweep,
@@ -46,6 +48,23 @@ enum Command {
     /// A client of services, for scenarios
     #[command(hide = true)]
     Client(client::ClientArgs),
+}
+
+/// What the cluster is like.
+#[derive(Clone, Copy, Debug, clap::Args)]
+struct Network {
+    /// How pods and nodes are wired
+    #[arg(long, value_enum, default_value_t)]
+    shape: Shape,
+    /// The address families of nodes, pods and Services
+    #[arg(long, value_enum, default_value_t)]
+    families: Families,
+}
+
+impl Network {
+    fn spec(self) -> ClusterSpec {
+        ClusterSpec::of(self.shape).families(self.families)
+    }
 }
 
 fn main() -> ExitCode {
@@ -66,8 +85,8 @@ fn main() -> ExitCode {
 
 fn run(command: Command) -> Result<()> {
     match command {
-        Command::Demo { keep, network } => multi_threaded(demo::demo(network, keep)),
-        Command::Up { without_kpr, network } => multi_threaded(demo::up(network, !without_kpr)),
+        Command::Demo { keep, network } => multi_threaded(demo::demo(network.spec(), keep)),
+        Command::Up { without_kpr, network } => multi_threaded(demo::up(network.spec(), !without_kpr)),
         Command::Sweep => sweep(),
         Command::Conformance => {
             println!("{}", conformance::as_json());

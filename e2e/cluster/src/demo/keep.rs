@@ -1,6 +1,6 @@
 //! A cluster that stays, for people to play with.
 
-use std::future::pending;
+use std::{future::pending, net::IpAddr};
 
 use anyhow::Result;
 
@@ -16,7 +16,10 @@ pub(super) async fn keep(cluster: &Cluster) -> Result<()> {
 fn how_to_use(cluster: &Cluster) -> Result<String> {
     let (kubeconfig, doors) = (cluster.kubeconfig().display(), cluster.doors());
     let logs = cluster.testbed().dir();
-    let address = cluster.node_address("node-a")?;
+    let address = match cluster.node_address("node-a")? {
+        IpAddr::V4(address) => address.to_string(),
+        IpAddr::V6(address) => format!("[{address}]"),
+    };
     Ok(format!(
         "The cluster stays until Ctrl-C. In another terminal, as root:\n\
          \n\

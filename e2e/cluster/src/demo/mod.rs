@@ -9,24 +9,17 @@ mod story;
 use anyhow::{Result, bail, ensure};
 
 use self::{narrator::Narrator, shell::Shell};
-use crate::{
-    cluster::Cluster,
-    id::ClusterId,
-    interrupt,
-    scenario::install,
-    spec::{ClusterSpec, Shape},
-    teardown,
-};
+use crate::{cluster::Cluster, id::ClusterId, interrupt, scenario::install, spec::ClusterSpec, teardown};
 
 /// The programs that the demo shows.
 const KPR: [&str; 3] = ["kpr-operator", "kpr-node-agent", "kpr"];
 
 /// Tells the story. With `keep`, leaves the cluster up before its last chapter, until Ctrl-C.
-pub async fn demo(shape: Shape, keep: bool) -> Result<()> {
+pub async fn demo(spec: ClusterSpec, keep: bool) -> Result<()> {
     preflight::check(&KPR)?;
     let mut narrator = Narrator::new();
     narrator.say("Building a two-node cluster out of network namespaces ...");
-    let mut cluster = Cluster::start(ClusterSpec::of(shape)).await?;
+    let mut cluster = Cluster::start(spec).await?;
     let id = cluster.testbed().id().clone();
 
     let told = tell(
@@ -61,9 +54,9 @@ pub async fn demo(shape: Shape, keep: bool) -> Result<()> {
 }
 
 /// `kpr-cluster up`: only the cluster, with or without kpr, until Ctrl-C.
-pub async fn up(shape: Shape, with_kpr: bool) -> Result<()> {
+pub async fn up(spec: ClusterSpec, with_kpr: bool) -> Result<()> {
     preflight::check(if with_kpr { &KPR } else { &[] })?;
-    let mut cluster = Cluster::start(ClusterSpec::of(shape)).await?;
+    let mut cluster = Cluster::start(spec).await?;
     if with_kpr && let Err(error) = install::kpr(&mut cluster).await {
         eprintln!("{}", cluster.program_logs());
         return Err(error);

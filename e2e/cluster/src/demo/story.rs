@@ -1,6 +1,9 @@
 //! The story of the demo: kube-proxy's work, done by kpr, seen from every side.
 
-use std::{net::IpAddr, time::Duration};
+use std::{
+    net::{IpAddr, SocketAddr},
+    time::Duration,
+};
 
 use anyhow::{Context as _, Result, ensure};
 use k8s_openapi::api::core::v1::{Pod, Service};
@@ -85,6 +88,13 @@ impl Shell<'_> {
         )
         .await?;
         self.show(&Place::Here, "kubectl get svc my-nginx").await?;
+        if self.cluster.testbed().spec().address_families().secondary().is_some() {
+            self.narrator.say("(and with an address of the other family, too)");
+            let both = r#"kubectl patch svc my-nginx -p '{"spec":{"ipFamilyPolicy":"RequireDualStack"}}'"#;
+            self.show(&Place::Here, both).await?;
+            let addresses = "kubectl get svc my-nginx -o jsonpath='{.spec.clusterIPs}'";
+            self.show(&Place::Here, addresses).await?;
+        }
         let services: Api<Service> = Api::default_namespaced(self.cluster.client());
         Exposed::of(&services.get("my-nginx").await?)
     }
@@ -106,9 +116,10 @@ impl Shell<'_> {
     /// Waits until a node's agent lists the Service with all of its pods.
     async fn programmed(&self, node: &str, exposed: &Exposed, pods: &[Pod]) -> Result<()> {
         let place = Place::Node(node.to_owned());
-        let addresses = pods.iter().filter_map(|pod| pod.status.as_ref()?.pod_ip.clone());
-        let mut words: Vec<String> = addresses.map(|ip| format!("{ip}:80")).collect();
-        words.push(format!("{}:80", exposed.cluster_ip));
+        let pods = pods.iter().filter_map(|pod| pod.status.as_ref()?.pod_ips.as_ref());
+        let pods = pods.flatten().filter_map(|ip| ip.ip.parse().ok());
+        let sockets = pods.chain(exposed.cluster_ips.iter().copied());
+        let words: Vec<String> = sockets.map(|ip: IpAddr| SocketAddr::new(ip, 80).to_string()).collect();
         eventually(
             &format!("`kpr service list` on {node} has {words:?}"),
             PATIENCE,
@@ -132,20 +143,31 @@ impl Shell<'_> {
             "both nodes answer, with both pods",
         );
         for node in self.cluster.node_names() {
-            let url = format!("http://{}:{}", self.cluster.node_address(&node)?, exposed.node_port);
-            let page = self
-                .show(&Place::Client, &format!("curl -s --max-time 5 {url}"))
-                .await?;
-            ensure!(
-                page.contains("Welcome to my-nginx"),
-                "{node} did not answer with the page"
-            );
-            self.curl_many(&Place::Client, &url).await?;
+            for address in self.cluster.testbed().host(&node)?.spec.addresses.iter() {
+                let url = format!("http://{}", SocketAddr::new(address, exposed.node_port));
+                let page = self
+                    .show(&Place::Client, &format!("curl -s --max-time 5 '{url}'"))
+                    .await?;
+                ensure!(
+                    page.contains("Welcome to my-nginx"),
+                    "{node} did not answer with the page"
+                );
+                self.curl_many(&Place::Client, &url).await?;
+            }
         }
-        self.narrator.say(
-            "A pod on the node that was asked sees the client's own address (192.168.49.100), a pod on the other node\n\
+        let client: Vec<String> = self
+            .cluster
+            .testbed()
+            .spec()
+            .client
+            .iter()
+            .map(|address| address.to_string())
+            .collect();
+        self.narrator.say(&format!(
+            "A pod on the node that was asked sees the client's own address ({}), a pod on the other node\n\
              the address of the node that was asked.",
-        );
+            client.join(" or ")
+        ));
         Ok(())
     }
 
@@ -156,13 +178,16 @@ impl Shell<'_> {
             "both pods answer, and see the pod's own address",
         );
         let pod = pods.first().context("there are pods")?.name_any();
-        let url = format!("http://{}", exposed.cluster_ip);
-        self.curl_many(&Place::Pod(pod), &url).await
+        for address in &exposed.cluster_ips {
+            let url = format!("http://{}", SocketAddr::new(*address, 80));
+            self.curl_many(&Place::Pod(pod.clone()), &url).await?;
+        }
+        Ok(())
     }
 
     async fn curl_many(&self, place: &Place, url: &str) -> Result<()> {
         let line = format!(
-            "for i in $(seq {REQUESTS}); do curl -s --max-time 5 {url} || exit; done | grep Pod: | sort | uniq -c"
+            "for i in $(seq {REQUESTS}); do curl -s --max-time 5 '{url}' || exit; done | grep Pod: | sort | uniq -c"
         );
         let lines = self.show(place, &line).await?;
         let counts = lines
@@ -204,23 +229,20 @@ impl Shell<'_> {
 }
 
 /// Where the Service is reached.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Exposed {
-    pub(super) cluster_ip: IpAddr,
+    pub(super) cluster_ips: Vec<IpAddr>,
     pub(super) node_port: u16,
 }
 
 impl Exposed {
     fn of(service: &Service) -> Result<Self> {
         let spec = service.spec.as_ref().context("the Service has no spec")?;
-        let cluster_ip = spec
-            .cluster_ip
-            .as_deref()
-            .context("the Service has no ClusterIP")?
-            .parse()?;
+        let cluster_ips = spec.cluster_ips.iter().flatten();
+        let cluster_ips = cluster_ips.map(|ip| ip.parse()).collect::<Result<_, _>>()?;
         let port = spec.ports.iter().flatten().find_map(|port| port.node_port);
         Ok(Self {
-            cluster_ip,
+            cluster_ips,
             node_port: u16::try_from(port.context("the Service has no NodePort")?)?,
         })
     }

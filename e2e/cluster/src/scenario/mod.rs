@@ -6,6 +6,7 @@ pub mod churn;
 pub mod cluster_ip;
 pub mod custom_slices;
 pub mod distribution;
+pub mod dual_stack;
 pub mod endpoint_goes;
 pub mod granular;
 pub mod healing;
