@@ -9,7 +9,7 @@ use std::{
 use nix::sys::socket::{
     AddressFamily, MsgFlags, SockFlag, SockProtocol, SockType, SockaddrStorage, connect, recvfrom, sendto, socket,
 };
-use tokio::io::unix::AsyncFd;
+use tokio::io::{Interest, unix::AsyncFd};
 
 use super::Packet;
 
@@ -75,7 +75,8 @@ impl RawSocket {
     pub(crate) async fn receive(&self) -> io::Result<(IpAddr, Packet)> {
         let mut buffer = vec![0; LONGEST];
         loop {
-            let mut ready = self.socket.readable().await?;
+            // An ICMP error makes the socket not readable: it is an error.
+            let mut ready = self.socket.ready(Interest::READABLE | Interest::ERROR).await?;
             let received = ready.try_io(|socket| Ok(recvfrom::<SockaddrStorage>(socket.as_raw_fd(), &mut buffer)?));
             let Ok(received) = received else { continue };
             let (length, source) = received?;
