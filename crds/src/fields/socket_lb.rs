@@ -17,7 +17,7 @@ pub struct SocketLb {
     /// Close the sockets of UDP clients whose backend is gone.
     pub terminate_stale_sockets: bool,
     /// Serve Services on pod-facing devices too, packet by packet: for sandboxed pods (virtual machines, user-space
-    /// kernels), whose sockets the node can't see.
+    /// kernels), whose sockets the node can't see. Services of SCTP, whose sockets no kernel shows, are served so in any case.
     pub packet_fallback: bool,
 }
 

@@ -141,7 +141,7 @@ fn families(cluster: &Cluster) -> Vec<Family> {
 
 fn node_port(service: &Service) -> Result<u16> {
     let ports = service.spec.iter().flat_map(|spec| spec.ports.iter().flatten());
-    let number = ports.filter_map(|port| port.node_port).next();
+    let number = ports.into_iter().find_map(|port| port.node_port);
     Ok(u16::try_from(number.context("the Service has no NodePort")?)?)
 }
 
