@@ -37,6 +37,6 @@ async fn a_cluster_ip_without_endpoints_refuses_at_once() -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_status_says_why_pods_packets_are_balanced() -> Result<()> {
-    dual_stack(sctp::the_status_says_why_pods_packets_are_balanced).await
+async fn the_status_says_why_programs_are_on_pods_devices() -> Result<()> {
+    dual_stack(sctp::the_status_says_why_programs_are_on_pods_devices).await
 }

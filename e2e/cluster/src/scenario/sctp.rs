@@ -99,20 +99,20 @@ pub async fn a_cluster_ip_without_endpoints_refuses_at_once(cluster: &mut Cluste
     Ok(())
 }
 
-/// `kpr status --verbose` says that pods' packets are balanced, and why, while there is such a Service.
-pub async fn the_status_says_why_pods_packets_are_balanced(cluster: &mut Cluster) -> Result<()> {
-    let pod_packets = async || -> Result<String> {
+/// `kpr status --verbose` says that programs are on pods' devices, and why, while there is such a Service.
+pub async fn the_status_says_why_programs_are_on_pods_devices(cluster: &mut Cluster) -> Result<()> {
+    let pod_devices = async || -> Result<String> {
         let kpr = cluster.kpr("node-a")?.args(["status", "--verbose"]);
         let page = kpr.output().await?.success()?;
-        let line = page.lines().find(|line| line.trim_start().starts_with("Pod Packets:"));
+        let line = page.lines().find(|line| line.trim_start().starts_with("Pod Devices:"));
         line.map(|line| line.trim().to_owned()).context("no line about them")
     };
-    let without = pod_packets().await?;
+    let without = pod_devices().await?;
     ensure!(without.contains("Disabled"), "{without}");
     deploy(cluster).await?;
-    eventually("pods' packets are balanced", PATIENCE, || async {
-        let line = pod_packets().await?;
-        let expected = line.contains("Enabled") && line.ends_with("for SCTP Services)");
+    eventually("programs are on pods' devices", PATIENCE, || async {
+        let line = pod_devices().await?;
+        let expected = line.contains("Enabled") && line.ends_with("SCTP)");
         Ok(if expected { Ok(()) } else { Err(line) })
     })
     .await
