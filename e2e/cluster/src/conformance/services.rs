@@ -325,4 +325,12 @@ pub(super) const TITLES: &[Title] = &[
             "should_serve_endpoints_on_same_port_and_different_protocol_for_internal_traffic_on_type_load_balancer",
         ),
     },
+    Title {
+        upstream: "should allow creating a basic SCTP service with pod and endpoints",
+        conformance: false,
+        cover: Test(
+            "sctp",
+            "should_allow_creating_a_basic_sctp_service_with_pod_and_endpoints",
+        ),
+    },
 ];

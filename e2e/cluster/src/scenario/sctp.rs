@@ -25,8 +25,9 @@ const ASSOCIATIONS: u32 = 10;
 const PORT: u16 = 5_060;
 const TARGET_PORT: u16 = 15_060;
 
-/// Upstream: `should allow creating a basic SCTP service with pod and endpoints`. The Service serves, and no node has loaded the kernel's
-/// SCTP for it.
+/// The Service serves, and nobody has loaded the kernel's SCTP for it.
+///
+/// Upstream: "should allow creating a basic SCTP service with pod and endpoints"
 pub async fn a_service_needs_no_sctp_in_the_kernel(cluster: &mut Cluster) -> Result<()> {
     let before = kernel_has_sctp()?;
     let (service, _pod) = deploy(cluster).await?;
@@ -61,6 +62,21 @@ pub async fn pods_reach_the_cluster_ip(cluster: &mut Cluster) -> Result<()> {
         for family in families(cluster) {
             let target = cluster_ip_of(&service, family, PORT)?;
             seen_as(cluster, &Vantage::pod(&client), target, pod_ip_of(&client, family)?).await?;
+        }
+    }
+    Ok(())
+}
+
+/// With the only pod on node-a: pods of both nodes reach the NodePort at either node's address.
+pub async fn pods_reach_node_ports(cluster: &mut Cluster) -> Result<()> {
+    let (service, _pod) = deploy(cluster).await?;
+    for from in cluster.node_names() {
+        let client = Vantage::pod(&client_pod(cluster, &from).await?);
+        for to in cluster.node_names() {
+            for family in families(cluster) {
+                let target = SocketAddr::new(cluster.node_address_of(&to, family)?, node_port(&service)?);
+                answered(cluster, &client, target).await?;
+            }
         }
     }
     Ok(())
