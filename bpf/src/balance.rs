@@ -4,9 +4,7 @@ use crate::{clock, config, maps::Tables};
 use aya_ebpf::maps::lpm_trie::Key;
 use kpr_abi::{
     Address, AffinityKey, AffinityValue, BackendValue, Be16, Reason, ServiceKey, ServiceValue, Slice, SourceRange,
-    host_port, local,
-    service::flags,
-    source_range::ID_BITS,
+    host_port, local, service::flags, source_range::ID_BITS,
 };
 
 /// The frontend of exactly this address and port.

@@ -52,7 +52,12 @@ pub fn bound6(ctx: &SockContext) -> i32 {
 fn concerned(ctx: &SockContext) -> Option<(Be16, u8)> {
     let sock: *const bpf_sock = ctx.sock;
     // SAFETY: the fields are part of this hook's context.
-    let (port, proto) = unsafe { (read_volatile(&raw const (*sock).src_port), read_volatile(&raw const (*sock).protocol)) };
+    let (port, proto) = unsafe {
+        (
+            read_volatile(&raw const (*sock).src_port),
+            read_volatile(&raw const (*sock).protocol),
+        )
+    };
     let proto = match proto {
         6 => proto::TCP,
         17 => proto::UDP,
