@@ -39,7 +39,7 @@ pub struct Services {
     /// Addresses in `spec.externalIPs` of Services.
     #[serde(rename = "externalIPs", default)]
     pub external_ips: bool,
-    /// `hostPort` of containers.
+    /// `hostPort` of containers. Off: left to the CNI's own plugin (`portmap`).
     #[serde(rename = "hostPort", default)]
     pub host_port: bool,
 }

@@ -18,7 +18,8 @@ pub struct NodePort {
         .message("spec.nodePort.range is reversed: the first port must not be above the last, as in 30000-32767"))]
     pub range: String,
     /// Addresses of a node that serve NodePorts: `all` (every address of it), `primary` (the InternalIP of the Node
-    /// object, one of each family), `localhost`, or CIDRs of either family that the node's addresses are compared with.
+    /// object, one of each family), `localhost`, or CIDRs of either family that the node's addresses are compared with. CIDRs
+    /// of one family alone leave the other as with `all`. hostPorts are served on every address.
     #[serde(default = "default_addresses")]
     #[schemars(length(min = 1, max = 16), inner(length(min = 1, max = 49)))]
     #[x_kube(
@@ -27,7 +28,8 @@ pub struct NodePort {
             .message("spec.nodePort.addresses: each must be a CIDR such as 10.0.0.0/8 or fd00::/8, or one of all, primary, localhost"),
     )]
     pub addresses: Vec<String>,
-    /// Refuse `bind` of a process on the node to a port that is served as a NodePort.
+    /// Refuse `bind` of a process on the node (not in a pod's own network namespace) to an address and port that a
+    /// NodePort or a hostPort has.
     #[serde(default = "default_bind_protection")]
     pub bind_protection: bool,
 }

@@ -43,10 +43,11 @@ fn is_led_from(node: &mut Rig, client: (Ipv4Addr, u16), proto: u8, asked: (Ipv4A
     } else {
         Packet::udp(client, asked)
     };
-    let seen = node.ingress(&packet.bytes());
+    let untouched = packet.bytes();
+    let seen = node.ingress(&untouched);
     assert_eq!(seen.verdict, Verdict::Next);
-    let is_led = seen.packet == packet.clone().to((LOCAL_POD, 80)).bytes();
-    assert!(is_led || seen.packet == packet.bytes());
+    let is_led = seen.packet == packet.to((LOCAL_POD, 80)).bytes();
+    assert!(is_led || seen.packet == untouched);
     is_led
 }
 

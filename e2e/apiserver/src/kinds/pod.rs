@@ -29,6 +29,7 @@ pub(super) fn validate(pod: &Value, old: Option<&Value>) -> Vec<FieldError> {
 pub(super) fn containers(spec: &Value, path: &str) -> Vec<FieldError> {
     let mut errors = Vec::new();
     let containers = list(spec, &["containers"]);
+    let host_network = spec["hostNetwork"] == true;
     if containers.is_empty() {
         errors.push(FieldError::required(format!("{path}.containers"), ""));
     }
@@ -54,6 +55,22 @@ pub(super) fn containers(spec: &Value, path: &str) -> Vec<FieldError> {
                     "must be between 1 and 65535, inclusive",
                 ));
             }
+            // 0 is none.
+            let host_port = port["hostPort"].as_i64().unwrap_or_default();
+            let host_path = || format!("{path}.ports[{at}].hostPort");
+            if !(0..=65535).contains(&host_port) {
+                errors.push(FieldError::invalid(
+                    host_path(),
+                    host_port,
+                    "must be between 1 and 65535, inclusive",
+                ));
+            } else if host_network && host_port != 0 && host_port != number {
+                errors.push(FieldError::invalid(
+                    host_path(),
+                    host_port,
+                    "must match `containerPort` when `hostNetwork` is true",
+                ));
+            }
         }
     }
     errors
@@ -77,4 +94,26 @@ fn frozen(pod: &Value) -> Value {
         }
     }
     spec
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_host_port_is_a_port_and_the_containers_own_in_the_nodes_network() {
+        for (host_network, host_port, errors) in [
+            (false, 0, 0),
+            (false, 8080, 0),
+            (false, 65_536, 1),
+            (false, -1, 1),
+            (true, 80, 0),
+            (true, 8080, 1),
+        ] {
+            let spec = json!({"hostNetwork": host_network, "containers": [
+                {"name": "web", "image": "web", "ports": [{"containerPort": 80, "hostPort": host_port}]},
+            ]});
+            assert_eq!(containers(&spec, "spec").len(), errors, "{host_port}");
+        }
+    }
 }
