@@ -24,8 +24,8 @@ const NAME: &str = "svc-proxy-terminating";
 
 /// A Service, its pod, and a client on each node.
 struct Terminating {
-    service: Service,
-    pod: Pod,
+    service: Box<Service>,
+    pod: Box<Pod>,
     on_a: Vantage,
     on_b: Vantage,
 }
@@ -133,15 +133,16 @@ pub async fn should_fallback_to_local_terminating_endpoints_when_there_are_no_re
 
 async fn start(cluster: &Cluster, mut spec: Value) -> Result<Terminating> {
     spec["ports"] = http();
+    let service = Box::new(create_service(cluster, NAME, spec).await?);
+    let pod = ServerPod::of(NAME, NAME).on_node("node-a").lingering();
+    let pod = Box::new(pod.create(cluster).await?);
+    let on_a = Vantage::pod(&client_pod(cluster, "node-a").await?);
+    let on_b = Vantage::pod(&client_pod(cluster, "node-b").await?);
     Ok(Terminating {
-        service: create_service(cluster, NAME, spec).await?,
-        pod: ServerPod::of(NAME, NAME)
-            .on_node("node-a")
-            .lingering()
-            .create(cluster)
-            .await?,
-        on_a: Vantage::pod(&client_pod(cluster, "node-a").await?),
-        on_b: Vantage::pod(&client_pod(cluster, "node-b").await?),
+        service,
+        pod,
+        on_a,
+        on_b,
     })
 }
 
