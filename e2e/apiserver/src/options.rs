@@ -8,7 +8,7 @@ use std::time::Duration;
 #[derive(Debug, Clone)]
 pub struct Options {
     /// First address and prefix length of the ranges for Service cluster IPs: one, or one of each family. The first is of
-    /// the family that a Service gets when it names none.
+    /// the family that a Service gets when it names none. More ranges of a family are for addresses that Services ask for.
     pub service_cidrs: Vec<(IpAddr, u8)>,
     /// Ports for Services of type NodePort and LoadBalancer.
     pub node_ports: RangeInclusive<u16>,

@@ -1,6 +1,6 @@
 //! The public face: make a server, serve it, look into it, disturb it.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -176,6 +176,11 @@ impl ApiServer {
     /// Takes back all injected faults.
     pub fn clear_faults(&self) {
         *self.shared.faults() = Faults::default();
+    }
+
+    /// Lets Services ask for addresses of another range too, as a ServiceCIDR object does: its first address and prefix length.
+    pub fn add_service_cidr(&self, cidr: (IpAddr, u8)) {
+        self.shared.state().options.service_cidrs.push(cidr);
     }
 
     /// Forgets the history: lists and watches that start at an older revision get 410 Expired.

@@ -227,3 +227,25 @@ async fn the_first_range_says_which_family_is_primary_and_one_range_is_a_single_
     }
     Ok(())
 }
+
+#[tokio::test]
+async fn an_added_range_is_for_services_that_ask_for_an_address_of_it() -> Result<()> {
+    let server = ApiServer::new();
+    let create = async |name: &str, spec: Value| {
+        services(&server)
+            .create(&PostParams::default(), &service(name, spec)?)
+            .await
+            .map_err(anyhow::Error::from)
+    };
+    let asks = json!({"clusterIP": "203.0.113.10"});
+    assert!(create("early", asks.clone()).await.is_err(), "it is of no range");
+    server.add_service_cidr(("203.0.113.0".parse()?, 24));
+    for (name, spec, expected) in [
+        ("asks", asks.clone(), "SingleStack IPv4 203.0.113.10".to_owned()),
+        ("does-not", json!({}), format!("SingleStack IPv4 {V4}")),
+    ] {
+        assert_eq!(shown(&create(name, spec).await?)?, expected);
+    }
+    assert!(create("late", asks).await.is_err(), "it is taken");
+    Ok(())
+}

@@ -1,8 +1,12 @@
 //! Kubernetes' own tests of networking, in the parts that concern Services.
 
 use anyhow::Result;
-use kpr_cluster::scenario::{
-    custom_slices, granular, healing, latency, localhost_node_port, odd_addresses, out_of_window, with_kpr,
+use kpr_cluster::{
+    scenario::{
+        custom_slices, granular, healing, latency, localhost_node_port, odd_addresses, out_of_window, with_kpr,
+        with_kpr_on,
+    },
+    spec::{ClusterSpec, Shape},
 };
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -87,7 +91,11 @@ async fn large_requests_pass_by_udp() -> Result<()> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn endpoints_in_the_nodes_network_are_reached() -> Result<()> {
-    with_kpr(granular::endpoints_in_the_nodes_network_are_reached).await
+    with_kpr_on(
+        ClusterSpec::of(Shape::Ptp),
+        granular::endpoints_in_the_nodes_network_are_reached,
+    )
+    .await
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -128,4 +136,9 @@ async fn segments_out_of_the_window_reset_nothing() -> Result<()> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_is_deleted_by_hand_comes_back() -> Result<()> {
     with_kpr(healing::what_is_deleted_by_hand_comes_back).await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_cluster_ip_of_another_range_is_served() -> Result<()> {
+    with_kpr(odd_addresses::a_cluster_ip_of_another_range_is_served).await
 }

@@ -25,7 +25,12 @@ pub(super) fn assign(
     let ranges: Vec<IpRange> = state.options.service_cidrs.iter().copied().map(IpRange::new).collect();
     let mut wish = Wish::read(new)?;
     wish.release(old)?;
-    let configured: Vec<Family> = ranges.iter().map(|range| range.family()).collect();
+    let mut configured: Vec<Family> = Vec::new();
+    for range in &ranges {
+        if !configured.contains(&range.family()) {
+            configured.push(range.family());
+        }
+    }
     let families = wish.families(&configured)?;
     let ips = if wish.is_headless() {
         vec![HEADLESS.to_owned()]
@@ -35,18 +40,24 @@ pub(super) fn assign(
         for (index, family) in families.iter().enumerate() {
             let shown = json!(wish.ips);
             let refused = |why: String| FieldError::invalid("spec.clusterIPs", shown, why);
-            // Every family was checked to be configured.
-            let Some(range) = ranges.iter().find(|range| range.family() == *family) else {
+            // Every family was checked to be configured. Whoever names no address gets one of the first range.
+            let mut own = ranges.iter().filter(|range| range.family() == *family);
+            let Some(first) = own.next() else {
                 continue;
             };
             let ip = match wish.ips.get(index) {
                 Some(kept) if before.contains(kept) => kept.clone(),
                 Some(asked) => {
                     let ip = parse(index, asked)?;
-                    range.claim(ip, used).map_err(|error| refused(error.to_string()))?;
+                    let claimed = first.claim(ip, used);
+                    if let Err(error) = claimed
+                        && !own.any(|range| range.claim(ip, used).is_ok())
+                    {
+                        return Err(refused(error.to_string()));
+                    }
                     asked.clone()
                 }
-                None => range
+                None => first
                     .next(used, state.cursors.ip(*family))
                     .map_err(|error| refused(format!("failed to allocate a serviceIP: {error}")))?
                     .to_string(),

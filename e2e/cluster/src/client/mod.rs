@@ -57,8 +57,9 @@ enum Kind {
         /// Requests per second
         #[arg(long)]
         per_second: u32,
-        /// How long each request may take, in milliseconds
-        #[arg(long, default_value_t = 5_000)]
+        /// How long each request may take, in milliseconds: longer than a busy machine makes one wait, and than it takes to notice
+        /// that nobody is there any more
+        #[arg(long, default_value_t = 20_000)]
         timeout_ms: u64,
     },
     /// Send requests whose bodies come back, and compare

@@ -23,6 +23,11 @@ pub(super) const TITLES: &[Title] = &[
         "should be able to preserve UDP traffic when initial unready endpoints get ready",
         "initial_unready_endpoints_get_ready",
     ),
+    Title {
+        upstream: "should drop INVALID conntrack entries",
+        conformance: false,
+        cover: Test("conformance_networking", "segments_out_of_the_window_reset_nothing"),
+    },
 ];
 
 const fn title(upstream: &'static str, test: &'static str) -> Title {

@@ -1,5 +1,9 @@
 //! `funny_ips.go`.
 
-use super::Title;
+use super::{Cover::Test, Title};
 
-pub(super) const TITLES: &[Title] = &[];
+pub(super) const TITLES: &[Title] = &[Title {
+    upstream: "IPv4 Service Type ClusterIP with leading zeros should work interpreted as decimal",
+    conformance: false,
+    cover: Test("conformance_networking", "leading_zeros_are_decimal"),
+}];

@@ -1,5 +1,9 @@
 //! `service_latency.go`.
 
-use super::Title;
+use super::{Cover::Test, Title};
 
-pub(super) const TITLES: &[Title] = &[];
+pub(super) const TITLES: &[Title] = &[Title {
+    upstream: "should not be very high",
+    conformance: true,
+    cover: Test("conformance_networking", "a_new_service_is_served_soon"),
+}];

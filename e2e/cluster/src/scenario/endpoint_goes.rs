@@ -17,15 +17,15 @@ use crate::{
 };
 
 /// Requests in a second, over all frontends.
-const RATE: u32 = 500;
+const RATE: u64 = 500;
 /// What each client asks for: a little more than its third, so that a hiccup need not count.
 const RATE_OF_EACH: u32 = 190;
 /// How often an endpoint goes, until it went while the rate was held: other work of the machine may have been in the way.
-const ROUNDS: usize = 8;
+const ROUNDS: usize = 5;
 
 /// One of several endpoints becomes unready, and then is gone, while three clients make 500 requests a second on new connections: to
 /// the ClusterIP, to a NodePort with policy `Cluster`, and to one with policy `Local`. No request fails, in any round; and in one round
-/// at least, every second of it had its 500 requests.
+/// at least the rate was held.
 pub async fn an_endpoint_that_goes_fails_no_request(cluster: &mut Cluster) -> Result<()> {
     let pods = ["web-a", "web-b"];
     for (pod, node) in [("web-a", "node-a"), ("web-b", "node-b")] {
@@ -36,46 +36,61 @@ pub async fn an_endpoint_that_goes_fails_no_request(cluster: &mut Cluster) -> Re
     for (from, target) in frontends.all() {
         loads.push(from.pace(cluster, target, RATE_OF_EACH).await?);
     }
-    let mut rounds = Vec::new();
-    for round in 0..ROUNDS {
-        let name = format!("web-a-{round}");
-        let pod = ServerPod::of("web", &name).on_node("node-a").create(cluster).await?;
-        frontends.answered_by(cluster, &["web-a", "web-b", &name]).await?;
-        let begin = unix_ms();
-        set_ready(cluster, &pod, false).await?;
-        frontends.answered_by(cluster, &pods).await?;
-        delete_pod(cluster, &name).await?;
-        frontends.answered_by(cluster, &pods).await?;
-        rounds.push((begin, unix_ms()));
-    }
+    let rounds = rounds(cluster, &frontends, &pods).await;
     let mut seen = Vec::new();
     for load in loads {
-        let paced = load.finish().await?;
-        ensure!(paced.tally.failed() == 0, "requests failed: {:?}", paced.tally);
-        for round in 0..ROUNDS {
-            let name = format!("web-a-{round}");
-            ensure!(paced.tally.from(&name) > 0, "{name} never answered: {:?}", paced.tally);
-        }
-        seen.push(paced);
+        seen.push(load.finish().await?);
     }
-    let slowest: Vec<u32> = rounds
-        .iter()
-        .map(|&(begin, end)| slowest_second(&seen, begin, end))
-        .collect();
-    let best = slowest.iter().max().context("no round")?;
-    println!("requests in the slowest second of each round: {slowest:?}");
+    let rounds = rounds.with_context(|| format!("under this load: {seen:?}"))?;
+    for Paced { tally, .. } in &seen {
+        ensure!(tally.failed() == 0, "requests failed: {tally:?}");
+        for round in 0..ROUNDS {
+            ensure!(
+                tally.from(&name(round)) > 0,
+                "{} never answered: {tally:?}",
+                name(round)
+            );
+        }
+    }
+    let rates: Vec<u64> = rounds.iter().map(|&(begin, end)| rate(&seen, begin, end)).collect();
+    println!("requests per second in each round: {rates:?}");
     ensure!(
-        *best >= RATE,
-        "this machine did not make {RATE} requests/s while an endpoint went: {slowest:?} in the slowest second of each round"
+        rates.iter().any(|&rate| rate >= RATE),
+        "this machine did not make {RATE} requests/s while an endpoint went: {rates:?} in the rounds"
     );
     Ok(())
 }
 
-/// The fewest requests that all clients together began in a whole second between two moments (milliseconds since 1970), both of
-/// which are in such a second.
-fn slowest_second(clients: &[Paced], begin: u64, end: u64) -> u32 {
-    let begun = |second| clients.iter().filter_map(|client| client.begun.get(&second)).sum();
-    (begin / 1_000..=end / 1_000).map(begun).min().unwrap_or_default()
+/// Lets an endpoint come and go, again and again; returns when each was about to go, and when nothing was left of it (milliseconds
+/// since 1970).
+async fn rounds(cluster: &Cluster, frontends: &Frontends, pods: &[&str]) -> Result<Vec<(u64, u64)>> {
+    let mut rounds = Vec::new();
+    for round in 0..ROUNDS {
+        let name = name(round);
+        let pod = ServerPod::of("web", &name).on_node("node-a").create(cluster).await?;
+        frontends.answered_by(cluster, &[pods, &[&name]].concat()).await?;
+        let begin = unix_ms();
+        set_ready(cluster, &pod, false).await?;
+        frontends.answered_by(cluster, pods).await?;
+        delete_pod(cluster, &name).await?;
+        frontends.answered_by(cluster, pods).await?;
+        rounds.push((begin, unix_ms()));
+    }
+    Ok(rounds)
+}
+
+fn name(round: usize) -> String {
+    format!("web-a-{round}")
+}
+
+/// How many requests all clients together began in each second of those in which a round was (its begin and end in milliseconds
+/// since 1970), on average. They are begun when they are due, and not when others have ended, so that endpoints that do not answer
+/// cannot lower it.
+fn rate(clients: &[Paced], begin: u64, end: u64) -> u64 {
+    let seconds = begin / 1_000..=end / 1_000;
+    let begun = clients.iter().flat_map(|client| client.begun.range(seconds.clone()));
+    let begun: u64 = begun.map(|(_second, count)| u64::from(*count)).sum();
+    begun / (end / 1_000 - begin / 1_000 + 1)
 }
 
 /// The ways to the same pods.
@@ -137,7 +152,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_slowest_second_is_that_of_all_clients_together() {
+    fn the_rate_is_that_of_all_clients_in_the_seconds_of_the_round() {
         let client = |begun: [(u64, u32); 3]| Paced {
             begun: begun.into(),
             ..Paced::default()
@@ -146,12 +161,8 @@ mod tests {
             client([(10, 300), (11, 200), (12, 0)]),
             client([(10, 300), (11, 350), (12, 9)]),
         ];
-        assert_eq!(slowest_second(&clients, 10_999, 11_001), 550);
-        assert_eq!(slowest_second(&clients, 10_000, 12_000), 9);
-        assert_eq!(
-            slowest_second(&clients, 12_000, 13_500),
-            0,
-            "nothing was begun in the last"
-        );
+        assert_eq!(rate(&clients, 10_999, 11_001), 575);
+        assert_eq!(rate(&clients, 11_000, 11_000), 550);
+        assert_eq!(rate(&clients, 12_000, 14_500), 3, "nothing was begun in the last two");
     }
 }

@@ -198,6 +198,9 @@ async fn large_requests_pass(net: &Net<'_>, protocol: Protocol) -> Result<()> {
 
 /// Endpoints in their nodes' own network are reached like any, from pods and nodes, with large requests too.
 ///
+/// For a cluster of shape `Ptp`: where a node has an address on its pods' bridge, a server that takes datagrams at any address answers
+/// pods of its node from that one, and they expect another. No proxy changes that.
+///
 /// Upstream: "should function for service endpoints using hostNetwork"
 pub async fn endpoints_in_the_nodes_network_are_reached(cluster: &mut Cluster) -> Result<()> {
     let mut pods = Vec::new();

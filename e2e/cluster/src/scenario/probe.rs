@@ -81,10 +81,23 @@ impl<'p> Probe<'p> {
         .await
     }
 
-    /// Waits until it is refused, as kube-proxy's REJECT does; from then on it must be every time.
+    /// Waits until it is refused, as kube-proxy's REJECT does; from then on it must be every time. Of datagrams one is proof enough:
+    /// nodes limit how many ICMP errors they send to one address (`net.ipv4.icmp_ratelimit`).
     pub async fn refused(&self) -> Result<()> {
         let refused = |tally: &Tally| tally.failures.contains_key("ECONNREFUSED");
-        self.settles("refused", refused).await
+        if !self.udp {
+            return self.settles("refused", refused).await;
+        }
+        eventually(&format!("{self} is refused"), PATIENCE, || async move {
+            let tally = self.once().await?;
+            Ok(if refused(&tally) {
+                Ok(())
+            } else {
+                Err(format!("{tally:?}"))
+            })
+        })
+        .await?;
+        self.unanswered().await
     }
 
     /// Waits until nobody answers, refused or not.

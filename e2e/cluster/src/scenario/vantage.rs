@@ -13,7 +13,7 @@ use crate::{
 };
 
 /// How long a session may take to start, or to sum up.
-const SESSION_PATIENCE: Duration = Duration::from_secs(20);
+const SESSION_PATIENCE: Duration = Duration::from_secs(30);
 
 /// Where a client stands.
 #[derive(Clone)]
