@@ -70,7 +70,7 @@ pub async fn switching_kinds_loses_nothing(cluster: &mut Cluster, mode: KubeProx
     cluster.start_kube_proxy(mode).await?;
     install::kpr_with(cluster, json!({"mode": "Partial", "services": {"externalIPs": true}})).await?;
     let web = Everywhere::deploy(cluster).await?;
-    programmed(cluster, &web, &["ExternalIP"]).await?;
+    programmed(cluster, &web, &["ExternalIPs"]).await?;
     web.served(cluster).await?;
     let targets = [
         (web.pod.clone(), web.web.cluster_ip(TCP_PORT)?),
@@ -85,19 +85,19 @@ pub async fn switching_kinds_loses_nothing(cluster: &mut Cluster, mode: KubeProx
     let switches = [
         (
             json!({"clusterIP": true, "nodePort": true, "loadBalancer": true}),
-            vec!["ClusterIP", "ExternalIP", "LoadBalancer", "NodePort"],
+            vec!["ClusterIP", "ExternalIPs", "LoadBalancer", "NodePort"],
         ),
         (
             json!({"clusterIP": false, "nodePort": true, "loadBalancer": false}),
-            vec!["ExternalIP", "NodePort"],
+            vec!["ExternalIPs", "NodePort"],
         ),
         (
             json!({"clusterIP": true, "nodePort": false, "loadBalancer": true}),
-            vec!["ClusterIP", "ExternalIP", "LoadBalancer"],
+            vec!["ClusterIP", "ExternalIPs", "LoadBalancer"],
         ),
         (
             json!({"clusterIP": false, "nodePort": false, "loadBalancer": false}),
-            vec!["ExternalIP"],
+            vec!["ExternalIPs"],
         ),
     ];
     for (services, kinds) in switches {
@@ -129,7 +129,7 @@ pub async fn strict_beside_a_kube_proxy_works_and_says_so(cluster: &mut Cluster,
     cluster.start_kube_proxy(mode).await?;
     install::kpr(cluster).await?;
     let web = Everywhere::deploy(cluster).await?;
-    programmed(cluster, &web, &["ClusterIP", "ExternalIP", "LoadBalancer", "NodePort"]).await?;
+    programmed(cluster, &web, &["ClusterIP", "ExternalIPs", "LoadBalancer", "NodePort"]).await?;
     web.served(cluster).await?;
     let before = web.counts(cluster).await?;
     web.served(cluster).await?;
@@ -201,7 +201,7 @@ pub async fn taking_over_and_giving_back_breaks_nothing(cluster: &mut Cluster, m
     let first = Open::open(cluster, &web).await?;
 
     install::kpr(cluster).await?;
-    programmed(cluster, &web, &["ClusterIP", "ExternalIP", "LoadBalancer", "NodePort"]).await?;
+    programmed(cluster, &web, &["ClusterIP", "ExternalIPs", "LoadBalancer", "NodePort"]).await?;
     let before = web.counts(cluster).await?;
     let second = Open::open(cluster, &web).await?;
     web.served(cluster).await?;
