@@ -4,7 +4,7 @@ use super::{
     Attachment, Counter, Error, HandOver, Options, PortRange, Report, Settings, SocketLb, cgroup, checks,
     family::FamilyTables,
     features::Features,
-    load, packet_hooks,
+    load, local_ports, packet_hooks,
     pins::Pins,
     reserved_ports,
     tables::{convert, take},
@@ -50,6 +50,7 @@ impl Datapath {
         let v6 = FamilyTables::open(&mut ebpf, &pins)?;
         let counters = convert(maps::COUNTERS, take(&mut ebpf, maps::COUNTERS)?)?;
         reserved_ports::reserve(settings.snat_ports, &options.run_dir)?;
+        local_ports::shorten(settings.snat_ports, &options.run_dir)?;
         packet_hooks::load(&mut ebpf)?;
         let socket_hooks = if settings.socket_lb == SocketLb::Off {
             cgroup::detach(&pins)?;
@@ -173,6 +174,7 @@ impl Datapath {
             what: format!("remove the pins under {}", options.bpffs_root.display()),
             source,
         })?;
+        local_ports::restore(&options.run_dir)?;
         reserved_ports::restore(&options.run_dir)
     }
 

@@ -12,6 +12,7 @@ mod hand_over;
 mod kernel;
 mod links;
 mod load;
+mod local_ports;
 mod object;
 mod options;
 mod packet_hooks;
