@@ -103,7 +103,7 @@ pub async fn switching_kinds_loses_nothing(cluster: &mut Cluster, mode: KubeProx
     for (services, kinds) in switches {
         // Connections of whoever has the kind now.
         for (from, target) in &targets {
-            held.push(from.hold(cluster, *target, 5).await?);
+            held.push(from.hold_calmly(cluster, *target, 5, PAUSE).await?);
         }
         switch(cluster, &services).await?;
         programmed(cluster, &web, &kinds).await?;
@@ -190,7 +190,9 @@ async fn programmed(cluster: &Cluster, web: &Everywhere, kinds: &[&str]) -> Resu
 }
 
 /// How many connections are open when Services change hands, to each kind of address.
-const CONNECTIONS: u32 = 25;
+const CONNECTIONS: u32 = 13;
+/// Between two requests on one: all together must not be what the machine is busy with.
+const PAUSE: Duration = Duration::from_millis(200);
 
 /// Connections through kube-proxy's rules, TCP and UDP, from a pod and from outside, go on when kpr takes over; new ones are kpr's;
 /// and those go on in turn when kpr is removed and kube-proxy serves again.
@@ -235,11 +237,12 @@ impl Open {
             ])
         };
         for (from, target) in at(TCP_PORT)? {
-            open.held.push(from.hold(cluster, target, CONNECTIONS).await?);
+            open.held
+                .push(from.hold_calmly(cluster, target, CONNECTIONS, PAUSE).await?);
         }
         for (from, target) in at(UDP_PORT)? {
             // Several, so that both pods are met through both nodes.
-            for _ in 0..4 {
+            for _ in 0..3 {
                 open.udp.push(from.udp_hold(cluster, target).await?);
             }
         }
