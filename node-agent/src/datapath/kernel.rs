@@ -5,7 +5,7 @@ use super::{
     family::FamilyTables,
     features::Features,
     intact::{self, MapIds},
-    load, packet_hooks,
+    load, local_ports, packet_hooks,
     pins::Pins,
     reserved_ports,
     tables::{convert, take},
@@ -56,6 +56,7 @@ impl Datapath {
         let v6 = FamilyTables::open(&mut ebpf, &pins)?;
         let counters = convert(maps::COUNTERS, take(&mut ebpf, maps::COUNTERS)?)?;
         reserved_ports::reserve(settings.snat_ports, &options.run_dir)?;
+        local_ports::shorten(settings.snat_ports, &options.run_dir)?;
         packet_hooks::load(&mut ebpf)?;
         let bind_protection = settings.bind_protection;
         let socket_groups = [
@@ -253,6 +254,7 @@ impl Datapath {
             what: format!("remove the pins under {}", options.bpffs_root.display()),
             source,
         })?;
+        local_ports::restore(&options.run_dir)?;
         reserved_ports::restore(&options.run_dir)
     }
 

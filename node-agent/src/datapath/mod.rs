@@ -14,6 +14,7 @@ mod intact;
 mod kernel;
 mod links;
 mod load;
+mod local_ports;
 mod object;
 mod options;
 mod packet_hooks;

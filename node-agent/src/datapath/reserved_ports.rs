@@ -62,7 +62,7 @@ fn parse(item: &str) -> Option<(u16, u16)> {
     Some((min.trim().parse().ok()?, max.trim().parse().ok()?))
 }
 
-fn read(path: &Path) -> Result<String, Error> {
+pub(super) fn read(path: &Path) -> Result<String, Error> {
     fs::read_to_string(path)
         .map(|text| text.trim().to_owned())
         .map_err(io_error("read", path))
@@ -73,7 +73,7 @@ fn write(list: &str) -> Result<(), Error> {
     fs::write(SYSCTL, format!("{list}\n")).map_err(io_error("write", Path::new(SYSCTL)))
 }
 
-fn io_error(what: &str, path: &Path) -> impl FnOnce(io::Error) -> Error {
+pub(super) fn io_error(what: &str, path: &Path) -> impl FnOnce(io::Error) -> Error {
     let what = format!("{what} {}", path.display());
     move |source| Error::Io { what, source }
 }

@@ -120,6 +120,22 @@ impl Vantage {
         Ok(Holding(session))
     }
 
+    /// The same, with a pause of `interval` between two requests on a connection: for many connections.
+    pub async fn hold_calmly(
+        &self,
+        cluster: &Cluster,
+        target: SocketAddr,
+        connections: u32,
+        interval: Duration,
+    ) -> Result<Holding> {
+        let (connections, interval) = (connections.to_string(), interval.as_millis().to_string());
+        let client = self.client(cluster, "hold", target)?;
+        let client = client.args(["--connections", &connections, "--interval-ms", &interval]);
+        let mut session = client.session().await?;
+        let _: Started = session.next(SESSION_PATIENCE).await?;
+        Ok(Holding(session))
+    }
+
     /// Makes requests on new connections, `parallel` at a time, until [`Load::finish`].
     pub async fn load(&self, cluster: &Cluster, target: SocketAddr, parallel: u32) -> Result<Load> {
         let client = self
