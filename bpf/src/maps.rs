@@ -61,6 +61,13 @@ static SOURCE_RANGES6: LpmTrie<SourceRange<Addr6>, u32> = LpmTrie::with_max_entr
 #[map]
 pub static COUNTERS: PerCpuArray<u64> = PerCpuArray::with_max_entries(Reason::COUNT, 0);
 
+/// How many backends are told apart in [`SNAT_FULL`].
+pub const SNAT_FULL_SLOTS: u32 = 1024;
+
+/// The second in which a flow last found no source port, by backend id. A hint, for the programs alone: it is not pinned.
+#[map]
+pub static SNAT_FULL: Array<u32> = Array::with_max_entries(SNAT_FULL_SLOTS, 0);
+
 /// The maps of an address family.
 pub trait Tables: Family {
     /// Frontends.

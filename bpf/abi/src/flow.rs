@@ -91,6 +91,8 @@ pub mod state {
     pub const FIN: u8 = 1 << 1;
     /// TCP RST was seen.
     pub const RST: u8 = 1 << 2;
+    /// A packet other than a TCP SYN was seen. A client that sent nothing else has not shaken hands.
+    pub const PAST_SYN: u8 = 1 << 3;
 }
 
 /// What to do with the packet once it is translated.

@@ -56,9 +56,9 @@ pub fn handle<F: Wire>(ctx: &TcContext, l3: usize) -> Result<Handled, Reason> {
 }
 
 /// Begins a flow with its first packet, which [`handle`] has looked at: one that came in by an external device, or one that a pod
-/// sent, which the stack of this node takes from the pod's device. Then it is for [`begun`].
+/// sent, which the stack of this node takes from the pod's device. Then it is for [`begun`], or before that for [`refuse`].
 ///
-/// The three read the packet anew, twice more for each flow: as one function they would need more stack than kernels before 6.8
+/// They all read the packet anew, twice more for each flow: as one function they would need more stack than kernels before 6.8
 /// give, and the verifier would try each end of one with each beginning of the next.
 #[inline(always)]
 pub fn begin<F: Wire, const FROM_POD: bool>(ctx: &TcContext, l3: usize) -> Result<Handled, Reason> {
@@ -71,7 +71,37 @@ pub fn begin<F: Wire, const FROM_POD: bool>(ctx: &TcContext, l3: usize) -> Resul
         return Ok(Handled::NotOurs);
     };
     // SAFETY: a map value that was looked up above.
-    choose::<F, FROM_POD>(ctx, &parsed, unsafe { &*service })?;
+    choose::<F, FROM_POD>(ctx, &parsed, unsafe { &*service })
+}
+
+/// Begins a flow to a port of this node where nobody listens: the last one of the SNAT range, which the node keeps free. The
+/// node's own TCP answers with a reset and its UDP with ICMP port unreachable, and both leave as the frontend's answer: what
+/// kube-proxy's REJECT is to a client, without making up a packet here. The flow has no backend, so that the next connection
+/// or datagram looks for one again.
+#[inline(always)]
+pub fn refuse<F: Wire>(ctx: &TcContext, l3: usize) -> Result<Handled, Reason> {
+    let mut parsed = Parsed::default();
+    if parse::<F>(ctx, l3, &mut parsed)?.is_err() {
+        return Ok(Handled::NotOurs);
+    }
+    let sources = F::snat_source();
+    let own = sources
+        .get_ptr(Skb(ctx).ifindex())
+        .or_else(|| sources.get_ptr(0))
+        .ok_or(Reason::DropNoRoute)?;
+    let value = FlowValue {
+        src: parsed.key.src,
+        // SAFETY: a map value that was just looked up.
+        dst: unsafe { *own },
+        sport: parsed.key.sport,
+        dport: config::refusing_port(),
+        backend: 0,
+        last_seen: clock::now(),
+        state: flow::state_of(parsed.tcp_flags),
+        action: action::PASS,
+        zero: 0,
+    };
+    flow::create_refused::<F>(&parsed.key, &value)?;
     Ok(Handled::Begun)
 }
 
@@ -119,9 +149,10 @@ fn choose<F: Wire, const FROM_POD: bool>(
     ctx: &TcContext,
     parsed: &Parsed<F::Addr>,
     service: &ServiceValue,
-) -> Result<(), Reason> {
+) -> Result<Handled, Reason> {
     let Some(slice) = candidates::<FROM_POD>(service)? else {
-        return refuse::<F>(ctx, parsed);
+        counters::count(Reason::RefuseNoEndpoint);
+        return Ok(Handled::Refuses);
     };
     // A service without endpoints refuses everyone, whatever its source ranges.
     if !balance::admits::<F>(service, parsed.key.src) {
@@ -163,13 +194,25 @@ fn choose<F: Wire, const FROM_POD: bool>(
             value.sport = config::snat_port(unsafe { bpf_get_prandom_u32() });
         }
     }
-    flow::create::<F>(&parsed.key, value)?;
+    match flow::create::<F>(&parsed.key, value) {
+        Ok(()) => {}
+        Err(Reason::RefuseSnatExhausted) => {
+            counters::count(Reason::RefuseSnatExhausted);
+            return Ok(if service.flags & flags::NODE_PORT == 0 {
+                Handled::Refuses
+            } else {
+                // A node's own address, and no socket has the port: the stack refuses it.
+                Handled::NotOurs
+            });
+        }
+        Err(reason) => return Err(reason),
+    }
     counters::count(if chosen.flags & backend::flags::LOCAL != 0 {
         Reason::FlowToLocal
     } else {
         Reason::FlowToRemote
     });
-    Ok(())
+    Ok(Handled::Begun)
 }
 
 /// The backends that the client may get; `None`: refuse it, there is no endpoint anywhere. `externalTrafficPolicy` is for clients
@@ -191,34 +234,6 @@ fn candidates<const FROM_POD: bool>(service: &ServiceValue) -> Result<Option<Sli
     } else {
         Ok(None)
     }
-}
-
-/// Begins a flow to a port of this node where nobody listens: the last one of the SNAT range, which the node keeps free. The
-/// node's own TCP answers with a reset and its UDP with ICMP port unreachable, and both leave as the frontend's answer: what
-/// kube-proxy's REJECT is to a client, without making up a packet here. The flow has no backend, so that the next connection
-/// or datagram looks for one again.
-#[inline(always)]
-fn refuse<F: Wire>(ctx: &TcContext, parsed: &Parsed<F::Addr>) -> Result<(), Reason> {
-    let sources = F::snat_source();
-    let own = sources
-        .get_ptr(Skb(ctx).ifindex())
-        .or_else(|| sources.get_ptr(0))
-        .ok_or(Reason::DropNoRoute)?;
-    let value = FlowValue {
-        src: parsed.key.src,
-        // SAFETY: a map value that was just looked up.
-        dst: unsafe { *own },
-        sport: parsed.key.sport,
-        dport: config::refusing_port(),
-        backend: 0,
-        last_seen: clock::now(),
-        state: flow::state_of(parsed.tcp_flags),
-        action: action::PASS,
-        zero: 0,
-    };
-    flow::create::<F>(&parsed.key, value)?;
-    counters::count(Reason::RefuseNoEndpoint);
-    Ok(())
 }
 
 /// The node's own address on the way to the backend.

@@ -14,6 +14,8 @@ pub const ICMP: i32 = 0x1c;
 pub const BEGIN: i32 = 0x1d;
 /// The same: the packet's flow has begun, and it is to be translated.
 pub const BEGUN: i32 = 0x1e;
+/// The same: the packet is to be refused in the frontend's name.
+pub const REFUSE: i32 = 0x1f;
 
 /// What a packet's outcome means to tc. `TC_ACT_UNSPEC` (`TCX_NEXT`) lets the next program on the hook see the packet, and
 /// the stack after the last one.
@@ -24,6 +26,7 @@ pub fn verdict(outcome: Result<Handled, Reason>) -> i32 {
         Ok(Handled::Icmp) => ICMP,
         Ok(Handled::Begins) => BEGIN,
         Ok(Handled::Begun) => BEGUN,
+        Ok(Handled::Refuses) => REFUSE,
         // The verdict of the redirect helper.
         Ok(Handled::Redirected(action)) => action,
         Err(reason) => {
@@ -40,13 +43,13 @@ pub fn verdict(outcome: Result<Handled, Reason>) -> i32 {
                 | Reason::SocketSourceRange
                 | Reason::FlowToLocal
                 | Reason::FlowToRemote
-                | Reason::RefuseNoEndpoint => NEXT,
+                | Reason::RefuseNoEndpoint
+                | Reason::RefuseSnatExhausted => NEXT,
                 // Traffic policy Local: kube-proxy drops, so that the load balancer's next try goes elsewhere.
                 Reason::DropNoLocalEndpoint
                 // kube-proxy drops those too.
                 | Reason::DropSourceRange
                 // Sending such a packet untranslated would leak it with a wrong address.
-                | Reason::DropSnatExhausted
                 | Reason::DropNoRoute
                 | Reason::DropTtl
                 | Reason::DropFragment

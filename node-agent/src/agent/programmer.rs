@@ -4,7 +4,7 @@ use kpr_abi::{Family, V4, V6};
 
 use super::{devices::Placement, node_addresses::NodeAddresses};
 use crate::{
-    datapath::{self, Contents, Error, FamilyTables, MapFamily, Options, Report, Settings, Sweep, Timeouts},
+    datapath::{self, Contents, Error, FamilyTables, MapFamily, Options, Report, Settings},
     plan::{Limits, Op},
 };
 
@@ -37,9 +37,6 @@ pub trait Tables<F: Family> {
 pub trait Datapath: Tables<V4> + Tables<V6> + Send + 'static {
     /// Attaches to exactly these devices, and serves NodePorts on exactly these addresses, of either family.
     fn place(&mut self, placement: &Placement) -> Result<(), Error>;
-
-    /// Forgets flows that have been idle for too long.
-    fn sweep(&mut self) -> Sweep;
 
     /// What it is doing.
     fn report(&self) -> Report;
@@ -129,15 +126,6 @@ impl Datapath for datapath::Datapath {
         self.tell(v4)?;
         self.tell(v6)?;
         self.attach(&selection.devices, pod_facing)
-    }
-
-    fn sweep(&mut self) -> Sweep {
-        let timeouts = Timeouts::default();
-        let (v4, v6) = (self.v4_mut().sweep(&timeouts), self.v6_mut().sweep(&timeouts));
-        Sweep {
-            live: v4.live + v6.live,
-            expired: v4.expired + v6.expired,
-        }
     }
 
     fn report(&self) -> Report {

@@ -21,6 +21,7 @@ use crate::{
     observe::{self, RunDir, Source, Tasks},
     sockets,
     status::{self, KubeProxy, kube_proxy::PROXY_MODE},
+    sweeper,
     watch::{self as api, ApiServer},
 };
 
@@ -100,6 +101,8 @@ pub async fn run(args: &Args) -> anyhow::Result<()> {
         &tasks,
     );
     let _sockets = sockets::spawn(core.sockets(), &options, &tasks).context("start the thread that closes sockets")?;
+    let _sweeper =
+        sweeper::spawn(core.sweeper(), &options, &tasks).context("start the thread that sweeps idle flows")?;
     let inputs = Inputs {
         changes: backlog,
         devices: devices_seen,

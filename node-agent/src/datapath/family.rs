@@ -1,7 +1,7 @@
 //! One address family of the datapath: its maps, and what is known of their use.
 
 use super::{
-    AdmittedRange, Contents, Error, MapFill, Sweep, Timeouts, flows,
+    AdmittedRange, Contents, Error, MapFill,
     pins::Pins,
     source_ranges,
     tables::{MapFamily, PacketTables, ServiceTables, reconcile, take},
@@ -14,12 +14,14 @@ use aya::{
 use kpr_abi::BackendValue;
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
+/// What [`MapFill::name`] says of the flow tables, after the family.
+pub const CONNECTION_TRACKING: &str = "connection tracking";
+
 /// The maps of a family.
 pub struct FamilyTables<F: MapFamily> {
     services: ServiceTables<F>,
     packets: PacketTables<F>,
     backends_in_use: HashSet<u32>,
-    live_flows: Option<u32>,
     map_writes: u64,
     pins: Pins,
 }
@@ -31,7 +33,6 @@ impl<F: MapFamily> FamilyTables<F> {
             services: ServiceTables::open(|name| take(ebpf, name))?,
             packets: PacketTables::open(ebpf)?,
             backends_in_use: HashSet::new(),
-            live_flows: None,
             map_writes: 0,
             pins: pins.clone(),
         })
@@ -118,13 +119,6 @@ impl<F: MapFamily> FamilyTables<F> {
         Ok(())
     }
 
-    /// Removes flows that have been idle for too long.
-    pub fn sweep(&mut self, timeouts: &Timeouts) -> Sweep {
-        let sweep = flows::sweep::<F>(&mut self.packets, flows::now(), timeouts);
-        self.live_flows = Some(sweep.live);
-        sweep
-    }
-
     /// How much the service maps hold.
     pub fn limits(&self) -> Limits {
         Limits {
@@ -159,7 +153,8 @@ impl<F: MapFamily> FamilyTables<F> {
                 self.services.backends.len(),
                 count(self.backends_in_use.len()),
             ),
-            row("connection tracking", capacity(&self.pins, F::FLOWS), self.live_flows),
+            // Counted where flows are aged: counting reads the whole table.
+            row(CONNECTION_TRACKING, capacity(&self.pins, F::FLOWS), None),
             row("fragmentation", capacity(&self.pins, F::FRAGMENTS), None),
             row(
                 "node addresses",

@@ -5,7 +5,7 @@ use aya::{
     Ebpf, Pod,
     maps::{Array, HashMap, LpmTrie, Map, MapData, MapError},
 };
-use kpr_abi::{BackendValue, Family, FlowKey, FlowValue, ServiceKey, ServiceValue, Slice, SourceRange, V4, V6, maps};
+use kpr_abi::{BackendValue, Family, ServiceKey, ServiceValue, Slice, SourceRange, V4, V6, maps};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// A family whose addresses stand in maps, and the names of its maps.
@@ -139,7 +139,6 @@ impl<F: MapFamily> ServiceTables<F> {
 
 /// The maps of the packet path.
 pub(super) struct PacketTables<F: MapFamily> {
-    pub(super) flows: HashMap<MapData, FlowKey<F::Addr>, FlowValue<F::Addr>>,
     pub(super) local: HashMap<MapData, F::Addr, u32>,
     pub(super) snat_source: HashMap<MapData, u32, F::Addr>,
     pub(super) source_ranges: LpmTrie<MapData, SourceRange<F::Addr>, u32>,
@@ -148,7 +147,6 @@ pub(super) struct PacketTables<F: MapFamily> {
 impl<F: MapFamily> PacketTables<F> {
     pub(super) fn open(ebpf: &mut Ebpf) -> Result<Self, Error> {
         Ok(Self {
-            flows: convert(F::FLOWS, take(ebpf, F::FLOWS)?)?,
             local: convert(F::LOCAL, take(ebpf, F::LOCAL)?)?,
             snat_source: convert(F::SNAT_SOURCE, take(ebpf, F::SNAT_SOURCE)?)?,
             source_ranges: convert(F::SOURCE_RANGES, take(ebpf, F::SOURCE_RANGES)?)?,

@@ -13,5 +13,7 @@ mod packet6;
 mod pod;
 mod restart;
 mod rig;
+mod snat;
 mod source_ranges;
+mod sweep;
 mod tunnel;

@@ -9,7 +9,7 @@ use tracing::{error, info, warn};
 
 use super::{
     super::{Applied, Datapath as _, LoadTrouble, Loader, Troubles, services::DualStack, settings::settings},
-    Core, Running, SWEEP_FIRST, sentence,
+    Core, Running, sentence,
 };
 use crate::{
     datapath::{Error, Report, Settings},
@@ -132,11 +132,13 @@ impl<L: Loader> Core<L> {
                 settings,
                 complete: false,
                 placement: None,
-                sweep_due: now + SWEEP_FIRST,
                 writes_before: 0,
             },
         };
         self.running = Some(running);
+        self.sweeper.on();
+        self.exhaustion.forget();
+        self.troubles.exhausted = None;
         Ok(())
     }
 
@@ -148,6 +150,8 @@ impl<L: Loader> Core<L> {
         // The process lets go of maps and programs first: what is unpinned then is gone.
         self.running = None;
         self.sockets.off();
+        self.sweeper.off();
+        self.exhaustion.forget();
         match self.loader.remove() {
             Ok(()) => {
                 info!("the datapath is removed: no program, pin or sysctl of kpr is left on this node");

@@ -2,6 +2,7 @@
 //! and says when it wants to be called again.
 
 mod configure;
+mod flows;
 mod serve;
 mod sockets;
 
@@ -12,8 +13,8 @@ use tokio::time::Instant;
 use tracing::info;
 
 use super::{
-    Applied, CAPABILITIES, Loader, Object, Placement, Snapshot, Troubles, backoff::Backoff, services::DualStack,
-    settings::kinds,
+    Applied, CAPABILITIES, Loader, Object, Placement, Snapshot, Troubles, backoff::Backoff, exhaustion::Exhaustion,
+    services::DualStack, settings::kinds,
 };
 use crate::{
     datapath::{Report, Settings},
@@ -24,6 +25,7 @@ use crate::{
         api::{Phase, Services},
     },
     sockets::Orders,
+    sweeper::Control,
     watch::{Change, DatapathObject, NodeInput},
 };
 
@@ -31,10 +33,6 @@ use crate::{
 const REPORT_IDLE: Duration = Duration::from_secs(5);
 /// Between looks while something changes.
 const REPORT_BUSY: Duration = Duration::from_secs(1);
-/// From the start to the first sweep, which also counts the flows that an earlier agent left.
-const SWEEP_FIRST: Duration = Duration::from_secs(5);
-/// Between sweeps of the flow table.
-const SWEEP: Duration = Duration::from_secs(30);
 
 /// How many problems of Services are told one by one; the others are counted.
 const PROBLEMS_SHOWN: usize = 20;
@@ -70,6 +68,8 @@ pub struct Core<L: Loader> {
     health_checks: Arc<[HealthCheck]>,
     tasks: CoreTasks,
     sockets: Arc<Orders>,
+    sweeper: Arc<Control>,
+    exhaustion: Exhaustion,
 }
 
 /// A loaded datapath.
@@ -80,7 +80,6 @@ struct Running<D> {
     /// Everything was programmed at least once since the start.
     complete: bool,
     placement: Option<Placement>,
-    sweep_due: Instant,
     /// Map writes of the datapaths that this one replaced.
     writes_before: u64,
 }
@@ -90,7 +89,6 @@ struct CoreTasks {
     load: Task,
     place: Task,
     program: Task,
-    sweep: Task,
 }
 
 impl<L: Loader> Core<L> {
@@ -123,11 +121,12 @@ impl<L: Loader> Core<L> {
             behind_since: None,
             health_checks: Arc::default(),
             sockets: Arc::default(),
+            sweeper: Arc::default(),
+            exhaustion: Exhaustion::default(),
             tasks: CoreTasks {
                 load: tasks.register("load-datapath"),
                 place: tasks.register("sync-devices"),
                 program: tasks.register("sync-lb-maps"),
-                sweep: tasks.register("sweep-flows"),
             },
         }
     }
@@ -169,7 +168,6 @@ impl<L: Loader> Core<L> {
         self.configure(now);
         self.place(now);
         self.program(now);
-        self.sweep(now);
         self.look(now);
         self.next_due(now)
     }
@@ -188,11 +186,10 @@ impl<L: Loader> Core<L> {
         let program = running
             .filter(|_| self.synced)
             .and_then(|running| running.services.due());
-        let sweep = running.map(|running| running.sweep_due);
         let report = running.and_then(|_| self.report_due());
         retries
             .into_iter()
-            .chain([program, sweep, report])
+            .chain([program, report])
             .flatten()
             .min()
             .map(|due| due.max(now))
@@ -261,6 +258,7 @@ impl<L: Loader> Core<L> {
                 .collect(),
             write_failures: running.map_or(0, |running| running.services.failures()),
             report: self.report.clone(),
+            sweep: self.sweeper.findings(),
             behind_since: self.behind_since,
             families: running
                 .into_iter()

@@ -1,14 +1,14 @@
-//! Serving: attached where it should be, programmed with what is wanted, swept and looked at.
+//! Serving: attached where it should be, programmed with what is wanted, and looked at.
 
 use std::net::IpAddr;
 
 use jiff::Timestamp;
 use tokio::time::Instant;
-use tracing::{debug, error, info};
+use tracing::{error, info};
 
 use super::{
     super::{Datapath as _, Loader, devices::place},
-    Core, SWEEP, sentence,
+    Core, sentence,
 };
 use crate::model::Protocol;
 
@@ -108,16 +108,6 @@ impl<L: Loader> Core<L> {
         self.settle_sockets(settled);
     }
 
-    pub(super) fn sweep(&mut self, now: Instant) {
-        let Some(running) = self.running.as_mut().filter(|running| running.sweep_due <= now) else {
-            return;
-        };
-        running.sweep_due = now + SWEEP;
-        let swept = running.datapath.sweep();
-        debug!(live = swept.live, expired = swept.expired, "idle flows swept");
-        self.tasks.sweep.succeeded(Timestamp::now());
-    }
-
     pub(super) fn look(&mut self, now: Instant) {
         let Some(running) = &self.running else { return };
         if self.report_due().is_some_and(|due| due > now) {
@@ -126,7 +116,9 @@ impl<L: Loader> Core<L> {
         self.report = running.datapath.report();
         self.report.map_writes += running.writes_before;
         Self::report_sockets(self.sockets.findings(), &mut self.report);
+        Self::report_flows(self.sweeper.findings().as_deref(), &mut self.report);
         self.reported = Some(now);
         self.report_stale = false;
+        self.watch_exhaustion(now);
     }
 }

@@ -7,11 +7,11 @@ use std::{
     sync::{Arc, Mutex, MutexGuard},
 };
 
-use kpr_abi::{Be16, Family, ServiceKey, ServiceValue, V4, V6};
+use kpr_abi::{Be16, Family, Reason, ServiceKey, ServiceValue, V4, V6};
 
 use crate::{
     agent::{Datapath, Loader, Placement, Tables},
-    datapath::{Contents, Error, Report, Settings, Sweep},
+    datapath::{Contents, Counter, Error, Report, Settings},
     plan::{Limits, Op},
 };
 
@@ -29,8 +29,8 @@ pub(crate) struct State {
     pub(crate) starts: Vec<Settings>,
     /// How often the tables of a family were read.
     pub(crate) reads: usize,
-    /// How often idle flows were swept.
-    pub(crate) sweeps: usize,
+    /// Flows that were refused for want of a source port, since the tables were made.
+    pub(crate) refused: u64,
     /// Every placement.
     pub(crate) placements: Vec<Placement>,
     /// How often everything was removed.
@@ -223,14 +223,14 @@ impl Datapath for Kernel {
         Ok(())
     }
 
-    fn sweep(&mut self) -> Sweep {
-        self.state().sweeps += 1;
-        Sweep::default()
-    }
-
     fn report(&self) -> Report {
+        let state = self.state();
         Report {
-            map_writes: self.state().writes,
+            map_writes: state.writes,
+            counters: vec![Counter {
+                reason: Reason::RefuseSnatExhausted.name(),
+                count: state.refused,
+            }],
             ..Report::default()
         }
     }

@@ -2,6 +2,7 @@
 
 mod configuration;
 mod dual_stack;
+mod exhaustion;
 pub(crate) mod fake;
 mod gathering;
 mod health;
