@@ -2,21 +2,43 @@
 
 use crate::{clock, config, maps::Tables};
 use aya_ebpf::maps::lpm_trie::Key;
+use core::ptr::read_volatile;
 use kpr_abi::{
     Address, AffinityKey, AffinityValue, BackendValue, Be16, Reason, ServiceKey, ServiceValue, Slice, SourceRange,
-    service::flags, source_range::ID_BITS,
+    StoredService, service::flags, source_range::ID_BITS,
 };
 
-/// The frontend of exactly this address and port.
+/// Key of the NodePort frontend of this port. The caller has seen that the address is the node's own.
 #[inline(always)]
-pub fn frontend<F: Tables>(addr: F::Addr, port: Be16, proto: u8) -> Option<*const ServiceValue> {
-    F::services().get_ptr(ServiceKey::new(addr, port, proto))
+pub fn node_port<F: Tables>(port: Be16, proto: u8) -> ServiceKey<F::Addr> {
+    ServiceKey::new(F::Addr::ANY, port, proto)
 }
 
-/// The NodePort frontend of this port. The caller has seen that the address is the node's own.
+/// Whether there is such a frontend.
 #[inline(always)]
-pub fn node_port<F: Tables>(port: Be16, proto: u8) -> Option<*const ServiceValue> {
-    frontend::<F>(F::Addr::ANY, port, proto)
+pub fn has_frontend<F: Tables>(key: &ServiceKey<F::Addr>) -> bool {
+    F::services().get_ptr(key).is_some()
+}
+
+/// Reads the frontend of this key, if there is one.
+#[inline(always)]
+pub fn frontend<F: Tables>(key: &ServiceKey<F::Addr>, service: &mut ServiceValue) -> bool {
+    /// What is read is torn only if the entry was replaced between look-up and read; the next look-up finds the new one.
+    const TRIES: u32 = 3;
+    let mut tried = 0;
+    while tried < TRIES {
+        let Some(stored) = F::services().get_ptr(key) else {
+            return false;
+        };
+        // SAFETY: a map value that was just looked up. Volatile: what is checked must be what is used, and not be read again.
+        let stored: StoredService = unsafe { read_volatile(stored) };
+        if let Some(value) = stored.value(key) {
+            *service = *value;
+            return true;
+        }
+        tried += 1;
+    }
+    false
 }
 
 /// Whether the address is one of this node's that serve NodePorts.

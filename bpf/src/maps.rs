@@ -8,11 +8,11 @@ use aya_ebpf::{
 };
 use kpr_abi::{
     Addr4, Addr6, AffinityKey, AffinityValue, BackendValue, Family, FlowKey, FlowValue, FragmentKey, FragmentValue,
-    PeerKey, PeerValue, Reason, ServiceKey, ServiceValue, SourceRange, V4, V6,
+    PeerKey, PeerValue, Reason, ServiceKey, SourceRange, StoredService, V4, V6,
 };
 
 #[map]
-static SERVICES4: HashMap<ServiceKey<Addr4>, ServiceValue> = HashMap::with_max_entries(1, BPF_F_NO_PREALLOC);
+static SERVICES4: HashMap<ServiceKey<Addr4>, StoredService> = HashMap::with_max_entries(1, BPF_F_NO_PREALLOC);
 #[map]
 static SLOTS4: Array<u32> = Array::with_max_entries(1, 0);
 #[map]
@@ -35,7 +35,7 @@ static AFFINITY4: LruHashMap<AffinityKey<Addr4>, AffinityValue> = LruHashMap::wi
 static SOURCE_RANGES4: LpmTrie<SourceRange<Addr4>, u32> = LpmTrie::with_max_entries(16_384, BPF_F_NO_PREALLOC);
 
 #[map]
-static SERVICES6: HashMap<ServiceKey<Addr6>, ServiceValue> = HashMap::with_max_entries(1, BPF_F_NO_PREALLOC);
+static SERVICES6: HashMap<ServiceKey<Addr6>, StoredService> = HashMap::with_max_entries(1, BPF_F_NO_PREALLOC);
 #[map]
 static SLOTS6: Array<u32> = Array::with_max_entries(1, 0);
 #[map]
@@ -71,7 +71,7 @@ pub static SNAT_FULL: Array<u32> = Array::with_max_entries(SNAT_FULL_SLOTS, 0);
 /// The maps of an address family.
 pub trait Tables: Family {
     /// Frontends.
-    fn services() -> &'static HashMap<ServiceKey<Self::Addr>, ServiceValue>;
+    fn services() -> &'static HashMap<ServiceKey<Self::Addr>, StoredService>;
     /// Slots: backend ids.
     fn slots() -> &'static Array<u32>;
     /// Backends by id.
@@ -102,7 +102,7 @@ macro_rules! tables {
      $snat_source:ident, $connected:ident, $peers:ident, $affinity:ident, $source_ranges:ident, loopback: $is_loopback:expr) => {
         impl Tables for $family {
             #[inline(always)]
-            fn services() -> &'static HashMap<ServiceKey<Self::Addr>, ServiceValue> {
+            fn services() -> &'static HashMap<ServiceKey<Self::Addr>, StoredService> {
                 &$services
             }
             #[inline(always)]

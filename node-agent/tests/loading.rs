@@ -44,6 +44,7 @@ fn every_program_loads_in_every_configuration() {
                 node_ports,
                 snat_ports,
                 socket_lb,
+                remember_tcp: socket_lb == SocketLb::All,
                 sizes: Sizes::dynamic(1 << 30, 0.0025),
             };
             let variants =

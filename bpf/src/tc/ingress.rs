@@ -6,7 +6,7 @@ use super::{Handled, flow, fragment, route, skb::Skb, translate, wire::Wire};
 use crate::{balance, clock, config, counters};
 use aya_ebpf::{helpers::bpf_get_prandom_u32, programs::TcContext};
 use kpr_abi::{
-    AffinityKey, FlowValue, Reason, ServiceValue, Slice, backend,
+    Address, AffinityKey, FlowValue, Reason, ServiceKey, ServiceValue, Slice, backend,
     flow::{action, direction},
     service::flags,
 };
@@ -37,7 +37,7 @@ pub fn handle<F: Wire>(ctx: &TcContext, l3: usize) -> Result<Handled, Reason> {
 
     // Flows to NodePorts are found before their service: they go on when it is gone.
     let may_be_node_port = balance::may_be_node_port(parsed.key.dport);
-    if !may_be_node_port && frontend::<F>(&parsed, false).is_none() {
+    if !may_be_node_port && !balance::has_frontend::<F>(&exact(&parsed)) {
         return Ok(Handled::NotOurs);
     }
     if let Some(value) = flow::lookup::<F>(&parsed.key, parsed.tcp_flags) {
@@ -46,7 +46,7 @@ pub fn handle<F: Wire>(ctx: &TcContext, l3: usize) -> Result<Handled, Reason> {
         }
         flow::remove::<F>(&parsed.key, &value);
     }
-    if may_be_node_port && frontend::<F>(&parsed, true).is_none() {
+    if may_be_node_port && !has_frontend::<F>(&parsed) {
         return Ok(Handled::NotOurs);
     }
     if !flow::is_first(parsed.key.proto, parsed.tcp_flags) {
@@ -67,11 +67,11 @@ pub fn begin<F: Wire, const FROM_POD: bool>(ctx: &TcContext, l3: usize) -> Resul
         return Ok(Handled::NotOurs);
     }
     // Gone since then: the next packet finds what is so now.
-    let Some(service) = frontend::<F>(&parsed, balance::may_be_node_port(parsed.key.dport)) else {
+    let mut service = ServiceValue::default();
+    if !frontend::<F>(&parsed, &mut service) {
         return Ok(Handled::NotOurs);
-    };
-    // SAFETY: a map value that was looked up above.
-    choose::<F, FROM_POD>(ctx, &parsed, unsafe { &*service })
+    }
+    choose::<F, FROM_POD>(ctx, &parsed, &service)
 }
 
 /// Begins a flow to a port of this node where nobody listens: the last one of the SNAT range, which the node keeps free. The
@@ -132,15 +132,29 @@ fn parse<F: Wire>(ctx: &TcContext, l3: usize, parsed: &mut Parsed<F::Addr>) -> R
     })
 }
 
-/// The frontend that the packet is for: one of exactly its destination, or a NodePort on an address of this node.
+/// Key of the frontend of exactly the packet's destination.
 #[inline(always)]
-fn frontend<F: Wire>(parsed: &Parsed<F::Addr>, may_be_node_port: bool) -> Option<*const ServiceValue> {
+fn exact<A: Address>(parsed: &Parsed<A>) -> ServiceKey<A> {
+    ServiceKey::new(parsed.key.dst, parsed.key.dport, parsed.key.proto)
+}
+
+/// Whether the packet, whose port may be a NodePort, is for a frontend: one of exactly its destination, or a NodePort on an address of
+/// this node.
+#[inline(always)]
+fn has_frontend<F: Wire>(parsed: &Parsed<F::Addr>) -> bool {
     let key = &parsed.key;
-    let exact = balance::frontend::<F>(key.dst, key.dport, key.proto);
-    if exact.is_some() || !may_be_node_port || !balance::is_local::<F>(key.dst) {
-        return exact;
-    }
-    balance::node_port::<F>(key.dport, key.proto)
+    balance::has_frontend::<F>(&exact(parsed))
+        || balance::is_local::<F>(key.dst) && balance::has_frontend::<F>(&balance::node_port::<F>(key.dport, key.proto))
+}
+
+/// Reads the frontend that the packet is for, if there is one.
+#[inline(always)]
+fn frontend<F: Wire>(parsed: &Parsed<F::Addr>, service: &mut ServiceValue) -> bool {
+    let key = &parsed.key;
+    balance::frontend::<F>(&exact(parsed), service)
+        || balance::may_be_node_port(key.dport)
+            && balance::is_local::<F>(key.dst)
+            && balance::frontend::<F>(&balance::node_port::<F>(key.dport, key.proto), service)
 }
 
 /// Chooses the backend and the translation of a new flow, and makes its entries.

@@ -54,6 +54,7 @@ pub(super) fn settings(spec: &NodeDatapathSpec, memory_bytes: u64) -> Result<Set
         node_ports: ports("nodePort.range", spec.node_port.port_range())?,
         snat_ports: ports("loadBalancer.snatPorts", spec.load_balancer.snat_port_range())?,
         socket_lb: socket_lb(spec),
+        remember_tcp: spec.socket_lb.terminate_stale_tcp,
         sizes: sizes(spec, memory_bytes),
     })
 }

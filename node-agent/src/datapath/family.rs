@@ -11,7 +11,7 @@ use aya::{
     Ebpf,
     maps::{MapError, MapInfo},
 };
-use kpr_abi::BackendValue;
+use kpr_abi::{BackendValue, StoredService};
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 /// What [`MapFill::name`] says of the flow tables, after the family.
@@ -66,7 +66,8 @@ impl<F: MapFamily> FamilyTables<F> {
                 ids.len() as u64
             }
             Op::PutService { key, value } => {
-                tables.services.insert(key, value, 0).map_err(map_error(F::SERVICES))?;
+                let stored = StoredService::new(key, *value);
+                tables.services.insert(key, stored, 0).map_err(map_error(F::SERVICES))?;
                 1
             }
             Op::DeleteService { key } => {
@@ -130,10 +131,11 @@ impl<F: MapFamily> FamilyTables<F> {
 
     /// Capacity and use of each map.
     pub(super) fn fill(&self) -> Vec<MapFill> {
-        let values: Vec<_> = self.services.services.iter().filter_map(Result::ok).collect();
-        let slices: BTreeSet<_> = values
+        let stored: Vec<_> = self.services.services.iter().filter_map(Result::ok).collect();
+        let slices: BTreeSet<_> = stored
             .iter()
-            .flat_map(|(_, value)| [value.cluster, value.local])
+            .filter_map(|(key, stored)| stored.value(key))
+            .flat_map(|value| [value.cluster, value.local])
             .collect();
         let count = |entries: usize| u32::try_from(entries).ok();
         let row = |what: &str, capacity, entries| MapFill {
@@ -142,7 +144,7 @@ impl<F: MapFamily> FamilyTables<F> {
             entries,
         };
         vec![
-            row("service", capacity(&self.pins, F::SERVICES), count(values.len())),
+            row("service", capacity(&self.pins, F::SERVICES), count(stored.len())),
             row(
                 "service slots",
                 self.services.slots.len(),

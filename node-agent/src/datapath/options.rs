@@ -43,6 +43,8 @@ pub struct Settings {
     pub snat_ports: PortRange,
     /// Whose sockets are balanced.
     pub socket_lb: SocketLb,
+    /// Whether it is remembered where TCP sockets were led, to close those whose backend is gone.
+    pub remember_tcp: bool,
     /// Capacities of the maps.
     pub sizes: Sizes,
 }

@@ -53,11 +53,13 @@ fn describe(settings: &Settings) -> String {
         node_ports,
         snat_ports,
         socket_lb,
+        remember_tcp,
         sizes: _,
     } = settings;
+    let tcp = if *remember_tcp { ", TCP remembered" } else { "" };
     let ports = |range: &PortRange| format!("{}-{}", range.min, range.max);
     format!(
-        "node ports {}, SNAT ports {}, socket LB {socket_lb:?}",
+        "node ports {}, SNAT ports {}, socket LB {socket_lb:?}{tcp}",
         ports(node_ports),
         ports(snat_ports)
     )

@@ -51,6 +51,7 @@ pub(crate) fn settings() -> Settings {
         },
         snat_ports: SNAT,
         socket_lb: SocketLb::All,
+        remember_tcp: false,
         sizes: sizes(),
     }
 }

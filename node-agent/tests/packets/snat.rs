@@ -162,12 +162,12 @@ fn a_source_port_is_found_until_nearly_all_are_taken() {
             here.took.as_nanos() / u128::from(here.flows)
         );
         let refused = before.refused + here.refused;
-        // 512 tries: with 95 in 100 taken one flow in 10^11 is refused, with 99 some.
+        // 256 tries: with 90 in 100 taken one flow in 10^11 is refused, with 99 some.
         assert!(
-            refused == 0 || percent > 95,
+            refused == 0 || percent > 90,
             "{percent} % taken: {refused} flows were refused"
         );
-        assert!(here.refused < 20, "{percent} % taken: {here:?}");
+        assert!(here.refused < 40, "{percent} % taken: {here:?}");
     }
     let last = fill(&mut node, ports, &mut in_use, &mut clients);
     println!("the last one in a hundred: {} flows refused on the way", last.refused);

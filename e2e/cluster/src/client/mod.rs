@@ -1,6 +1,7 @@
 //! Clients of services. They run as processes of their own (`kpr-cluster client …`), because a socket belongs to the
 //! namespace and cgroup of the process that opens it, and print what they saw as JSON.
 
+mod flows;
 mod http;
 mod report;
 mod session;
@@ -16,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 
 pub(crate) use self::udp_hold::unix_ms;
 pub use self::{
+    flows::Flows,
     report::{Held, Started, Tally, UdpHeld, UdpLife},
     udp::UdpStyle,
 };
@@ -40,6 +42,14 @@ enum Kind {
     },
     /// Keep HTTP connections open and in use until standard input ends
     Hold(Endless),
+    /// Open very many flows at once, each with a token that must come back to it; ask again when standard input ends
+    Flows {
+        #[command(flatten)]
+        requests: Requests,
+        /// Over UDP
+        #[arg(long)]
+        udp: bool,
+    },
     /// Make requests on new connections until standard input ends
     Load(Endless),
     /// Send datagrams on one connected socket until standard input ends; open another only if it breaks
@@ -95,6 +105,22 @@ pub async fn run(args: ClientArgs) -> Result<()> {
         }) => {
             let (interval, within) = (Duration::from_millis(interval_ms), Duration::from_millis(timeout_ms));
             print(&session::hold(target, connections, interval, within, end_of_input()).await?)
+        }
+        Kind::Flows { requests, udp } => {
+            let Requests {
+                target,
+                count,
+                parallel,
+                timeout_ms,
+            } = requests;
+            let wanted = flows::Wanted {
+                target,
+                udp,
+                count,
+                parallel,
+                within: Duration::from_millis(timeout_ms),
+            };
+            flows::run(wanted, end_of_input()).await
         }
         Kind::UdpHold { target, interval_ms } => {
             print(&udp_hold::hold(target, Duration::from_millis(interval_ms), end_of_input()).await?)

@@ -4,14 +4,17 @@ pub mod churn;
 pub mod cluster_ip;
 pub mod health;
 pub mod install;
+pub mod many_flows;
 pub mod node_port;
 pub mod packet_fallback;
+pub mod paths;
 mod probe;
 pub mod removal;
 pub mod restart;
 mod server_pod;
 pub mod service;
 pub mod shapes;
+pub mod stale_flows;
 pub mod stale_udp;
 mod vantage;
 mod workload;
@@ -26,7 +29,7 @@ use tokio::sync::Semaphore;
 pub use self::{
     probe::Probe,
     server_pod::{POD_PORT, ServerPod, delete_pod, host_network_client, server_pods, terminate_pod},
-    vantage::{Holding, Load, UdpHolding, Vantage},
+    vantage::{Holding, Load, OpenFlows, UdpHolding, Vantage},
     workload::{Deployed, TCP_PORT, UDP_PORT, Workload, client_pod},
 };
 use crate::{

@@ -1,6 +1,7 @@
 //! What runs in a pod: a small server that says who answered, and whom.
 
 mod facts;
+pub(crate) mod flow;
 mod http;
 mod notify;
 
@@ -27,9 +28,13 @@ pub use self::{
     notify::{Notice, Notices},
 };
 use self::{http::Pod, notify::Notifier};
+use crate::process::limits;
 
 /// Longest datagram that is echoed, in bytes.
 const MAX_DATAGRAM: usize = 65_536;
+
+/// How many clients may be connected at a time, and a few files more.
+const OPEN_FILES: u64 = 32_768;
 
 /// The server's command line.
 #[derive(Clone, Debug, clap::Args)]
@@ -56,6 +61,7 @@ pub struct ServerArgs {
 
 /// Serves until SIGTERM and the drain time have passed.
 pub async fn run(args: ServerArgs) -> Result<()> {
+    limits::allow_open_files(OPEN_FILES)?;
     let mut terminate = signal(SignalKind::terminate()).context("watch for SIGTERM")?;
     let pod = Arc::new(Pod {
         identity: args.identity,
@@ -109,8 +115,11 @@ async fn answer_datagrams(socket: &UdpSocket, pod: &Pod) -> std::io::Result<()> 
     let server = socket.local_addr()?;
     let mut buffer = vec![0; MAX_DATAGRAM];
     loop {
-        let (_length, client) = socket.recv_from(&mut buffer).await?;
-        let answer = serde_json::to_vec(&pod.answer(client, server))?;
+        let (length, client) = socket.recv_from(&mut buffer).await?;
+        let answer = match flow::token(&buffer[..length]) {
+            Some(token) => flow::answer(token, client).into_bytes(),
+            None => serde_json::to_vec(&pod.answer(client, server))?,
+        };
         // A client that has gone already answers with an ICMP error: no reason to stop serving the others.
         let _ = socket.send_to(&answer, client).await;
     }

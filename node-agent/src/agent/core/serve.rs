@@ -70,7 +70,8 @@ impl<L: Loader> Core<L> {
         let due = running.services.due();
         if due.is_some_and(|due| due <= now) {
             // Before the first write: sockets may be led there in a moment.
-            self.sockets.widen(self.index.serving(Protocol::Udp));
+            self.sockets.widen(Protocol::Udp, self.index.serving(Protocol::Udp));
+            self.sockets.widen(Protocol::Tcp, self.index.present(Protocol::Tcp));
             let outcome = running
                 .services
                 .sync(&self.index, &self.facts, &mut running.datapath, now);
