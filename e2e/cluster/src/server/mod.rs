@@ -34,7 +34,7 @@ use crate::process::limits;
 const MAX_DATAGRAM: usize = 65_536;
 
 /// How many clients may be connected at a time, and a few files more.
-const OPEN_FILES: u64 = 32_768;
+const OPEN_FILES: u64 = 16_384;
 
 /// The server's command line.
 #[derive(Clone, Debug, clap::Args)]
