@@ -2,25 +2,49 @@
 
 use crate::{clock, config, maps::Tables};
 use aya_ebpf::maps::lpm_trie::Key;
+use core::ptr::read_volatile;
 use kpr_abi::{
     Address, AffinityKey, AffinityValue, BackendValue, Be16, Reason, ServiceKey, ServiceValue, Slice, SourceRange,
-    host_port, local, service::flags, source_range::ID_BITS,
+    StoredService, host_port, local, service::flags, source_range::ID_BITS,
 };
 
-/// The frontend of exactly this address and port.
+/// Whether there is a frontend of this key.
 #[inline(always)]
-pub fn frontend<F: Tables>(addr: F::Addr, port: Be16, proto: u8) -> Option<*const ServiceValue> {
-    F::services().get_ptr(ServiceKey::new(addr, port, proto))
+pub fn has_frontend<F: Tables>(key: &ServiceKey<F::Addr>) -> bool {
+    F::services().get_ptr(key).is_some()
 }
 
-/// The frontend that this port has on any address of the node, if the address is one of the node's that serve it.
+/// Reads the frontend of this key, if there is one.
 #[inline(always)]
-pub fn on_any_address<F: Tables>(addr: F::Addr, port: Be16, proto: u8) -> Option<*const ServiceValue> {
-    let own = F::local().get_ptr(addr)?;
-    let service = frontend::<F>(F::Addr::ANY, port, proto)?;
-    // SAFETY: map values that were just looked up.
-    let (own, flags) = unsafe { (*own, (*service).flags) };
-    (own & local::HOST_PORTS_ONLY == 0 || flags & flags::HOST_PORT != 0).then_some(service)
+pub fn frontend<F: Tables>(key: &ServiceKey<F::Addr>, service: &mut ServiceValue) -> bool {
+    /// What is read is torn only if the entry was replaced between look-up and read; the next look-up finds the new one.
+    const TRIES: u32 = 3;
+    let mut tried = 0;
+    while tried < TRIES {
+        let Some(stored) = F::services().get_ptr(key) else {
+            return false;
+        };
+        // SAFETY: a map value that was just looked up. Volatile: what is checked must be what is used, and not be read again.
+        let stored: StoredService = unsafe { read_volatile(stored) };
+        if let Some(value) = stored.value(key) {
+            *service = *value;
+            return true;
+        }
+        tried += 1;
+    }
+    false
+}
+
+/// Reads the frontend that this port has on any address of the node, if the address is one of the node's that serve it.
+#[inline(always)]
+pub fn on_any_address<F: Tables>(addr: F::Addr, port: Be16, proto: u8, service: &mut ServiceValue) -> bool {
+    let Some(own) = F::local().get_ptr(addr) else {
+        return false;
+    };
+    // SAFETY: a map value that was just looked up.
+    let own = unsafe { *own };
+    frontend::<F>(&ServiceKey::new(F::Addr::ANY, port, proto), service)
+        && (own & local::HOST_PORTS_ONLY == 0 || service.flags & flags::HOST_PORT != 0)
 }
 
 /// The backend that `number` draws from the slice: its id and its value. The slice isn't empty.

@@ -8,11 +8,11 @@ use aya_ebpf::{
 };
 use kpr_abi::{
     Addr4, Addr6, AffinityKey, AffinityValue, BackendValue, Family, FlowKey, FlowValue, FragmentKey, FragmentValue,
-    PeerKey, PeerValue, Reason, ServiceKey, ServiceValue, SourceRange, V4, V6, host_port,
+    PeerKey, PeerValue, Reason, ServiceKey, SourceRange, StoredService, V4, V6, host_port,
 };
 
 #[map]
-static SERVICES4: HashMap<ServiceKey<Addr4>, ServiceValue> = HashMap::with_max_entries(1, BPF_F_NO_PREALLOC);
+static SERVICES4: HashMap<ServiceKey<Addr4>, StoredService> = HashMap::with_max_entries(1, BPF_F_NO_PREALLOC);
 #[map]
 static SLOTS4: Array<u32> = Array::with_max_entries(1, 0);
 #[map]
@@ -39,7 +39,7 @@ static LINGERING4: Array<u32> = Array::with_max_entries(1, 0);
 static HOST_PORTS4: Array<u64> = Array::with_max_entries(host_port::WORDS, 0);
 
 #[map]
-static SERVICES6: HashMap<ServiceKey<Addr6>, ServiceValue> = HashMap::with_max_entries(1, BPF_F_NO_PREALLOC);
+static SERVICES6: HashMap<ServiceKey<Addr6>, StoredService> = HashMap::with_max_entries(1, BPF_F_NO_PREALLOC);
 #[map]
 static SLOTS6: Array<u32> = Array::with_max_entries(1, 0);
 #[map]
@@ -69,10 +69,17 @@ static HOST_PORTS6: Array<u64> = Array::with_max_entries(host_port::WORDS, 0);
 #[map]
 pub static COUNTERS: PerCpuArray<u64> = PerCpuArray::with_max_entries(Reason::COUNT, 0);
 
+/// How many backends are told apart in [`SNAT_FULL`].
+pub const SNAT_FULL_SLOTS: u32 = 1024;
+
+/// The second in which a flow last found no source port, by backend id. A hint, for the programs alone: it is not pinned.
+#[map]
+pub static SNAT_FULL: Array<u32> = Array::with_max_entries(SNAT_FULL_SLOTS, 0);
+
 /// The maps of an address family.
 pub trait Tables: Family {
     /// Frontends.
-    fn services() -> &'static HashMap<ServiceKey<Self::Addr>, ServiceValue>;
+    fn services() -> &'static HashMap<ServiceKey<Self::Addr>, StoredService>;
     /// Slots: backend ids.
     fn slots() -> &'static Array<u32>;
     /// Backends by id.
@@ -110,7 +117,7 @@ macro_rules! tables {
      $host_ports:ident, loopback: $loopback:expr, $is_loopback:expr) => {
         impl Tables for $family {
             #[inline(always)]
-            fn services() -> &'static HashMap<ServiceKey<Self::Addr>, ServiceValue> {
+            fn services() -> &'static HashMap<ServiceKey<Self::Addr>, StoredService> {
                 &$services
             }
             #[inline(always)]

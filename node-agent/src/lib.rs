@@ -19,4 +19,5 @@ pub mod observe;
 pub mod plan;
 pub mod sockets;
 pub mod status;
+pub mod sweeper;
 pub mod watch;

@@ -240,6 +240,44 @@ fn a_pass_closes_what_a_service_led_to_a_gone_backend_in_pods_and_on_the_node() 
 }
 
 #[test]
+fn a_pass_resets_connections_to_gone_backends_if_asked() {
+    isolate();
+    let listener = TcpListener::bind("10.244.0.1:80").unwrap();
+    let own = Namespace::own().unwrap();
+    let cgroup = tempfile::tempdir().unwrap();
+    fs::write(cgroup.path().join("cgroup.procs"), "").unwrap();
+    let (led, direct) = (connect(&listener), connect(&listener));
+    let cookie_of_direct = cookie(&direct.0);
+    let pass = Pass {
+        cgroup_root: cgroup.path(),
+        own: &own,
+        led: |cookie: u64, backend: SocketAddr| cookie != cookie_of_direct && backend.port() == 80,
+    };
+    let there: SocketAddr = "10.244.0.1:80".parse().unwrap();
+    for (what, kept, closed) in [
+        ("not asked", Kept::default(), 0),
+        ("there, or terminating", Kept::default().with_tcp([there]), 0),
+        ("gone", Kept::default().with_tcp([]), 1),
+        ("gone before", Kept::default().with_tcp([]), 0),
+    ] {
+        let kept = Arc::new(kept);
+        let outcome = pass.run(|| Some(kept.clone()));
+        assert!(outcome.failure.is_none(), "{what}: {outcome:?}");
+        assert_eq!(outcome.closed, closed, "{what}");
+    }
+    let error = led.0.take_error().unwrap().map(|error| error.kind());
+    assert_eq!(error, Some(ErrorKind::ConnectionAborted));
+    assert!(direct.0.take_error().unwrap().is_none(), "no service led it there");
+}
+
+/// Both ends of a connection.
+fn connect(listener: &TcpListener) -> (TcpStream, TcpStream) {
+    let client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+    let (server, _) = listener.accept().unwrap();
+    (client, server)
+}
+
+#[test]
 fn the_namespace_of_a_pod_that_has_ended_is_passed_over() {
     let cgroup = tempfile::tempdir().unwrap();
     let pod = Pod::start();

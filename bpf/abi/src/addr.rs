@@ -65,14 +65,28 @@ impl From<Addr6> for core::net::Ipv6Addr {
 pub trait Address: Copy + Eq + Ord + core::hash::Hash + core::fmt::Debug + Default + 'static {
     /// The unspecified address; in a service key it stands for "any address of this node" (NodePort, HostPort).
     const ANY: Self;
+
+    /// All of it in one word, for checks.
+    fn fold(self) -> u32;
 }
 
 impl Address for Addr4 {
     const ANY: Self = Self(0);
+
+    #[inline(always)]
+    fn fold(self) -> u32 {
+        self.0
+    }
 }
 
 impl Address for Addr6 {
     const ANY: Self = Self([0; 4]);
+
+    #[inline(always)]
+    fn fold(self) -> u32 {
+        let [a, b, c, d] = self.0;
+        a ^ b.rotate_left(8) ^ c.rotate_left(16) ^ d.rotate_left(24)
+    }
 }
 
 /// An address family: each has its own maps, all code is shared.

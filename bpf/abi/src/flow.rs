@@ -94,6 +94,8 @@ pub mod state {
     pub const ENDED: u8 = 1 << 2;
     /// A pod of this node began the flow with a packet on its device: the flow lives only while programs are there.
     pub const FROM_POD: u8 = 1 << 3;
+    /// A packet other than one that opens a flow (TCP SYN) was seen. A client that sent nothing else has not shaken hands.
+    pub const PAST_SYN: u8 = 1 << 4;
 }
 
 /// What to do with the packet once it is translated.

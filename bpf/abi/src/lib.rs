@@ -34,7 +34,7 @@ pub use affinity::{AffinityKey, AffinityValue};
 pub use backend::BackendValue;
 pub use flow::{FlowKey, FlowValue, FragmentKey, FragmentValue};
 pub use reason::Reason;
-pub use service::{ServiceKey, ServiceValue, Slice};
+pub use service::{ServiceKey, ServiceValue, Slice, StoredService};
 pub use socket::{PeerKey, PeerValue};
 pub use source_range::SourceRange;
 

@@ -2,7 +2,7 @@
 
 use crate::{
     Addr4, Addr6, Address, AffinityKey, AffinityValue, BackendValue, Be16, FlowKey, FlowValue, FragmentKey,
-    FragmentValue, PeerKey, PeerValue, ServiceKey, ServiceValue, Slice, SourceRange,
+    FragmentValue, PeerKey, PeerValue, ServiceKey, ServiceValue, Slice, SourceRange, StoredService,
 };
 
 macro_rules! pod {
@@ -20,7 +20,16 @@ macro_rules! pod_of_address {
     };
 }
 
-pod!(Be16, Addr4, Addr6, Slice, ServiceValue, FragmentValue, AffinityValue);
+pod!(
+    Be16,
+    Addr4,
+    Addr6,
+    Slice,
+    ServiceValue,
+    StoredService,
+    FragmentValue,
+    AffinityValue
+);
 pod_of_address!(
     ServiceKey,
     BackendValue,

@@ -18,8 +18,8 @@ pub enum Reason {
     RefuseNoEndpoint = 5,
     /// Dropped: traffic policy `Local` without an endpoint on this node.
     DropNoLocalEndpoint = 6,
-    /// Dropped: no free SNAT source port towards the backend.
-    DropSnatExhausted = 7,
+    /// Refused: no free SNAT source port was found towards the backend.
+    RefuseSnatExhausted = 7,
     /// Dropped: no route to the backend or to the client.
     DropNoRoute = 8,
     /// Dropped: the packet's time to live ended here.
@@ -59,7 +59,7 @@ impl Reason {
         Self::FlowToRemote,
         Self::RefuseNoEndpoint,
         Self::DropNoLocalEndpoint,
-        Self::DropSnatExhausted,
+        Self::RefuseSnatExhausted,
         Self::DropNoRoute,
         Self::DropTtl,
         Self::DropFragment,
@@ -89,7 +89,7 @@ impl Reason {
             Self::FlowToRemote => "flow_to_remote",
             Self::RefuseNoEndpoint => "refuse_no_endpoint",
             Self::DropNoLocalEndpoint => "drop_no_local_endpoint",
-            Self::DropSnatExhausted => "drop_snat_exhausted",
+            Self::RefuseSnatExhausted => "refuse_snat_exhausted",
             Self::DropNoRoute => "drop_no_route",
             Self::DropTtl => "drop_ttl",
             Self::DropFragment => "drop_fragment",

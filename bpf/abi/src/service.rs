@@ -1,7 +1,7 @@
 //! Frontends: what a client asks for, and which backends may answer.
 
 use crate::{
-    addr::{Addr4, Addr6, Be16},
+    addr::{Addr4, Addr6, Address, Be16},
     layout::layout,
 };
 
@@ -61,6 +61,75 @@ pub struct ServiceValue {
     pub affinity_group: u32,
 }
 
+/// A frontend's value as its map holds it: with a check of key and value.
+///
+/// The memory of a hash map's entry may get another entry's key and value while a program still reads it: kernels from 6.1 on do not wait
+/// for readers (`bpf_mem_alloc`). What was read counts only if the check says that it is whole, and belongs to the key.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[repr(C)]
+pub struct StoredService {
+    value: ServiceValue,
+    check: u32,
+}
+
+impl StoredService {
+    /// As it is written under `key`.
+    #[inline(always)]
+    pub fn new<A: Address>(key: &ServiceKey<A>, value: ServiceValue) -> Self {
+        let check = check(key, &value);
+        Self { value, check }
+    }
+
+    /// The value that was written under `key`; none if this is another entry's, or a mixture of two.
+    #[inline(always)]
+    pub fn value<A: Address>(&self, key: &ServiceKey<A>) -> Option<&ServiceValue> {
+        if self.check == check(key, &self.value) {
+            Some(&self.value)
+        } else {
+            None
+        }
+    }
+}
+
+/// A word that another key or another value would hardly give: one in 2^32.
+#[inline(always)]
+fn check<A: Address>(key: &ServiceKey<A>, value: &ServiceValue) -> u32 {
+    let ServiceKey {
+        addr,
+        port,
+        proto,
+        zero: _,
+    } = *key;
+    let ServiceValue {
+        id,
+        flags,
+        cluster,
+        local,
+        affinity_seconds,
+        affinity_group,
+    } = *value;
+    let words = [
+        addr.fold(),
+        (port.0 as u32) << 8 | proto as u32,
+        id,
+        flags,
+        cluster.base,
+        cluster.len,
+        local.base,
+        local.len,
+        affinity_seconds,
+        affinity_group,
+    ];
+    // Not 0 at the start: memory that was cleared is no entry.
+    let mut check = 1_u32;
+    let mut i = 0;
+    while i < words.len() {
+        check = (check.rotate_left(5) ^ words[i]).wrapping_mul(0x9e37_79b9);
+        i += 1;
+    }
+    check
+}
+
 /// Flags of a [`ServiceValue`].
 pub mod flags {
     /// The frontend is a ClusterIP.
@@ -92,4 +161,111 @@ pub mod flags {
 layout!(ServiceKey<Addr4>, size 8, align 4, fields [Addr4, Be16, u8, u8]);
 layout!(ServiceKey<Addr6>, size 20, align 4, fields [Addr6, Be16, u8, u8]);
 layout!(Slice, size 8, align 4, fields [u32, u32]);
+layout!(StoredService, size 36, align 4, fields [ServiceValue, u32]);
 layout!(ServiceValue, size 32, align 4, fields [u32, u32, Slice, Slice, u32, u32]);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn key(addr: u32, port: u16) -> ServiceKey<Addr4> {
+        ServiceKey::new(Addr4(addr), Be16::new(port), 6)
+    }
+
+    fn value(id: u32) -> ServiceValue {
+        let slice = |base| Slice { base, len: id };
+        ServiceValue {
+            id,
+            flags: flags::NODE_PORT,
+            cluster: slice(id * 8),
+            local: slice(id * 8 + 4),
+            affinity_seconds: 0,
+            affinity_group: id,
+        }
+    }
+
+    /// As words in memory.
+    fn words(stored: StoredService) -> [u32; 9] {
+        let StoredService { value: v, check } = stored;
+        let (cluster, local) = (v.cluster, v.local);
+        [
+            v.id,
+            v.flags,
+            cluster.base,
+            cluster.len,
+            local.base,
+            local.len,
+            v.affinity_seconds,
+            v.affinity_group,
+            check,
+        ]
+    }
+
+    fn stored([id, flags, cb, cl, lb, ll, affinity_seconds, affinity_group, check]: [u32; 9]) -> StoredService {
+        let slice = |base, len| Slice { base, len };
+        StoredService {
+            value: ServiceValue {
+                id,
+                flags,
+                cluster: slice(cb, cl),
+                local: slice(lb, ll),
+                affinity_seconds,
+                affinity_group,
+            },
+            check,
+        }
+    }
+
+    #[test]
+    fn what_was_written_under_a_key_is_read_under_that_key_only() {
+        let written = StoredService::new(&key(1, 80), value(7));
+        assert_eq!(written.value(&key(1, 80)), Some(&value(7)));
+        for other in [
+            key(2, 80),
+            key(1, 81),
+            key(0, 80),
+            ServiceKey {
+                proto: 17,
+                ..key(1, 80)
+            },
+        ] {
+            assert_eq!(written.value(&other), None, "{other:?}");
+        }
+    }
+
+    #[test]
+    fn no_mixture_of_two_entries_passes_for_either() {
+        let (a, b) = (key(1, 80), key(2, 443));
+        let (old, new) = (
+            words(StoredService::new(&a, value(7))),
+            words(StoredService::new(&b, value(9))),
+        );
+        // A copy that is under way has written the first words, or the last.
+        for at in 1..9 {
+            for (first, last) in [(old, new), (new, old)] {
+                let mut mixed = last;
+                mixed[..at].copy_from_slice(&first[..at]);
+                if mixed == old || mixed == new {
+                    continue;
+                }
+                for key in [&a, &b] {
+                    assert_eq!(stored(mixed).value(key), None, "{at} words: {mixed:?}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn cleared_memory_is_no_entry() {
+        assert_eq!(stored([0; 9]).value(&key(0, 0)), None);
+    }
+
+    #[test]
+    fn every_part_of_an_ipv6_address_counts() {
+        let written = StoredService::new(&ServiceKey::new(Addr6([1, 2, 3, 4]), Be16::new(80), 6), value(7));
+        for addr in [[0, 2, 3, 4], [1, 0, 3, 4], [1, 2, 0, 4], [1, 2, 3, 0], [2, 1, 3, 4]] {
+            let key = ServiceKey::new(Addr6(addr), Be16::new(80), 6);
+            assert_eq!(written.value(&key), None, "{addr:?}");
+        }
+    }
+}

@@ -10,7 +10,9 @@ use aya_ebpf::{
     programs::SockContext,
 };
 use core::ptr::read_volatile;
-use kpr_abi::{Addr4, Addr6, Address, Be16, Reason, V4, V6, config::features, proto, service::flags};
+use kpr_abi::{
+    Addr4, Addr6, Address, Be16, Reason, ServiceKey, ServiceValue, V4, V6, config::features, proto, service::flags,
+};
 
 /// Fail the call, with EPERM if nothing else was set.
 const DENY: i32 = 0;
@@ -72,13 +74,14 @@ fn concerned(ctx: &SockContext) -> Option<(Be16, u8)> {
 /// Whether a NodePort or a hostPort has the port, on this address or on any.
 #[inline(always)]
 fn is_served<F: Tables>(addr: F::Addr, port: Be16, proto: u8) -> bool {
-    let exact = balance::frontend::<F>(addr, port, proto);
-    // SAFETY: a map value that was just looked up.
-    if exact.is_some_and(|service| unsafe { (*service).flags } & (flags::NODE_PORT | flags::HOST_PORT) != 0) {
+    let mut service = ServiceValue::default();
+    if balance::frontend::<F>(&ServiceKey::new(addr, port, proto), &mut service)
+        && service.flags & (flags::NODE_PORT | flags::HOST_PORT) != 0
+    {
         return true;
     }
     let own = if F::is_loopback(addr) { F::LOOPBACK } else { addr };
-    balance::on_any_address::<F>(own, port, proto).is_some()
+    balance::on_any_address::<F>(own, port, proto, &mut service)
 }
 
 #[inline(always)]

@@ -8,7 +8,7 @@ use aya_ebpf::{
     programs::SockAddrContext,
 };
 use kpr_abi::{
-    Address, AffinityKey, Be16, Family, PeerKey, PeerValue, Reason, ServiceValue, config::features, proto,
+    Address, AffinityKey, Be16, Family, PeerKey, PeerValue, Reason, ServiceKey, ServiceValue, config::features, proto,
     service::flags,
 };
 
@@ -21,15 +21,16 @@ pub fn connect<S: SocketAddress>(ctx: &SockAddrContext) -> Result<(), Reason> {
         return Ok(());
     };
     let port = address::port(ctx);
-    let Some(service) = find::<S>(ctx, addr, port, proto) else {
+    let mut service = ServiceValue::default();
+    if !find::<S>(ctx, addr, port, proto, &mut service) {
         if proto == proto::UDP {
             forget::<S>(ctx);
         }
         return Ok(());
-    };
+    }
     // SAFETY: a helper without arguments.
     let number = unsafe { bpf_get_prandom_u32() };
-    let mut peer = choose::<S>(ctx, service, addr, port, number)?;
+    let mut peer = choose::<S>(ctx, &service, addr, port, number)?;
     // SAFETY: the helper copies `peer` while it runs; the context's socket is the one that connects.
     let stored = unsafe { S::Family::connected().get_or_insert_ptr_mut(ctx, Some(&mut peer)) };
     if !stored.is_null() {
@@ -37,7 +38,7 @@ pub fn connect<S: SocketAddress>(ctx: &SockAddrContext) -> Result<(), Reason> {
         // SAFETY: not null, and the storage lives as long as the socket.
         unsafe { *stored = peer };
     }
-    if proto == proto::UDP {
+    if proto == proto::UDP || proto == proto::TCP && config::has(features::REMEMBER_TCP) {
         // For the agent: when the backend goes, it closes the sockets that were led there, and no others.
         // SAFETY: a helper on the hook's own context.
         remember::<S>(unsafe { bpf_get_socket_cookie(ctx.as_ptr()) }, &peer);
@@ -51,46 +52,47 @@ pub fn connect<S: SocketAddress>(ctx: &SockAddrContext) -> Result<(), Reason> {
 pub fn sendmsg<S: SocketAddress>(ctx: &SockAddrContext) -> Result<(), Reason> {
     let Some(addr) = S::read(ctx) else { return Ok(()) };
     let port = address::port(ctx);
-    let Some(service) = find::<S>(ctx, addr, port, proto::UDP) else {
+    let mut service = ServiceValue::default();
+    if !find::<S>(ctx, addr, port, proto::UDP, &mut service) {
         return Ok(());
-    };
+    }
     // SAFETY: a helper on the hook's own context.
     let cookie = unsafe { bpf_get_socket_cookie(ctx.as_ptr()) };
     // The same socket gets the same backend for every datagram while the endpoints stay: what conntrack does for kube-proxy.
     // Cookies count up: Fibonacci hashing spreads neighbours.
     let number = (cookie.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32) as u32;
-    let peer = choose::<S>(ctx, service, addr, port, number)?;
+    let peer = choose::<S>(ctx, &service, addr, port, number)?;
     remember::<S>(cookie, &peer);
     lead::<S>(ctx, &peer);
     Ok(())
 }
 
-/// The frontend that the destination names, if it names one.
+/// Reads the frontend that the destination names, if it names one.
 #[inline(always)]
-fn find<S: SocketAddress>(ctx: &SockAddrContext, addr: Addr<S>, port: Be16, proto: u8) -> Option<*const ServiceValue> {
+fn find<S: SocketAddress>(
+    ctx: &SockAddrContext,
+    addr: Addr<S>,
+    port: Be16,
+    proto: u8,
+    service: &mut ServiceValue,
+) -> bool {
     if config::has(features::HOST_NAMESPACE_ONLY) && !is_on_host(ctx) {
-        return None;
+        return false;
     }
     let is_loopback = S::Family::is_loopback(addr);
     // Loopback is each namespace's own: only the node's leads to the node's ports.
     if is_loopback && !is_on_host(ctx) {
-        return None;
+        return false;
     }
-    if let Some(service) = balance::frontend::<S::Family>(addr, port, proto) {
-        // SAFETY: a map value that was just looked up.
-        let ranged = unsafe { (*service).flags } & flags::SOURCE_RANGES != 0;
+    if balance::frontend::<S::Family>(&ServiceKey::new(addr, port, proto), service) {
         // What address a pod's socket will have is not known yet: its packets are looked at, on the pod's device.
-        return if ranged && !is_on_host(ctx) {
-            None
-        } else {
-            Some(service)
-        };
+        return service.flags & flags::SOURCE_RANGES == 0 || is_on_host(ctx);
     }
     if !balance::may_be_on_any_address::<S::Family>(port) {
-        return None;
+        return false;
     }
     let own = if is_loopback { S::Family::LOOPBACK } else { addr };
-    balance::on_any_address::<S::Family>(own, port, proto)
+    balance::on_any_address::<S::Family>(own, port, proto, service)
 }
 
 /// Whether the socket is in the node's own network namespace.
@@ -104,13 +106,11 @@ fn is_on_host(ctx: &SockAddrContext) -> bool {
 #[inline(always)]
 fn choose<S: SocketAddress>(
     ctx: &SockAddrContext,
-    service: *const ServiceValue,
+    service: &ServiceValue,
     addr: Addr<S>,
     port: Be16,
     number: u32,
 ) -> Result<PeerValue<Addr<S>>, Reason> {
-    // SAFETY: a map value that was just looked up.
-    let service = unsafe { &*service };
     // `externalTrafficPolicy: Local` is for clients outside: pods and the node itself may use every endpoint.
     let slice = if service.flags & flags::INTERNAL_LOCAL == 0 {
         service.cluster

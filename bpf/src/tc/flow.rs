@@ -1,22 +1,37 @@
 //! Flows of the packet path: one entry for each direction, made together when a flow's first packet is load-balanced.
 
-use crate::{balance, clock, config, maps::Tables};
+use crate::{
+    balance, clock, config,
+    maps::{SNAT_FULL, SNAT_FULL_SLOTS, Tables},
+};
 use aya_ebpf::{bindings::BPF_NOEXIST, helpers::bpf_get_prandom_u32};
 use kpr_abi::{
-    FlowKey, FlowValue, Reason,
+    Address, FlowKey, FlowValue, Reason,
     flow::{action, direction, state},
 };
 use kpr_packet::signal;
 
-/// How often a new flow tries for a source port before it gives up. The first half of the attempts jump about, since taken
-/// ports lie side by side; the second half go through a row of ports, which finds the last free ones of a small range.
-const ATTEMPTS: u32 = 64;
-const JUMPS: u32 = 32;
+/// How many source ports a new flow tries before it is refused. The first ones jump about, since taken ports lie side by side;
+/// the others are a row, which finds the last free port of a range that is no longer. With 95 of 100 ports taken, 2 flows in a
+/// million find none; with 99, 8 in a hundred.
+const ATTEMPTS: u32 = 256;
+/// As many as it tries while flows to its backend find none: looking at so many ports for each packet of a flood would be what the
+/// flood is after.
+const ATTEMPTS_WHILE_FULL: u32 = 32;
+/// How often another CPU may take the port that was found free.
+const RACES: u32 = 2;
+/// What the kernel says of a key that is there already.
+const EEXIST: i32 = 17;
 
 /// State bits that a packet of these signals sets.
 #[inline(always)]
 pub fn state_of(signals: u8) -> u8 {
-    state::SEEN | signals & signal::LASTING
+    let past = if signals & signal::OPENS == 0 {
+        state::PAST_SYN
+    } else {
+        0
+    };
+    state::SEEN | signals & signal::LASTING | past
 }
 
 /// The flow's translation for this packet, if the flow is known. Notes that a packet was seen.
@@ -81,10 +96,34 @@ pub fn remove<F: Tables>(key: &FlowKey<F::Addr>, value: &FlowValue<F::Addr>) {
 }
 
 /// Makes both entries of a new flow. `value` is the wanted translation: its source port is only kept if it is free towards
-/// the backend, else another of the SNAT range takes its place.
+/// the backend, else another of the SNAT range takes its place, if a free one is found.
 #[inline(always)]
 pub fn create<F: Tables>(key: &FlowKey<F::Addr>, mut value: FlowValue<F::Addr>) -> Result<(), Reason> {
-    let reply = FlowValue {
+    let reply = reply(key, &value);
+    let mut answering = FlowKey::answering(&value, key.proto, direction::REPLY);
+    match F::flows().get_ptr(&answering) {
+        // The other half of this very flow was evicted: join them again.
+        Some(known) if is_ours(known, &reply) => {}
+        _ => insert::<F>(&mut answering, reply)?,
+    }
+    value.sport = answering.dport;
+    publish::<F>(key, &value, &answering)
+}
+
+/// Makes both entries of a flow that is refused, in the place of an earlier one's with the same tuple: that one had its answer.
+#[inline(always)]
+pub fn create_refused<F: Tables>(key: &FlowKey<F::Addr>, value: &FlowValue<F::Addr>) -> Result<(), Reason> {
+    let answering = FlowKey::answering(value, key.proto, direction::REPLY);
+    F::flows()
+        .insert(answering, reply(key, value), 0)
+        .and_then(|()| F::flows().insert(key, value, 0))
+        .map_err(|_| Reason::DropFlowTableFull)
+}
+
+/// What becomes of packets that answer the flow's.
+#[inline(always)]
+fn reply<A: Address>(key: &FlowKey<A>, value: &FlowValue<A>) -> FlowValue<A> {
+    FlowValue {
         src: key.dst,
         dst: key.src,
         sport: key.dport,
@@ -94,39 +133,65 @@ pub fn create<F: Tables>(key: &FlowKey<F::Addr>, mut value: FlowValue<F::Addr>) 
         state: 0,
         action: value.action,
         device: value.device,
-    };
+    }
+}
+
+/// Inserts the reply's entry of a new flow, with another source port if this one is taken.
+#[inline(always)]
+fn insert<F: Tables>(answering: &mut FlowKey<F::Addr>, reply: FlowValue<F::Addr>) -> Result<(), Reason> {
+    let mut race = 0;
+    while race < RACES {
+        if !find_free::<F>(answering, reply.backend) {
+            break;
+        }
+        match F::flows().insert(*answering, reply, u64::from(BPF_NOEXIST)) {
+            Ok(()) => return Ok(()),
+            Err(error) if error as i32 == -EEXIST => {}
+            Err(_) => return Err(Reason::DropFlowTableFull),
+        }
+        race += 1;
+    }
+    Err(Reason::RefuseSnatExhausted)
+}
+
+/// Finds a source port that is free. Only looks: an insertion makes room before it finds its key taken, and may evict another flow
+/// for nothing.
+#[inline(always)]
+fn find_free<F: Tables>(answering: &mut FlowKey<F::Addr>, backend: u32) -> bool {
+    let full = SNAT_FULL.get_ptr_mut(backend % SNAT_FULL_SLOTS);
+    let now = clock::now();
+    // SAFETY: a map value that was just looked up; single words, where the last of two writers wins.
+    let is_full = full.is_some_and(|full| unsafe { *full } == now);
+    let attempts = if is_full { ATTEMPTS_WHILE_FULL } else { ATTEMPTS };
     // SAFETY: a helper without arguments.
     let start = unsafe { bpf_get_prandom_u32() };
     let mut attempt = 0;
-    while attempt < ATTEMPTS {
-        let answering = FlowKey::answering(&value, key.proto, direction::REPLY);
-        if F::flows().insert(answering, reply, u64::from(BPF_NOEXIST)).is_ok() {
-            return publish::<F>(key, &value, &answering);
+    while attempt < attempts {
+        if F::flows().get_ptr(&*answering).is_none() {
+            return true;
         }
-        if attempt == 0 && is_ours::<F>(&answering, &reply) {
-            // The other half of this very flow was evicted: join them again.
-            return publish::<F>(key, &value, &answering);
-        }
-        let offset = if attempt < JUMPS {
+        let offset = if attempt < ATTEMPTS / 2 {
             // Fibonacci hashing: consecutive attempts land far from each other.
             start.wrapping_add(attempt).wrapping_mul(0x9e37_79b9)
         } else {
             start.wrapping_add(attempt)
         };
-        value.sport = config::snat_port(offset);
+        answering.dport = config::snat_port(offset);
         attempt += 1;
     }
-    Err(Reason::DropSnatExhausted)
+    if let Some(full) = full {
+        // SAFETY: as above.
+        unsafe { *full = now };
+    }
+    false
 }
 
-/// Whether the reply entry of this key answers the same client from the same frontend.
+/// Whether this reply entry answers the same client from the same frontend.
 #[inline(always)]
-fn is_ours<F: Tables>(answering: &FlowKey<F::Addr>, reply: &FlowValue<F::Addr>) -> bool {
-    F::flows().get_ptr(answering).is_some_and(|known| {
-        // SAFETY: a map value that was just looked up.
-        let known = unsafe { &*known };
-        known.src == reply.src && known.dst == reply.dst && known.sport == reply.sport && known.dport == reply.dport
-    })
+fn is_ours<A: Address>(known: *const FlowValue<A>, reply: &FlowValue<A>) -> bool {
+    // SAFETY: a map value that was just looked up.
+    let known = unsafe { &*known };
+    known.src == reply.src && known.dst == reply.dst && known.sport == reply.sport && known.dport == reply.dport
 }
 
 /// Inserts the forward entry; another CPU may have been first with the same flow, then its translation holds.

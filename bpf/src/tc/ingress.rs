@@ -7,7 +7,7 @@ use super::{Handled, flow, fragment, route, skb::Skb, translate, wire::Wire};
 use crate::{balance, clock, config, counters};
 use aya_ebpf::{helpers::bpf_get_prandom_u32, programs::TcContext};
 use kpr_abi::{
-    AffinityKey, FlowValue, Reason, ServiceValue, Slice, backend,
+    Address, AffinityKey, FlowValue, Reason, ServiceKey, ServiceValue, Slice, backend,
     flow::{action, direction, state},
     service::flags,
 };
@@ -42,7 +42,7 @@ pub fn handle<F: Wire>(ctx: &TcContext, l3: usize) -> Result<Handled, Reason> {
 
     // Flows to NodePorts and hostPorts are found before their service: they go on when it is gone.
     let may_be_any = balance::may_be_on_any_address::<F>(parsed.key.dport);
-    let is_frontend = !may_be_any && frontend::<F>(&parsed, false).is_some();
+    let is_frontend = !may_be_any && balance::has_frontend::<F>(&exact(&parsed));
     // So are flows to other frontends, for as long as there are any that have none.
     if !is_frontend && !may_be_any && !flow::any_lingers::<F>() {
         return Ok(Handled::NotOurs);
@@ -58,7 +58,7 @@ pub fn handle<F: Wire>(ctx: &TcContext, l3: usize) -> Result<Handled, Reason> {
         }
         flow::remove::<F>(&parsed.key, &value);
     }
-    if !is_frontend && frontend::<F>(&parsed, may_be_any).is_none() {
+    if !is_frontend && !has_frontend::<F>(&parsed, may_be_any) {
         return Ok(Handled::NotOurs);
     }
     if !flow::is_first(parsed.signals) {
@@ -68,9 +68,9 @@ pub fn handle<F: Wire>(ctx: &TcContext, l3: usize) -> Result<Handled, Reason> {
 }
 
 /// Begins a flow with its first packet, which [`handle`] has looked at: one that came in by an external device, or one that a pod
-/// sent, which the stack of this node takes from the pod's device. Then it is for [`begun`].
+/// sent, which the stack of this node takes from the pod's device. Then it is for [`begun`], or before that for [`refuse`].
 ///
-/// The three read the packet anew, twice more for each flow: as one function they would need more stack than kernels before 6.8
+/// They all read the packet anew, twice more for each flow: as one function they would need more stack than kernels before 6.8
 /// give, and the verifier would try each end of one with each beginning of the next.
 #[inline(always)]
 pub fn begin<F: Wire, const FROM_POD: bool>(ctx: &TcContext, l3: usize) -> Result<Handled, Reason> {
@@ -79,11 +79,41 @@ pub fn begin<F: Wire, const FROM_POD: bool>(ctx: &TcContext, l3: usize) -> Resul
         return Ok(Handled::NotOurs);
     }
     // Gone since then: the next packet finds what is so now.
-    let Some(service) = frontend::<F>(&parsed, balance::may_be_on_any_address::<F>(parsed.key.dport)) else {
+    let mut service = ServiceValue::default();
+    if !frontend::<F>(&parsed, &mut service) {
         return Ok(Handled::NotOurs);
+    }
+    choose::<F, FROM_POD>(ctx, &parsed, &service)
+}
+
+/// Begins a flow to a port of this node where nobody listens: the last one of the SNAT range, which the node keeps free. The
+/// node's own TCP answers with a reset, its UDP with ICMP port unreachable and its SCTP with an ABORT, or ICMP protocol
+/// unreachable where it has none, and all leave as the frontend's answer: what kube-proxy's REJECT is to a client, without making
+/// up a packet here. The flow has no backend, so that the next connection or datagram looks for one again.
+#[inline(always)]
+pub fn refuse<F: Wire>(ctx: &TcContext, l3: usize) -> Result<Handled, Reason> {
+    let mut parsed = Parsed::default();
+    if parse::<F>(ctx, l3, &mut parsed)?.is_err() {
+        return Ok(Handled::NotOurs);
+    }
+    let sources = F::snat_source();
+    let own = sources
+        .get_ptr(Skb(ctx).ifindex())
+        .or_else(|| sources.get_ptr(0))
+        .ok_or(Reason::DropNoRoute)?;
+    let value = FlowValue {
+        src: parsed.key.src,
+        // SAFETY: a map value that was just looked up.
+        dst: unsafe { *own },
+        sport: parsed.key.sport,
+        dport: config::refusing_port(),
+        backend: 0,
+        last_seen: clock::now(),
+        state: flow::state_of(parsed.signals),
+        action: action::PASS,
+        device: device(ctx),
     };
-    // SAFETY: a map value that was looked up above.
-    choose::<F, FROM_POD>(ctx, &parsed, unsafe { &*service })?;
+    flow::create_refused::<F>(&parsed.key, &value)?;
     Ok(Handled::Begun)
 }
 
@@ -114,15 +144,27 @@ fn parse<F: Wire>(ctx: &TcContext, l3: usize, parsed: &mut Parsed<F::Addr>) -> R
     })
 }
 
-/// The frontend that the packet is for: one of exactly its destination, or a NodePort or hostPort on an address of this node.
+/// Key of the frontend of exactly the packet's destination.
 #[inline(always)]
-fn frontend<F: Wire>(parsed: &Parsed<F::Addr>, may_be_any: bool) -> Option<*const ServiceValue> {
+fn exact<A: Address>(parsed: &Parsed<A>) -> ServiceKey<A> {
+    ServiceKey::new(parsed.key.dst, parsed.key.dport, parsed.key.proto)
+}
+
+/// Whether the packet is for a frontend: one of exactly its destination, or a NodePort or hostPort on an address of this node.
+#[inline(always)]
+fn has_frontend<F: Wire>(parsed: &Parsed<F::Addr>, may_be_any: bool) -> bool {
     let key = &parsed.key;
-    let exact = balance::frontend::<F>(key.dst, key.dport, key.proto);
-    if exact.is_some() || !may_be_any {
-        return exact;
-    }
-    balance::on_any_address::<F>(key.dst, key.dport, key.proto)
+    balance::has_frontend::<F>(&exact(parsed))
+        || may_be_any && balance::on_any_address::<F>(key.dst, key.dport, key.proto, &mut ServiceValue::default())
+}
+
+/// Reads the frontend that the packet is for, if there is one.
+#[inline(always)]
+fn frontend<F: Wire>(parsed: &Parsed<F::Addr>, service: &mut ServiceValue) -> bool {
+    let key = &parsed.key;
+    balance::frontend::<F>(&exact(parsed), service)
+        || balance::may_be_on_any_address::<F>(key.dport)
+            && balance::on_any_address::<F>(key.dst, key.dport, key.proto, service)
 }
 
 /// Chooses the backend and the translation of a new flow, and makes its entries.
@@ -131,9 +173,10 @@ fn choose<F: Wire, const FROM_POD: bool>(
     ctx: &TcContext,
     parsed: &Parsed<F::Addr>,
     service: &ServiceValue,
-) -> Result<(), Reason> {
+) -> Result<Handled, Reason> {
     let Some(slice) = candidates::<FROM_POD>(service)? else {
-        return refuse::<F>(ctx, parsed);
+        counters::count(Reason::RefuseNoEndpoint);
+        return Ok(Handled::Refuses);
     };
     // A service without endpoints refuses everyone, whatever its source ranges.
     if !balance::admits::<F>(service, parsed.key.src) {
@@ -175,13 +218,25 @@ fn choose<F: Wire, const FROM_POD: bool>(
             value.sport = config::snat_port(unsafe { bpf_get_prandom_u32() });
         }
     }
-    flow::create::<F>(&parsed.key, value)?;
+    match flow::create::<F>(&parsed.key, value) {
+        Ok(()) => {}
+        Err(Reason::RefuseSnatExhausted) => {
+            counters::count(Reason::RefuseSnatExhausted);
+            return Ok(if service.flags & flags::NODE_PORT == 0 {
+                Handled::Refuses
+            } else {
+                // A node's own address, and no socket has the port: the stack refuses it.
+                Handled::NotOurs
+            });
+        }
+        Err(reason) => return Err(reason),
+    }
     counters::count(if chosen.flags & backend::flags::LOCAL != 0 {
         Reason::FlowToLocal
     } else {
         Reason::FlowToRemote
     });
-    Ok(())
+    Ok(Handled::Begun)
 }
 
 /// The backends that the client may get; `None`: refuse it, there is no endpoint anywhere. `externalTrafficPolicy` is for clients
@@ -203,34 +258,6 @@ fn candidates<const FROM_POD: bool>(service: &ServiceValue) -> Result<Option<Sli
     } else {
         Ok(None)
     }
-}
-
-/// Begins a flow to a port of this node where nobody listens: the last one of the SNAT range, which the node keeps free. The
-/// node's own TCP answers with a reset, its UDP with ICMP port unreachable and its SCTP with an ABORT, or ICMP protocol unreachable where it
-/// has none, and all leave as the frontend's answer: what kube-proxy's REJECT is to a client, without making up a packet here. The flow has no backend, so that the next connection
-/// or datagram looks for one again.
-#[inline(always)]
-fn refuse<F: Wire>(ctx: &TcContext, parsed: &Parsed<F::Addr>) -> Result<(), Reason> {
-    let sources = F::snat_source();
-    let own = sources
-        .get_ptr(Skb(ctx).ifindex())
-        .or_else(|| sources.get_ptr(0))
-        .ok_or(Reason::DropNoRoute)?;
-    let value = FlowValue {
-        src: parsed.key.src,
-        // SAFETY: a map value that was just looked up.
-        dst: unsafe { *own },
-        sport: parsed.key.sport,
-        dport: config::refusing_port(),
-        backend: 0,
-        last_seen: clock::now(),
-        state: flow::state_of(parsed.signals),
-        action: action::PASS,
-        device: device(ctx),
-    };
-    flow::create::<F>(&parsed.key, value)?;
-    counters::count(Reason::RefuseNoEndpoint);
-    Ok(())
 }
 
 /// The device that the packet came in by, as flows remember it.

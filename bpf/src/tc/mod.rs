@@ -19,7 +19,7 @@ pub const NO_LINK_HEADER: u32 = 0;
 
 use aya_ebpf::{bindings::__sk_buff, programs::TcContext};
 use kpr_abi::{V4, V6};
-use verdict::{BEGIN, BEGUN, DETOUR, ICMP, NEXT, verdict};
+use verdict::{BEGIN, BEGUN, DETOUR, ICMP, NEXT, REFUSE, verdict};
 
 /// A packet that came in; its network header is at `l3`, [`ETHERNET`] or [`NO_LINK_HEADER`].
 ///
@@ -33,12 +33,12 @@ pub fn ingress(ctx: &TcContext, l3: u32) -> i32 {
     dispatch(
         ctx,
         |skb| match kpr_ingress4(skb, l3) {
-            BEGIN => begun(kpr_begin4(skb, l3), || kpr_begun4(skb, l3)),
+            BEGIN => begun(kpr_begin4(skb, l3), || kpr_refuse4(skb, l3), || kpr_begun4(skb, l3)),
             ICMP => kpr_icmp_ingress4(skb, l3),
             verdict => verdict,
         },
         |skb| match kpr_ingress6(skb, l3) {
-            BEGIN => begun(kpr_begin6(skb, l3), || kpr_begun6(skb, l3)),
+            BEGIN => begun(kpr_begin6(skb, l3), || kpr_refuse6(skb, l3), || kpr_begun6(skb, l3)),
             ICMP => kpr_icmp_ingress6(skb, l3),
             verdict => verdict,
         },
@@ -51,12 +51,12 @@ pub fn pod_ingress(ctx: &TcContext, l3: u32) -> i32 {
     dispatch(
         ctx,
         |skb| match kpr_ingress4(skb, l3) {
-            BEGIN => begun(kpr_pod_begin4(skb, l3), || kpr_begun4(skb, l3)),
+            BEGIN => begun(kpr_pod_begin4(skb, l3), || kpr_refuse4(skb, l3), || kpr_begun4(skb, l3)),
             ICMP => kpr_icmp_ingress4(skb, l3),
             verdict => verdict,
         },
         |skb| match kpr_ingress6(skb, l3) {
-            BEGIN => begun(kpr_pod_begin6(skb, l3), || kpr_begun6(skb, l3)),
+            BEGIN => begun(kpr_pod_begin6(skb, l3), || kpr_refuse6(skb, l3), || kpr_begun6(skb, l3)),
             ICMP => kpr_icmp_ingress6(skb, l3),
             verdict => verdict,
         },
@@ -94,8 +94,10 @@ fn dispatch(ctx: &TcContext, v4: impl Fn(*mut __sk_buff) -> i32, v6: impl Fn(*mu
     }
 }
 
+/// What follows the beginning of a flow: it is translated, after it was led to nobody if it is refused.
 #[inline(always)]
-fn begun(verdict: i32, translate: impl Fn() -> i32) -> i32 {
+fn begun(verdict: i32, refuse: impl Fn() -> i32, translate: impl Fn() -> i32) -> i32 {
+    let verdict = if verdict == REFUSE { refuse() } else { verdict };
     if verdict == BEGUN { translate() } else { verdict }
 }
 
@@ -119,6 +121,8 @@ steps! {
     kpr_begin6 = ingress::begin::<V6, false>;
     kpr_pod_begin4 = ingress::begin::<V4, true>;
     kpr_pod_begin6 = ingress::begin::<V6, true>;
+    kpr_refuse4 = ingress::refuse::<V4>;
+    kpr_refuse6 = ingress::refuse::<V6>;
     kpr_begun4 = ingress::begun::<V4>;
     kpr_begun6 = ingress::begun::<V6>;
     kpr_egress4 = egress::handle::<V4>;
@@ -143,6 +147,8 @@ pub enum Handled {
     Begins,
     /// The same, and the flow is known now; unchanged so far.
     Begun,
+    /// The first packet of a flow that gets no backend, and its sender is to be told; unchanged so far.
+    Refuses,
     /// The answer of a flow that came by another device than this one leaves by; unchanged so far.
     Detours,
     /// Translated and sent out by another device: the verdict that the helper asked for.

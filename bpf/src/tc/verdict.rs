@@ -16,6 +16,8 @@ pub const BEGIN: i32 = 0x1d;
 pub const BEGUN: i32 = 0x1e;
 /// The same: an answer leaves by another device than its request came in by.
 pub const DETOUR: i32 = 0x1f;
+/// The same: the packet is to be refused in the frontend's name.
+pub const REFUSE: i32 = 0x20;
 
 /// What a packet's outcome means to tc. `TC_ACT_UNSPEC` (`TCX_NEXT`) lets the next program on the hook see the packet, and
 /// the stack after the last one.
@@ -27,6 +29,7 @@ pub fn verdict(outcome: Result<Handled, Reason>) -> i32 {
         Ok(Handled::Begins) => BEGIN,
         Ok(Handled::Begun) => BEGUN,
         Ok(Handled::Detours) => DETOUR,
+        Ok(Handled::Refuses) => REFUSE,
         // The verdict of the redirect helper.
         Ok(Handled::Redirected(action)) => action,
         Err(reason) => {
@@ -44,7 +47,8 @@ pub fn verdict(outcome: Result<Handled, Reason>) -> i32 {
                 | Reason::SocketBindRefused
                 | Reason::FlowToLocal
                 | Reason::FlowToRemote
-                | Reason::RefuseNoEndpoint => NEXT,
+                | Reason::RefuseNoEndpoint
+                | Reason::RefuseSnatExhausted => NEXT,
                 // Traffic policy Local: kube-proxy drops, so that the load balancer's next try goes elsewhere.
                 Reason::DropNoLocalEndpoint
                 // kube-proxy drops those too.
@@ -52,7 +56,6 @@ pub fn verdict(outcome: Result<Handled, Reason>) -> i32 {
                 // Netfilter has the flow in a moment; until then it would take the packet for another connection's.
                 | Reason::DropHandOver
                 // Sending such a packet untranslated would leak it with a wrong address.
-                | Reason::DropSnatExhausted
                 | Reason::DropNoRoute
                 | Reason::DropTtl
                 | Reason::DropFragment

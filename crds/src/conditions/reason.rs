@@ -89,6 +89,10 @@ pub enum NodeReason {
     RulesLeft,
     /// KubeProxyAbsent: the agent can't tell.
     NotChecked,
+    /// SnatPortsAvailable: no flow was refused lately.
+    SnatPortsFree,
+    /// SnatPortsAvailable: flows are refused, because all source ports towards a backend are taken.
+    SnatPortsExhausted,
     /// Removed: programs, pins and sysctls are gone.
     Removed,
     /// Removed: something could not be removed.
@@ -116,6 +120,8 @@ impl NodeReason {
             Self::Running => "Running",
             Self::RulesLeft => "RulesLeft",
             Self::NotChecked => "NotChecked",
+            Self::SnatPortsFree => "SnatPortsFree",
+            Self::SnatPortsExhausted => "SnatPortsExhausted",
             Self::Removed => "Removed",
             Self::RemovalFailed => "RemovalFailed",
         }

@@ -41,6 +41,8 @@ pub enum NodeCondition {
     ServicesSynced,
     /// Neither kube-proxy nor its rules are on the node.
     KubeProxyAbsent,
+    /// New flows to backends on other nodes find a source port. Only there once one did not.
+    SnatPortsAvailable,
     /// The datapath was removed, as `phase: Draining` asked.
     Removed,
 }
@@ -53,6 +55,7 @@ impl NodeCondition {
             Self::DevicesAttached => "DevicesAttached",
             Self::ServicesSynced => "ServicesSynced",
             Self::KubeProxyAbsent => "KubeProxyAbsent",
+            Self::SnatPortsAvailable => "SnatPortsAvailable",
             Self::Removed => "Removed",
         }
     }

@@ -16,6 +16,11 @@ pub struct SocketLb {
     pub host_namespace_only: bool,
     /// Close the sockets of UDP clients whose backend is gone.
     pub terminate_stale_sockets: bool,
+    /// With `terminateStaleSockets`: reset the connections of TCP clients whose backend is gone, too, so that they need not find
+    /// out by a time-out. A backend that terminates or is not ready keeps its connections: they go when its endpoint does.
+    /// Connections from before this was switched on are left alone.
+    #[serde(rename = "terminateStaleTCP")]
+    pub terminate_stale_tcp: bool,
     /// Serve Services on pod-facing devices too, packet by packet: for sandboxed pods (virtual machines, user-space
     /// kernels), whose sockets the node can't see. Services of SCTP, whose sockets no kernel shows, are served so in any case.
     pub packet_fallback: bool,
@@ -27,6 +32,7 @@ impl Default for SocketLb {
             enabled: true,
             host_namespace_only: false,
             terminate_stale_sockets: true,
+            terminate_stale_tcp: false,
             packet_fallback: false,
         }
     }

@@ -8,6 +8,7 @@ mod backoff;
 mod core;
 mod details;
 mod devices;
+mod exhaustion;
 mod node_addresses;
 mod pod_devices;
 mod programmer;

@@ -4,7 +4,7 @@ use kpr_abi::{Family, V4, V6};
 
 use super::{devices::Placement, node_addresses::NodeAddresses};
 use crate::{
-    datapath::{self, Contents, Error, FamilyTables, HandOver, MapFamily, Options, Report, Settings, Sweep, Timeouts},
+    datapath::{self, Contents, Error, FamilyTables, HandOver, MapFamily, Options, Report, Settings},
     plan::{Limits, Op},
 };
 
@@ -38,9 +38,6 @@ pub trait Datapath: Tables<V4> + Tables<V6> + Send + 'static {
     /// Attaches to exactly these devices, and serves NodePorts on exactly these addresses, of either family.
     fn place(&mut self, placement: &Placement) -> Result<(), Error>;
 
-    /// Forgets flows that have been idle for too long.
-    fn sweep(&mut self) -> Sweep;
-
     /// Puts back what somebody else took away of programs, pins and node addresses, and returns a sentence for each repair.
     /// `placement`: the last one, if there was one.
     fn repair(&mut self, placement: Option<&Placement>) -> Result<Vec<String>, Error>;
@@ -53,6 +50,12 @@ pub trait Datapath: Tables<V4> + Tables<V6> + Send + 'static {
 
     /// Begins no flow any more, and gives those that there are to netfilter if a kube-proxy's rules are there.
     fn hand_over(&mut self) -> Result<Option<HandOver>, Error>;
+
+    /// How many frontends were deleted so far to which flows may go on.
+    fn frontends_gone(&self) -> u64;
+
+    /// No flow is left to a frontend that is gone.
+    fn none_lingers(&mut self) -> Result<(), Error>;
 
     /// Whether programs are, or may be, on pod-facing devices, whoever attached them.
     fn serves_pods(&self) -> bool;
@@ -149,16 +152,6 @@ impl Datapath for datapath::Datapath {
         self.attach(&selection.devices, pod_facing)
     }
 
-    fn sweep(&mut self) -> Sweep {
-        let timeouts = Timeouts::default();
-        let (v4, v6) = (self.v4_mut().sweep(&timeouts), self.v6_mut().sweep(&timeouts));
-        Sweep {
-            live: v4.live + v6.live,
-            expired: v4.expired + v6.expired,
-            from_pods: v4.from_pods || v6.from_pods,
-        }
-    }
-
     fn repair(&mut self, placement: Option<&Placement>) -> Result<Vec<String>, Error> {
         let before = self.map_writes();
         if let Some(Placement { v4, v6, .. }) = placement {
@@ -183,6 +176,14 @@ impl Datapath for datapath::Datapath {
 
     fn hand_over(&mut self) -> Result<Option<HandOver>, Error> {
         Self::hand_over(self)
+    }
+
+    fn frontends_gone(&self) -> u64 {
+        Self::frontends_gone(self)
+    }
+
+    fn none_lingers(&mut self) -> Result<(), Error> {
+        Self::none_lingers(self)
     }
 
     fn serves_pods(&self) -> bool {

@@ -54,7 +54,7 @@ pub async fn run<L: Loader>(
     }
 }
 
-/// Map writes and sweeps are system calls by the thousand: other tasks of this thread go on elsewhere meanwhile.
+/// Map writes are system calls by the thousand: other tasks of this thread go on elsewhere meanwhile.
 fn blocking<T>(work: impl FnOnce() -> T) -> T {
     match Handle::current().runtime_flavor() {
         RuntimeFlavor::MultiThread => block_in_place(work),

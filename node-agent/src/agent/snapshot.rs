@@ -10,6 +10,7 @@ use crate::{
     datapath::Report,
     model::HealthCheck,
     observe::api::{Phase, Services},
+    sweeper::Findings,
     watch::NodeInput,
 };
 
@@ -36,6 +37,8 @@ pub struct Snapshot {
     pub report: Report,
     /// What somebody else changed of the datapath and was put back, since the start.
     pub repairs: u64,
+    /// The last sweep of idle flows; none before the first.
+    pub sweep: Option<Arc<Findings>>,
     /// Since when something that is wanted is not in the tables.
     pub behind_since: Option<Instant>,
     /// How each address family keeps up; empty while there is no datapath.
@@ -79,6 +82,8 @@ pub struct Troubles {
     pub write: Option<String>,
     /// Services do not fit: the first one's sentence, with how many others there are.
     pub full: Option<String>,
+    /// New flows are refused for want of a source port.
+    pub exhausted: Option<String>,
     /// The datapath cannot be removed.
     pub removal: Option<String>,
     /// The NodeDatapath is gone while its configuration is in force.
@@ -104,6 +109,7 @@ impl Troubles {
             attach,
             write,
             full,
+            exhausted,
             removal,
             orphaned,
         } = self;
@@ -116,6 +122,7 @@ impl Troubles {
             .or(attach.as_deref())
             .or(write.as_deref())
             .or(full.as_deref())
+            .or(exhausted.as_deref())
             .or(orphaned.as_deref())
     }
 }

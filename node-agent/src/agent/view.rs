@@ -3,15 +3,18 @@
 use std::sync::Arc;
 
 use jiff::Timestamp;
+use kpr_abi::{Family as _, V4, V6};
 use tokio::sync::watch;
 
 use super::{Snapshot, details};
 use crate::{
+    datapath,
     health::{Moment, ProxyHealth},
     observe::{
         Health, Source, Tasks,
         api::{self, Phase, STATUS_VERSION, Status},
     },
+    sweeper::Findings,
     watch::ApiServer,
 };
 
@@ -88,6 +91,7 @@ impl Source for View {
                     count: counter.count,
                 })
                 .collect(),
+            sweep: snapshot.sweep.as_deref().map(sweep),
             map_writes: report.map_writes,
             repairs: snapshot.repairs,
             tasks: self.tasks.list(),
@@ -104,6 +108,24 @@ impl Source for View {
                 trouble.to_owned()
             }),
         }
+    }
+}
+
+fn sweep(findings: &Findings) -> api::Sweep {
+    let table = |family: &str, sweep: &datapath::Sweep| api::SweptTable {
+        family: family.to_owned(),
+        live: sweep.live,
+        expired: sweep.expired,
+        fullest: sweep.fullest.map(|fullest| api::SnatUse {
+            backend: fullest.to_string(),
+            ports: fullest.ports,
+        }),
+    };
+    api::Sweep {
+        at: findings.at,
+        took_ms: u64::try_from(findings.took.as_millis()).unwrap_or(u64::MAX),
+        interval_seconds: findings.pause.as_secs(),
+        tables: vec![table(V4::NAME, &findings.v4), table(V6::NAME, &findings.v6)],
     }
 }
 

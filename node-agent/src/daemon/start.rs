@@ -21,6 +21,7 @@ use crate::{
     observe::{self, RunDir, Source, Tasks},
     sockets,
     status::{self, KubeProxy, kube_proxy::PROXY_MODE},
+    sweeper,
     watch::{self as api, ApiServer},
 };
 
@@ -86,6 +87,7 @@ pub async fn run(args: &Args) -> anyhow::Result<()> {
     let events = health::Events::new(client.clone(), &node);
     let task = tasks.register("serve-health-checks");
     background.spawn(health::serve_checks(snapshot.clone(), events, task));
+    background.spawn(status::Events::new(client.clone(), &node).tell(snapshot.clone()));
     let sink = status::ApiSink::new(client.clone(), api_server.clone(), node.clone());
     background.spawn(status::write(about, sink, snapshot, kube_proxy_seen, tasks.clone()));
     background.spawn(serve_local_api(socket, view, stop.clone()));
@@ -100,6 +102,8 @@ pub async fn run(args: &Args) -> anyhow::Result<()> {
         &tasks,
     );
     let _sockets = sockets::spawn(core.sockets(), &options, &tasks).context("start the thread that closes sockets")?;
+    let _sweeper =
+        sweeper::spawn(core.sweeper(), &options, &tasks).context("start the thread that sweeps idle flows")?;
     let inputs = Inputs {
         changes: backlog,
         devices: devices_seen,

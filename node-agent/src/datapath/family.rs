@@ -1,7 +1,7 @@
 //! One address family of the datapath: its maps, and what is known of their use.
 
 use super::{
-    Contents, Error, MapFill, Sweep, Timeouts, flows,
+    Contents, Error, MapFill,
     host_ports::HostPorts,
     pins::Pins,
     source_ranges,
@@ -12,12 +12,15 @@ use aya::{
     Ebpf,
     maps::{MapError, MapInfo},
 };
-use kpr_abi::{Address as _, BackendValue, FlowKey, FlowValue, ServiceKey, flow::direction, local};
+use kpr_abi::{Address as _, BackendValue, FlowKey, FlowValue, StoredService, local};
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 /// Flags of an update (`BPF_NOEXIST`, `BPF_EXIST`).
 const BPF_NOEXIST: u64 = 1;
 const BPF_EXIST: u64 = 2;
+
+/// What [`MapFill::name`] says of the flow tables, after the family.
+pub const CONNECTION_TRACKING: &str = "connection tracking";
 
 /// The maps of a family.
 pub struct FamilyTables<F: MapFamily> {
@@ -26,7 +29,7 @@ pub struct FamilyTables<F: MapFamily> {
     packets: PacketTables<F>,
     backends_in_use: HashSet<u32>,
     source_ranges: u32,
-    live_flows: Option<u32>,
+    frontends_gone: u64,
     map_writes: u64,
     pins: Pins,
 }
@@ -40,7 +43,7 @@ impl<F: MapFamily> FamilyTables<F> {
             packets: PacketTables::open(ebpf)?,
             backends_in_use: HashSet::new(),
             source_ranges: 0,
-            live_flows: None,
+            frontends_gone: 0,
             map_writes: 0,
             pins: pins.clone(),
         })
@@ -89,13 +92,15 @@ impl<F: MapFamily> FamilyTables<F> {
             Op::PutService { key, value } => {
                 let host_ports = &mut self.host_ports;
                 let before = host_ports.before_put(key, value).map_err(map_error(F::HOST_PORTS))?;
-                tables.services.insert(key, value, 0).map_err(map_error(F::SERVICES))?;
+                let stored = StoredService::new(key, *value);
+                tables.services.insert(key, stored, 0).map_err(map_error(F::SERVICES))?;
                 before + 1 + host_ports.after_put(key, value).map_err(map_error(F::HOST_PORTS))?
             }
             Op::DeleteService { key } => {
                 if key.addr != F::Addr::ANY {
                     // Before: flows to it go on, and are looked for as long as this is set.
                     self.packets.lingering.set(0, 1, 0).map_err(map_error(F::LINGERING))?;
+                    self.frontends_gone += 1;
                 }
                 ignore_absent(tables.services.remove(key)).map_err(map_error(F::SERVICES))?;
                 1 + self.host_ports.after_delete(key).map_err(map_error(F::HOST_PORTS))?
@@ -136,26 +141,14 @@ impl<F: MapFamily> FamilyTables<F> {
         Ok(())
     }
 
-    /// Removes flows that have been idle for too long, and looks whether any is left to a frontend that is gone.
-    pub fn sweep(&mut self, timeouts: &Timeouts) -> Sweep {
-        let (sweep, entries) = flows::sweep::<F>(&mut self.packets, flows::now(), timeouts);
-        self.live_flows = Some(sweep.live);
-        if self.packets.lingering.get(&0, 0).is_ok_and(|any| any != 0) && !self.any_lingers(entries.keys()) {
-            // Set again with the next frontend that goes.
-            let _ = self.packets.lingering.set(0, 0, 0);
-        }
-        sweep
+    /// How many frontends were deleted so far to which flows may go on.
+    pub(super) fn frontends_gone(&self) -> u64 {
+        self.frontends_gone
     }
 
-    fn any_lingers<'k>(&self, mut flows: impl Iterator<Item = &'k FlowKey<F::Addr>>) -> bool {
-        let is_frontend = |addr, key: &FlowKey<F::Addr>| {
-            let key = ServiceKey::new(addr, key.dport, key.proto);
-            self.services.services.get(&key, 0).is_ok()
-        };
-        let lingers = |key: &&FlowKey<F::Addr>| {
-            key.direction == direction::FORWARD && !is_frontend(key.dst, key) && !is_frontend(F::Addr::ANY, key)
-        };
-        flows.find(lingers).is_some()
+    /// No flow is left to a frontend that is gone. Set again with the next one that goes.
+    pub(super) fn none_lingers(&mut self) -> Result<(), Error> {
+        self.packets.lingering.set(0, 0, 0).map_err(map_error(F::LINGERING))
     }
 
     /// What is in the flow table; entries that come and go meanwhile may be missing.
@@ -200,10 +193,11 @@ impl<F: MapFamily> FamilyTables<F> {
 
     /// Capacity and use of each map.
     pub(super) fn fill(&self) -> Vec<MapFill> {
-        let values: Vec<_> = self.services.services.iter().filter_map(Result::ok).collect();
-        let slices: BTreeSet<_> = values
+        let stored: Vec<_> = self.services.services.iter().filter_map(Result::ok).collect();
+        let slices: BTreeSet<_> = stored
             .iter()
-            .flat_map(|(_, value)| [value.cluster, value.local])
+            .filter_map(|(key, stored)| stored.value(key))
+            .flat_map(|value| [value.cluster, value.local])
             .collect();
         let count = |entries: usize| u32::try_from(entries).ok();
         let row = |what: &str, capacity, entries| MapFill {
@@ -212,7 +206,7 @@ impl<F: MapFamily> FamilyTables<F> {
             entries,
         };
         vec![
-            row("service", capacity(&self.pins, F::SERVICES), count(values.len())),
+            row("service", capacity(&self.pins, F::SERVICES), count(stored.len())),
             row(
                 "service slots",
                 self.services.slots.len(),
@@ -228,7 +222,8 @@ impl<F: MapFamily> FamilyTables<F> {
                 capacity(&self.pins, F::SOURCE_RANGES),
                 Some(self.source_ranges),
             ),
-            row("connection tracking", capacity(&self.pins, F::FLOWS), self.live_flows),
+            // Counted where flows are aged: counting reads the whole table.
+            row(CONNECTION_TRACKING, capacity(&self.pins, F::FLOWS), None),
             row("fragmentation", capacity(&self.pins, F::FRAGMENTS), None),
             row(
                 "node addresses",

@@ -1,6 +1,6 @@
 //! What this kernel can do, found by trying, and what was chosen because of it.
 
-use super::{SocketLb, TcChoice, sys};
+use super::{Settings, SocketLb, TcChoice, sys};
 use aya::{
     programs::ProgramType,
     sys::{BpfHelper, is_helper_supported},
@@ -68,10 +68,14 @@ impl Features {
     }
 
     /// As the programs read it.
-    pub(super) fn mask(&self, socket_lb: SocketLb) -> u32 {
+    pub(super) fn mask(&self, settings: &Settings) -> u32 {
         let set = |bit, on| if on { bit } else { 0 };
         set(features::SET_RETVAL, self.set_retval)
-            | set(features::HOST_NAMESPACE_ONLY, socket_lb == SocketLb::HostNamespaceOnly)
+            | set(
+                features::HOST_NAMESPACE_ONLY,
+                settings.socket_lb == SocketLb::HostNamespaceOnly,
+            )
+            | set(features::REMEMBER_TCP, settings.remember_tcp)
     }
 
     /// As users read it.

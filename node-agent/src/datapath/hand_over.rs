@@ -4,7 +4,7 @@
 //! when kpr begins to serve beside a kube-proxy, or in its place, the flows that netfilter translates are marked
 //! ([`action::YIELD`]), and when kpr goes and kube-proxy's rules are there, netfilter gets the flows of the programs.
 
-use super::{Error, PortRange, family::FamilyTables, flows, tables::MapFamily};
+use super::{Error, PortRange, family::FamilyTables, flow_clock, tables::MapFamily};
 use crate::netfilter::{Connection, Conntrack, Nat, Tuple};
 use kpr_abi::{
     Be16, FlowKey, FlowValue,
@@ -123,7 +123,7 @@ impl<F: MapFamily> FamilyTables<F> {
 
 fn yielded<A: Default>() -> FlowValue<A> {
     FlowValue {
-        last_seen: flows::now(),
+        last_seen: flow_clock(),
         state: state::SEEN,
         action: action::YIELD,
         ..FlowValue::default()

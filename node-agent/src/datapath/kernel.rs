@@ -171,6 +171,17 @@ impl Datapath {
         self.map_ids.pin_again(&self.pins)
     }
 
+    /// How many frontends were deleted so far to which flows may go on.
+    pub fn frontends_gone(&self) -> u64 {
+        self.v4.frontends_gone() + self.v6.frontends_gone()
+    }
+
+    /// No flow is left to a frontend that is gone: packets that are nobody's need not be looked up among flows.
+    pub fn none_lingers(&mut self) -> Result<(), Error> {
+        self.v4.none_lingers()?;
+        self.v6.none_lingers()
+    }
+
     /// Whether programs are on pod-facing devices, attached by this agent or the one before it.
     pub fn serves_pods(&self) -> bool {
         packet_hooks::are_on_pods(&self.options)

@@ -4,7 +4,7 @@ use super::{Error, MapFamily, Settings, features::Features, object, pins::Pins};
 use aya::{Ebpf, EbpfLoader, maps::MapInfo, maps::MapType};
 use kpr_abi::{
     AffinityKey, AffinityValue, BackendValue, FlowKey, FlowValue, FragmentKey, FragmentValue, PeerKey, PeerValue,
-    ServiceKey, ServiceValue, SourceRange, V4, V6, config, maps,
+    ServiceKey, SourceRange, StoredService, V4, V6, config, maps,
 };
 use std::path::PathBuf;
 
@@ -12,7 +12,7 @@ use std::path::PathBuf;
 pub(super) fn load(pins: &Pins, settings: &Settings, features: &Features) -> Result<Ebpf, Error> {
     let bytes = object::bytes()?;
     let cookie = features.host_netns_cookie;
-    let mask = features.mask(settings.socket_lb);
+    let mask = features.mask(settings);
     let (node_ports, snat_ports) = (settings.node_ports, settings.snat_ports);
 
     let mut loader = EbpfLoader::new();
@@ -91,7 +91,7 @@ fn family_layout<F: MapFamily>(name: &str) -> Option<(MapType, u32, u32)> {
             F::SERVICES,
             MapType::Hash,
             size::<ServiceKey<F::Addr>>(),
-            size::<ServiceValue>(),
+            size::<StoredService>(),
         ),
         (F::SLOTS, MapType::Array, index, size::<u32>()),
         (F::BACKENDS, MapType::Array, index, size::<BackendValue<F::Addr>>()),

@@ -31,8 +31,8 @@ mod verify;
 
 pub use checks::{cgroup2_mount, preflight};
 pub use error::Error;
-pub use family::FamilyTables;
-pub use flows::{Sweep, Timeouts};
+pub use family::{CONNECTION_TRACKING, FamilyTables};
+pub use flows::{FlowTable, SnatUse, Sweep, Timeouts, flow_clock};
 pub use hand_over::HandOver;
 pub use kernel::Datapath;
 pub use options::{Options, PortRange, Settings, Sizes, SocketLb, TcChoice};

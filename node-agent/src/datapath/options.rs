@@ -45,6 +45,8 @@ pub struct Settings {
     pub socket_lb: SocketLb,
     /// Whether the node's own processes are kept off the ports of NodePorts and hostPorts.
     pub bind_protection: bool,
+    /// Whether it is remembered where TCP sockets were led, to close those whose backend is gone.
+    pub remember_tcp: bool,
     /// Capacities of the maps.
     pub sizes: Sizes,
 }

@@ -1,8 +1,9 @@
-//! The few `bpf(2)` calls that aya does not offer for every kind of link.
+//! The few `bpf(2)` calls that aya does not offer: <https://docs.kernel.org/userspace-api/ebpf/syscall.html>.
 //!
-//! aya 0.14 can swap the program behind a pinned tcx link but not behind a cgroup link; both are the same call:
-//! <https://docs.kernel.org/userspace-api/ebpf/syscall.html>, `BPF_OBJ_GET` and `BPF_LINK_UPDATE`.
+//! aya 0.14 can swap the program behind a pinned tcx link but not behind a cgroup link; both are the same call, `BPF_OBJ_GET` and
+//! `BPF_LINK_UPDATE`. And it reads maps entry by entry, not many at once (`BPF_MAP_LOOKUP_BATCH`).
 
+use aya::Pod;
 use std::{
     ffi::CString,
     io,
@@ -18,6 +19,7 @@ const BPF_OBJ_PIN: libc::c_int = 6;
 const BPF_OBJ_GET: libc::c_int = 7;
 const BPF_MAP_GET_FD_BY_ID: libc::c_int = 14;
 const BPF_OBJ_GET_INFO_BY_FD: libc::c_int = 15;
+const BPF_MAP_LOOKUP_BATCH: libc::c_int = 24;
 const BPF_LINK_UPDATE: libc::c_int = 29;
 
 #[repr(C)]
@@ -51,6 +53,73 @@ struct InfoByFd {
     bpf_fd: u32,
     info_len: u32,
     info: u64,
+}
+
+/// `struct { /* struct used by BPF_MAP_*_BATCH commands */ }` of `union bpf_attr`.
+#[repr(C)]
+#[derive(Default)]
+struct Batch {
+    in_batch: u64,
+    out_batch: u64,
+    keys: u64,
+    values: u64,
+    count: u32,
+    map_fd: u32,
+    elem_flags: u64,
+    flags: u64,
+}
+
+/// What a call read.
+pub(super) struct Read {
+    /// How many entries.
+    pub(super) count: usize,
+    /// There are no more.
+    pub(super) last: bool,
+}
+
+/// Reads entries of a hash map into `keys` and `values`, which are equally long, from `bucket` on (none: from the first one), and
+/// leaves there the bucket to go on with. `ENOSPC`: one bucket has more entries than there is room.
+pub(super) fn lookup_batch<K: Pod, V: Pod>(
+    map: BorrowedFd<'_>,
+    bucket: &mut Option<u32>,
+    keys: &mut [K],
+    values: &mut [V],
+) -> io::Result<Read> {
+    let (from, mut next) = (bucket.unwrap_or_default(), 0_u32);
+    let mut attr = Batch {
+        in_batch: bucket.map_or(0, |_| std::ptr::from_ref(&from) as u64),
+        out_batch: std::ptr::from_mut(&mut next) as u64,
+        keys: keys.as_mut_ptr() as u64,
+        values: values.as_mut_ptr() as u64,
+        count: u32::try_from(keys.len().min(values.len())).unwrap_or(u32::MAX),
+        map_fd: map.as_raw_fd().unsigned_abs(),
+        ..Batch::default()
+    };
+    // SAFETY: `attr` is the kernel's struct for this command, into which it writes the count; it writes no more than that many
+    // entries, of the sizes of `K` and `V`, and one word to `next`.
+    let result = unsafe {
+        libc::syscall(
+            libc::SYS_bpf,
+            BPF_MAP_LOOKUP_BATCH,
+            std::ptr::from_mut(&mut attr),
+            size_of::<Batch>(),
+        )
+    };
+    let last = if result < 0 {
+        let error = io::Error::last_os_error();
+        // The end of the map; what was read before it counts.
+        if error.raw_os_error() != Some(libc::ENOENT) {
+            return Err(error);
+        }
+        true
+    } else {
+        false
+    };
+    *bucket = Some(next);
+    Ok(Read {
+        count: attr.count as usize,
+        last,
+    })
 }
 
 /// Opens what is pinned at `path`.

@@ -6,7 +6,9 @@ use aya::{
     Ebpf, Pod,
     maps::{Array, HashMap, LpmTrie, Map, MapData, MapError},
 };
-use kpr_abi::{BackendValue, Family, FlowKey, FlowValue, ServiceKey, ServiceValue, Slice, SourceRange, V4, V6, maps};
+use kpr_abi::{
+    BackendValue, Family, FlowKey, FlowValue, ServiceKey, ServiceValue, Slice, SourceRange, StoredService, V4, V6, maps,
+};
 use std::{
     collections::{BTreeMap, BTreeSet},
     net::IpAddr,
@@ -106,7 +108,7 @@ pub struct Contents<F: Family> {
 
 /// The maps that tell frontends and backends.
 pub(super) struct ServiceTables<F: MapFamily> {
-    pub(super) services: HashMap<MapData, ServiceKey<F::Addr>, ServiceValue>,
+    pub(super) services: HashMap<MapData, ServiceKey<F::Addr>, StoredService>,
     pub(super) slots: Array<MapData, u32>,
     pub(super) backends: Array<MapData, BackendValue<F::Addr>>,
     pub(super) source_ranges: LpmTrie<MapData, SourceRange<F::Addr>, u32>,
@@ -129,10 +131,12 @@ impl<F: MapFamily> ServiceTables<F> {
     pub(super) fn contents(&self) -> Result<Contents<F>, Error> {
         let mut services = Vec::new();
         for entry in &self.services {
-            services.push(entry.map_err(|source| Error::Map {
+            let (key, stored) = entry.map_err(|source| Error::Map {
                 map: F::SERVICES,
                 source,
-            })?);
+            })?;
+            // One that does not pass its check serves nobody: whoever compares writes it anew.
+            services.push((key, stored.value(&key).copied().unwrap_or_default()));
         }
         services.sort_unstable_by_key(|(key, _)| *key);
         // Frontends of one service share slices: read each once.

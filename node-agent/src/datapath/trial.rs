@@ -6,6 +6,7 @@ use aya::{
     TestRun,
     programs::{ProgramError, SchedClassifier, TestRunOptions},
 };
+use std::time::Duration;
 
 /// Which way a packet passes an external device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,6 +39,8 @@ pub struct Trial {
     pub verdict: Verdict,
     /// The packet afterwards.
     pub packet: Vec<u8>,
+    /// How long the program ran.
+    pub took: Duration,
 }
 
 /// Longest packet that a trial takes: the kernel's own limit is a page less head- and tailroom.
@@ -76,7 +79,11 @@ impl Datapath {
             7 => Verdict::Redirect,
             other => Verdict::Other(other),
         };
-        Ok(Trial { verdict, packet: out })
+        Ok(Trial {
+            verdict,
+            packet: out,
+            took: result.duration,
+        })
     }
 }
 

@@ -12,7 +12,7 @@ use super::{
     claims::Claims,
     destinations::destinations,
     host_ports,
-    input::{EndpointSlice, Pod, PodInput, Service, ServiceInput, ServicePort, SliceInput, SlicePort},
+    input::{Endpoint, EndpointSlice, Pod, PodInput, Service, ServiceInput, ServicePort, SliceInput, SlicePort},
 };
 
 /// Services, EndpointSlices and this node's Pods with hostPorts as last seen, and the Services (and Pods) that changes since the last
@@ -254,6 +254,19 @@ impl Index {
     /// Endpoints of the Services' ports of a protocol that answer, on whatever node and of either family: ready ones, and
     /// those that serve while they terminate; and Pods with hostPorts. Traffic policies and topology have no say: they are about new flows.
     pub fn serving(&self, protocol: Protocol) -> impl Iterator<Item = SocketAddr> {
+        self.endpoints(protocol, |endpoint| endpoint.serving || endpoint.is_usable())
+    }
+
+    /// All endpoints of the Services' ports of a protocol, whether they answer or not: who is not among them is gone.
+    pub fn present(&self, protocol: Protocol) -> impl Iterator<Item = SocketAddr> {
+        self.endpoints(protocol, |_| true)
+    }
+
+    fn endpoints(
+        &self,
+        protocol: Protocol,
+        which: impl Fn(&Endpoint) -> bool + Copy,
+    ) -> impl Iterator<Item = SocketAddr> {
         let with_port = move |service: &&Service| service.ports.iter().any(|port| port.protocol == protocol);
         let services = self.services.values().filter(with_port);
         let pods = self.pods.values().flat_map(move |pod| {
@@ -267,9 +280,9 @@ impl Index {
                     let same = |own: &ServicePort| own.name == port.name && own.protocol == port.protocol;
                     port.protocol == protocol && service.ports.iter().any(same)
                 };
-                slice.ports.iter().filter(offered).flat_map(|port| {
-                    let serving = slice.endpoints.iter().filter(|e| e.serving || e.is_usable());
-                    serving.map(|endpoint| SocketAddr::new(endpoint.addr, port.port))
+                slice.ports.iter().filter(offered).flat_map(move |port| {
+                    let endpoints = slice.endpoints.iter().filter(move |endpoint| which(endpoint));
+                    endpoints.map(|endpoint| SocketAddr::new(endpoint.addr, port.port))
                 })
             })
         });

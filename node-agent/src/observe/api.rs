@@ -57,6 +57,9 @@ pub struct Status {
     /// What happened to packets and socket calls, by reason, since the maps were made.
     #[serde(default)]
     pub counters: Vec<Counter>,
+    /// The last sweep of idle flows; none before the first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sweep: Option<Sweep>,
     /// Map writes since this process started.
     pub map_writes: u64,
     /// What somebody else changed of the datapath and was put back, since this process started.
@@ -268,6 +271,45 @@ pub struct Map {
     /// Entries in use; none where the kernel cannot say.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub used: Option<u32>,
+}
+
+/// A sweep of idle flows.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Sweep {
+    /// When it ended.
+    pub at: Timestamp,
+    /// How long it took, in milliseconds.
+    pub took_ms: u64,
+    /// From it to the next, in seconds: the busier the flows, the shorter.
+    pub interval_seconds: u64,
+    /// What it found, by address family.
+    pub tables: Vec<SweptTable>,
+}
+
+/// What a sweep found in one table of flows.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SweptTable {
+    /// "IPv4" or "IPv6".
+    pub family: String,
+    /// Entries that stay, two for each flow.
+    pub live: u32,
+    /// Entries that were removed.
+    pub expired: u32,
+    /// Source ports that are taken towards the backend that has most; none if no flow goes to another node.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fullest: Option<SnatUse>,
+}
+
+/// How many SNAT source ports are taken towards one backend.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SnatUse {
+    /// The backend, such as "10.244.1.2:80/TCP".
+    pub backend: String,
+    /// Source ports taken.
+    pub ports: u32,
 }
 
 /// How often something happened.

@@ -50,6 +50,11 @@ impl Connected {
         u64::from(high) << 32 | u64::from(low)
     }
 
+    /// Its protocol.
+    pub fn protocol(&self) -> Protocol {
+        self.protocol
+    }
+
     /// Its peer. An IPv4-mapped address is shown as the IPv4 address that it stands for: what packets carry.
     pub fn peer(&self) -> SocketAddr {
         SocketAddr::new(self.id.destination_address.to_canonical(), self.id.destination_port)
@@ -207,7 +212,15 @@ fn messages(datagram: &[u8]) -> Result<Vec<NetlinkPayload<SockDiagMessage>>, Err
     Ok(messages)
 }
 
-/// A listed socket for tests.
+#[cfg(test)]
+impl Connected {
+    /// The same, of another protocol.
+    pub(super) fn over(self, protocol: Protocol) -> Self {
+        Self { protocol, ..self }
+    }
+}
+
+/// A listed UDP socket for tests.
 #[cfg(test)]
 pub(super) fn socket(cookie: u64, peer: SocketAddr) -> Connected {
     let (family, mut id) = match peer.ip() {

@@ -3,13 +3,19 @@
 use std::{collections::HashSet, net::SocketAddr};
 
 use super::{Error, diag::Connected};
+use crate::model::Protocol;
 
-/// The UDP backends that sockets may stay connected to: those that a frontend leads to, and every endpoint that serves.
+/// The backends that sockets may stay connected to: those that a frontend leads to, every endpoint that serves, and for TCP every
+/// endpoint that there is.
 ///
 /// An endpoint that terminates but still serves keeps its clients, and one that topology or a traffic policy leaves out on
 /// this node does too: "changes must not affect existing flows", as kube-proxy has it when it deletes conntrack entries.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Kept(HashSet<SocketAddr>);
+pub struct Kept {
+    udp: HashSet<SocketAddr>,
+    /// None: TCP connections end by themselves.
+    tcp: Option<HashSet<SocketAddr>>,
+}
 
 /// The memory of where sockets were led.
 pub trait Led {
@@ -27,30 +33,62 @@ impl<T: Fn(u64, SocketAddr) -> bool> Led for T {
 impl Kept {
     /// Whether every backend of `earlier` is still kept: if so, no socket can have become stale.
     pub fn covers(&self, earlier: &Self) -> bool {
-        earlier.0.is_subset(&self.0)
+        let tcp = match (&earlier.tcp, &self.tcp) {
+            (_, None) => true,
+            (None, Some(_)) => false,
+            (Some(earlier), Some(now)) => earlier.is_subset(now),
+        };
+        tcp && earlier.udp.is_subset(&self.udp)
     }
 
-    /// Whether sockets may stay connected to it.
-    pub fn has(&self, backend: SocketAddr) -> bool {
-        self.0.contains(&backend)
+    /// Whether sockets of the protocol may stay connected to it.
+    pub fn has(&self, protocol: Protocol, backend: SocketAddr) -> bool {
+        match protocol {
+            Protocol::Udp => self.udp.contains(&backend),
+            Protocol::Tcp => self.tcp.as_ref().is_none_or(|tcp| tcp.contains(&backend)),
+            Protocol::Sctp => true,
+        }
+    }
+
+    /// The protocols whose sockets may have to go.
+    pub fn protocols(&self) -> &'static [Protocol] {
+        if self.tcp.is_some() {
+            &[Protocol::Udp, Protocol::Tcp]
+        } else {
+            &[Protocol::Udp]
+        }
+    }
+
+    /// With the TCP backends that connections may stay with: others are to be reset.
+    #[must_use]
+    pub fn with_tcp(mut self, backends: impl IntoIterator<Item = SocketAddr>) -> Self {
+        self.tcp = Some(backends.into_iter().collect());
+        self
+    }
+
+    /// These backends may be kept too.
+    pub(super) fn widen(&mut self, protocol: Protocol, backends: impl IntoIterator<Item = SocketAddr>) {
+        match (protocol, &mut self.tcp) {
+            (Protocol::Udp, _) => self.udp.extend(backends),
+            (Protocol::Tcp, Some(tcp)) => tcp.extend(backends),
+            (Protocol::Tcp, None) | (Protocol::Sctp, _) => {}
+        }
     }
 
     /// Whether the socket must go.
     pub fn is_stale(&self, socket: &Connected, led: &impl Led) -> Result<bool, Error> {
         let backend = socket.peer();
-        Ok(!self.has(backend) && led.was_led(socket.cookie(), backend)?)
+        Ok(!self.has(socket.protocol(), backend) && led.was_led(socket.cookie(), backend)?)
     }
 }
 
+/// UDP backends; TCP connections end by themselves.
 impl FromIterator<SocketAddr> for Kept {
     fn from_iter<T: IntoIterator<Item = SocketAddr>>(backends: T) -> Self {
-        Self(backends.into_iter().collect())
-    }
-}
-
-impl Extend<SocketAddr> for Kept {
-    fn extend<T: IntoIterator<Item = SocketAddr>>(&mut self, backends: T) {
-        self.0.extend(backends);
+        Self {
+            udp: backends.into_iter().collect(),
+            tcp: None,
+        }
     }
 }
 
@@ -90,6 +128,32 @@ mod tests {
             let socket = socket(cookie, peer.parse().unwrap());
             assert_eq!(kept.is_stale(&socket, &led).unwrap(), stale, "{what}");
         }
+    }
+
+    #[test]
+    fn tcp_connections_go_only_if_asked_and_by_backends_of_their_own() {
+        let backend: SocketAddr = "10.244.0.3:53".parse().unwrap();
+        let connection = socket(1, backend).over(Protocol::Tcp);
+        let led = |_: u64, _: SocketAddr| true;
+        let udp_only = kept(&["10.244.0.3:53"]);
+        for (what, kept, stale) in [
+            ("not asked", kept(&[]), false),
+            ("gone", kept(&[]).with_tcp([]), true),
+            ("there", kept(&[]).with_tcp([backend]), false),
+            ("there for UDP only", udp_only.with_tcp([]), true),
+        ] {
+            assert_eq!(kept.is_stale(&connection, &led).unwrap(), stale, "{what}");
+        }
+    }
+
+    #[test]
+    fn connections_are_looked_at_once_it_is_asked_for() {
+        let backend: SocketAddr = "10.244.0.2:80".parse().unwrap();
+        let (off, on) = (kept(&[]), kept(&[]).with_tcp([backend]));
+        assert!(!on.covers(&off) && off.covers(&on) && on.covers(&on));
+        assert!(!kept(&[]).with_tcp([]).covers(&on));
+        assert_eq!(off.protocols(), [Protocol::Udp]);
+        assert_eq!(on.protocols(), [Protocol::Udp, Protocol::Tcp]);
     }
 
     #[test]

@@ -7,6 +7,7 @@ use std::{
 };
 
 use super::Kept;
+use crate::model::Protocol;
 
 /// What the core wants, and what the thread found. Clones of the `Arc` around it are the two ends.
 #[derive(Debug, Default)]
@@ -48,10 +49,10 @@ pub(super) enum Wake {
 impl Orders {
     /// Before the tables change: sockets may soon be led to these backends, too. So what a pass reads after it has listed the
     /// sockets names every backend that any of them can have been led to, except those that are gone.
-    pub fn widen(&self, backends: impl IntoIterator<Item = SocketAddr>) {
+    pub fn widen(&self, protocol: Protocol, backends: impl IntoIterator<Item = SocketAddr>) {
         let mut state = self.state();
         if let Some(kept) = &mut state.kept {
-            Arc::make_mut(kept).extend(backends);
+            Arc::make_mut(kept).widen(protocol, backends);
         }
     }
 
@@ -179,8 +180,9 @@ mod tests {
         let orders = Orders::default();
         orders.settle(kept(&[2]));
         assert!(due(&orders));
-        orders.widen([backend(3)]);
-        assert!(orders.kept().unwrap().has(backend(2)) && orders.kept().unwrap().has(backend(3)));
+        orders.widen(Protocol::Udp, [backend(3)]);
+        let kept_now = orders.kept().unwrap();
+        assert!(kept_now.has(Protocol::Udp, backend(2)) && kept_now.has(Protocol::Udp, backend(3)));
         assert!(!due(&orders));
         orders.settle(kept(&[3]));
         assert!(due(&orders));
@@ -189,7 +191,7 @@ mod tests {
     #[test]
     fn nothing_is_due_while_nothing_is_to_be_closed() {
         let orders = Orders::default();
-        orders.widen([backend(2)]);
+        orders.widen(Protocol::Udp, [backend(2)]);
         assert_eq!(orders.kept(), None);
         orders.settle(kept(&[2]));
         orders.off();

@@ -9,7 +9,6 @@ use super::{
     diag::{Connected, Destroyed, Diag},
     namespaces::{Namespace, of_cgroup},
 };
-use crate::model::Protocol;
 
 /// Where to look. A pass changes the namespace of its thread, and puts the thread back into `own` at its end.
 pub struct Pass<'a, L> {
@@ -33,7 +32,7 @@ pub struct Outcome {
 }
 
 impl<L: Led> Pass<'_, L> {
-    /// Closes every UDP socket that is stale. `kept` is asked anew for each namespace, after its sockets have been listed: a
+    /// Closes every socket that is stale. `kept` is asked anew for each namespace, after its sockets have been listed: a
     /// socket can only have been led to a backend that was kept by then, unless the backend is gone. None: stop.
     pub fn run(&self, kept: impl Fn() -> Option<Arc<Kept>>) -> Outcome {
         let mut outcome = Outcome::default();
@@ -69,7 +68,11 @@ impl<L: Led> Pass<'_, L> {
             return Ok(());
         }
         let diag = Diag::open()?;
-        let sockets = diag.connected(Protocol::Udp)?;
+        let Some(wanted) = kept() else { return Ok(()) };
+        let mut sockets = Vec::new();
+        for &protocol in wanted.protocols() {
+            sockets.extend(diag.connected(protocol)?);
+        }
         let Some(kept) = kept() else { return Ok(()) };
         for socket in &sockets {
             if kept.is_stale(socket, &self.led)? {
@@ -94,6 +97,7 @@ fn log_closed(socket: &Connected, namespace: &Namespace) {
     info!(
         backend = %socket.peer(),
         netns = namespace.inode(),
-        "closed a UDP socket whose backend is gone"
+        "closed a {} socket whose backend is gone",
+        socket.protocol()
     );
 }

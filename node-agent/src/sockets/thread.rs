@@ -80,7 +80,7 @@ impl Worker {
                 }
                 Ok(false) => {
                     warn!(
-                        "UDP sockets whose backend goes are left open: the kernel was built without \
+                        "sockets whose backend goes are left open: the kernel was built without \
                          CONFIG_INET_DIAG_DESTROY"
                     );
                     return;
@@ -88,7 +88,7 @@ impl Worker {
                 Err(failed) => {
                     let message = chain(&failed);
                     if self.task.failed(Timestamp::now(), &message) {
-                        error!("stale UDP sockets cannot be closed, trying again: {message}");
+                        error!("stale sockets cannot be closed, trying again: {message}");
                     }
                     Some(Instant::now() + RETRY)
                 }

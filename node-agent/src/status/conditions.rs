@@ -1,5 +1,6 @@
 //! Conditions of the own NodeDatapath.
 
+use kpr_abi::Reason;
 use kpr_crds::{
     Mode,
     conditions::{ConditionStatus, NodeCondition, NodeReason, Observation},
@@ -21,6 +22,7 @@ pub fn observations(snapshot: &Snapshot, kube_proxy: &KubeProxy) -> Vec<Observat
             NodeCondition::KubeProxyAbsent,
             Some(kube_proxy_absent(snapshot, kube_proxy)),
         ),
+        (NodeCondition::SnatPortsAvailable, snat_ports_available(snapshot)),
         (NodeCondition::Removed, removed(snapshot)),
     ];
     all.into_iter()
@@ -176,6 +178,27 @@ fn kube_proxy_absent(snapshot: &Snapshot, kube_proxy: &KubeProxy) -> Because {
             ),
         ),
     }
+}
+
+/// Only there once a flow was refused.
+fn snat_ports_available(snapshot: &Snapshot) -> Option<Because> {
+    if let Some(exhausted) = &snapshot.troubles.exhausted {
+        return Some((
+            ConditionStatus::False,
+            NodeReason::SnatPortsExhausted,
+            exhausted.clone(),
+        ));
+    }
+    let refused = Reason::RefuseSnatExhausted.name();
+    let counter = snapshot
+        .report
+        .counters
+        .iter()
+        .find(|counter| counter.reason == refused)?;
+    (counter.count > 0).then(|| {
+        let message = "no flow was refused lately for want of a source port".to_owned();
+        (ConditionStatus::True, NodeReason::SnatPortsFree, message)
+    })
 }
 
 /// Only there once `phase: Draining` was carried out, or could not be.

@@ -18,7 +18,7 @@ use crate::{
         Applied, LoadTrouble, NodeAddresses, Object, Placement, Snapshot,
         tests::rig::{eth0, spec},
     },
-    datapath::{MapFill, Report},
+    datapath::{Counter, MapFill, Report},
     devices::Selection,
     observe::{
         Tasks,
@@ -156,6 +156,26 @@ fn removal_is_told_once_it_is_carried_out_or_could_not_be() {
     snapshot.phase = Phase::Draining;
     snapshot.troubles.removal = Some("busy".into());
     assert_eq!(shows(&snapshot).last().unwrap(), "Removed=False/RemovalFailed");
+}
+
+#[test]
+fn flows_that_found_no_source_port_are_told_and_that_it_is_over() {
+    let mut snapshot = serving(1);
+    snapshot.troubles.exhausted = Some("SNAT source ports are exhausted".into());
+    assert_eq!(
+        shows(&snapshot).last().unwrap(),
+        "SnatPortsAvailable=False/SnatPortsExhausted"
+    );
+    assert_eq!(shows(&snapshot)[0], "Ready=True/Serving", "all other flows are served");
+    snapshot.troubles.exhausted = None;
+    snapshot.report.counters.push(Counter {
+        reason: "refuse_snat_exhausted",
+        count: 7,
+    });
+    assert_eq!(
+        shows(&snapshot).last().unwrap(),
+        "SnatPortsAvailable=True/SnatPortsFree"
+    );
 }
 
 #[test]

@@ -6,9 +6,9 @@ use crate::{
     packet::{ACK, Packet, SYN, endpoints},
     rig::{Backend, CLIENT, Frontend, LOCAL_POD, NODE, NODE_PORT, REMOTE_POD, Rig, TCP, UDP},
 };
-use kpr_abi::Reason;
+use kpr_abi::{Reason, V4};
 use kpr_node_agent::{
-    datapath::{HandOver, Verdict},
+    datapath::{FlowTable, HandOver, Timeouts, Verdict, flow_clock},
     netfilter::{self, Connection, Conntrack, Found, Tuple},
     plan::Op,
 };
@@ -31,6 +31,12 @@ fn kube_proxy_rules() {
     assert!(status.unwrap().success());
 }
 
+/// Whether a sweep that comes `later` seconds later finds a flow without a frontend.
+fn lingers(node: &Rig, later: u32) -> bool {
+    let mut table = FlowTable::<V4>::open(&node.options.bpffs_root).unwrap();
+    table.sweep(flow_clock() + later, &Timeouts::default()).unwrap().lingers
+}
+
 #[test]
 fn a_flow_to_a_load_balancer_outlives_its_frontend_and_new_ones_are_the_stacks() {
     let mut node = Rig::new();
@@ -46,14 +52,27 @@ fn a_flow_to_a_load_balancer_outlives_its_frontend_and_new_ones_are_the_stacks()
             node.ingress(&later.bytes()).packet,
             later.clone().to((LOCAL_POD, 80)).bytes()
         );
-        // A look at the flows must not end what still lingers.
-        node.datapath()
-            .v4_mut()
-            .sweep(&kpr_node_agent::datapath::Timeouts::default());
+        assert!(lingers(&node, 0), "its flow is open");
     }
     let other = Packet::tcp(SYN, (CLIENT, 40_001), (BALANCED, 443)).bytes();
     let seen = node.ingress(&other);
     assert_eq!((seen.verdict, seen.packet), (Verdict::Next, other));
+    assert!(!lingers(&node, 2 * 86_400), "idle for so long, it is over");
+}
+
+#[test]
+fn a_packet_that_is_nobodys_is_not_looked_up_among_flows_once_none_lingers() {
+    let mut node = Rig::new();
+    node.serve(load_balancer(), 0, &[Backend::Local(LOCAL_POD)]);
+    let first = Packet::tcp(SYN, (CLIENT, 40_000), (BALANCED, 443));
+    assert_eq!(node.ingress(&first.bytes()).packet, first.to((LOCAL_POD, 80)).bytes());
+    assert!(!lingers(&node, 0), "it has a frontend");
+    let key = load_balancer().key();
+    node.datapath().v4_mut().apply(&Op::DeleteService { key }).unwrap();
+    assert_eq!(node.datapath().frontends_gone(), 1);
+    node.datapath().none_lingers().unwrap();
+    let later = Packet::tcp(ACK, (CLIENT, 40_000), (BALANCED, 443)).bytes();
+    assert_eq!(node.ingress(&later).packet, later);
 }
 
 #[test]

@@ -18,5 +18,7 @@ mod restart;
 mod rig;
 mod sctp;
 mod sctp6;
+mod snat;
 mod source_ranges;
+mod sweep;
 mod tunnel;

@@ -347,29 +347,6 @@ fn new_flows_spread_over_all_backends() {
 }
 
 #[test]
-fn two_flows_never_share_a_tuple_towards_a_remote_backend() {
-    let mut node = Rig::new();
-    node.serve(Frontend::node_port(UDP), 0, &[Backend::Remote(REMOTE_POD)]);
-    let mut ports = std::collections::HashSet::new();
-    // Clients on ports of the SNAT range ask for their own port, from two addresses: half of the wishes collide.
-    for client in [CLIENT, std::net::Ipv4Addr::new(192, 168, 49, 101)] {
-        for port in 50_000..51_000 {
-            let packet = Packet::udp((client, port), (NODE, NODE_PORT));
-            let (src, dst) = endpoints(&node.ingress(&packet.bytes()).packet);
-            assert_eq!((src.0, dst), (NODE, (REMOTE_POD, 80)));
-            assert!(ports.insert(src.1), "port {} was given twice", src.1);
-            let answer = Packet::udp(dst, src);
-            let (from, to) = endpoints(&node.ingress(&answer.bytes()).packet);
-            assert_eq!(
-                (from, to),
-                ((NODE, NODE_PORT), (client, port)),
-                "the reply finds its client"
-            );
-        }
-    }
-}
-
-#[test]
 fn two_node_ports_of_one_local_backend_keep_one_clients_flows_apart() {
     let mut node = Rig::new();
     let other = Frontend {
@@ -386,31 +363,6 @@ fn two_node_ports_of_one_local_backend_keep_one_clients_flows_apart() {
         let (from, to) = endpoints(&node.egress(&answer.bytes()).packet);
         assert_eq!((from, to), ((NODE, port), (CLIENT, CLIENT_PORT)));
     }
-}
-
-#[test]
-fn snat_exhaustion_drops_and_counts_and_never_reuses_a_port() {
-    use kpr_node_agent::datapath::{PortRange, Settings};
-    let few = PortRange {
-        min: 60_000,
-        max: 60_007,
-    };
-    let mut node = Rig::with(&Settings {
-        snat_ports: few,
-        ..crate::rig::settings()
-    });
-    node.serve(Frontend::node_port(UDP), 0, &[Backend::Remote(REMOTE_POD)]);
-    let mut given = std::collections::HashSet::new();
-    for port in 1_000..1_020 {
-        let seen = node.ingress(&Packet::udp((CLIENT, port), (NODE, NODE_PORT)).bytes());
-        if seen.verdict == Verdict::Redirect {
-            assert!(given.insert(endpoints(&seen.packet).0.1));
-        } else {
-            assert_eq!(seen.verdict, Verdict::Drop);
-        }
-    }
-    assert_eq!(given.len(), 8, "every port of the range was given once");
-    assert_eq!(node.count(Reason::DropSnatExhausted), 12);
 }
 
 #[test]

@@ -160,6 +160,7 @@ fn failure(datapath: &NodeDatapath) -> Option<String> {
     [
         NodeCondition::DevicesAttached,
         NodeCondition::ServicesSynced,
+        NodeCondition::SnatPortsAvailable,
         NodeCondition::Ready,
     ]
     .into_iter()

@@ -3,6 +3,7 @@
 
 mod bind;
 mod echo;
+mod flows;
 mod http;
 mod paced;
 mod report;
@@ -21,6 +22,7 @@ use tokio_util::sync::CancellationToken;
 
 pub(crate) use self::udp_hold::unix_ms;
 pub use self::{
+    flows::Flows,
     report::{Bound, Echoes, Held, Paced, Started, Tally, UdpHeld, UdpLife},
     stray::FLAGS as STRAY_FLAGS,
     udp::UdpStyle,
@@ -48,6 +50,14 @@ enum Kind {
     Sctp(Requests),
     /// Keep HTTP connections open and in use until standard input ends
     Hold(Endless),
+    /// Open very many flows at once, each with a token that must come back to it; ask again when standard input ends
+    Flows {
+        #[command(flatten)]
+        requests: Requests,
+        /// Over UDP
+        #[arg(long)]
+        udp: bool,
+    },
     /// Make requests on new connections until standard input ends
     Load(Endless),
     /// Make requests at a rate, each on a connection of its own, until standard input ends
@@ -161,6 +171,22 @@ pub async fn run(args: ClientArgs) -> Result<()> {
         }
         Kind::Stray { port } => print(&stray::stray(port)?),
         Kind::Bind { address, udp } => print(&bind::bind(address, udp)),
+        Kind::Flows { requests, udp } => {
+            let Requests {
+                target,
+                count,
+                parallel,
+                timeout_ms,
+            } = requests;
+            let wanted = flows::Wanted {
+                target,
+                udp,
+                count,
+                parallel,
+                within: Duration::from_millis(timeout_ms),
+            };
+            flows::run(wanted, end_of_input()).await
+        }
         Kind::UdpHold { target, interval_ms } => {
             print(&udp_hold::hold(target, Duration::from_millis(interval_ms), end_of_input()).await?)
         }

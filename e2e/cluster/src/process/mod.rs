@@ -2,6 +2,7 @@
 
 mod binaries;
 mod launch;
+pub mod limits;
 mod running;
 mod spawner;
 

@@ -17,11 +17,13 @@ pub mod kube_proxy;
 pub mod latency;
 pub mod load_balancer;
 pub mod localhost_node_port;
+pub mod many_flows;
 pub mod node_port;
 pub mod odd_addresses;
 pub mod out_of_window;
 pub mod packet_fallback;
 pub mod partial_mode;
+pub mod paths;
 mod probe;
 pub mod removal;
 pub mod restart;
@@ -31,6 +33,7 @@ pub mod service;
 pub mod services;
 pub mod shapes;
 pub mod source_ranges;
+pub mod stale_flows;
 pub mod stale_udp;
 mod vantage;
 mod ways;
@@ -46,7 +49,7 @@ use tokio::sync::Semaphore;
 pub use self::{
     probe::Probe,
     server_pod::{POD_PORT, ServerPod, delete_pod, host_network_client, kill_pod, server_pods, terminate_pod},
-    vantage::{Holding, Load, Pacing, UdpHolding, Vantage},
+    vantage::{Holding, Load, OpenFlows, Pacing, UdpHolding, Vantage},
     workload::{Deployed, TCP_PORT, UDP_PORT, Workload, client_pod},
 };
 use crate::{

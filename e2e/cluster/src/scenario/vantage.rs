@@ -7,13 +7,17 @@ use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt as _;
 
 use crate::{
-    client::{Bound, Echoes, Held, Paced, Started, Tally, UdpHeld, UdpStyle},
+    client::{Bound, Echoes, Flows, Held, Paced, Started, Tally, UdpHeld, UdpStyle},
     cluster::Cluster,
     process::{Launch, Session},
 };
 
 /// How long a session may take to start, or to sum up.
 const SESSION_PATIENCE: Duration = Duration::from_secs(30);
+
+/// How long one of very many flows may wait for its answer, and all of them together.
+const FLOW_PATIENCE: Duration = Duration::from_secs(10);
+const FLOWS_PATIENCE: Duration = Duration::from_mins(3);
 
 /// Where a client stands.
 #[derive(Clone)]
@@ -182,6 +186,22 @@ impl Vantage {
         Ok(UdpHolding(session))
     }
 
+    /// Opens `count` flows to `target` and asks on each; those that were answered stay open.
+    pub async fn flows(&self, cluster: &Cluster, target: SocketAddr, udp: bool, count: u32) -> Result<OpenFlows> {
+        let client = self.client(cluster, "flows", target)?.args([
+            "--count",
+            &count.to_string(),
+            "--parallel",
+            "256",
+            "--timeout-ms",
+            &FLOW_PATIENCE.as_millis().to_string(),
+        ]);
+        let client = if udp { client.arg("--udp") } else { client };
+        let mut session = client.session().await?;
+        let first = session.next(FLOWS_PATIENCE).await?;
+        Ok(OpenFlows { session, first })
+    }
+
     fn client(&self, cluster: &Cluster, kind: &str, target: SocketAddr) -> Result<Launch> {
         let program = "kpr-cluster";
         let launch = match self {
@@ -212,6 +232,21 @@ impl UdpHolding {
     /// Ends it, and tells how it fared.
     pub async fn finish(self) -> Result<UdpHeld> {
         self.0.finish(SESSION_PATIENCE).await
+    }
+}
+
+/// Very many flows that are open.
+#[derive(Debug)]
+pub struct OpenFlows {
+    session: Session,
+    /// What they saw when they were opened.
+    pub first: Flows,
+}
+
+impl OpenFlows {
+    /// Asks once more on each, and closes them.
+    pub async fn again(self) -> Result<Flows> {
+        self.session.finish(FLOWS_PATIENCE).await
     }
 }
 

@@ -25,6 +25,7 @@ use tokio::net::TcpListener;
 
 use super::{
     facts::{Answer, Identity},
+    flow,
     notify::Notifier,
 };
 
@@ -78,6 +79,7 @@ pub(super) async fn serve(
         .route("/", get(page))
         .route("/json", get(facts))
         .route("/echo", post(echo))
+        .route("/flow/{token}", get(flow_token))
         .route("/stream", get(stream_lines))
         .route("/readyz", get(readyz))
         .route("/ready/{state}", post(set_ready))
@@ -94,6 +96,10 @@ async fn page(State(pod): State<Arc<Pod>>, ConnectInfo(ends): ConnectInfo<Ends>)
 
 async fn facts(State(pod): State<Arc<Pod>>, ConnectInfo(ends): ConnectInfo<Ends>) -> Json<Answer> {
     Json(pod.answer(ends.client, ends.server))
+}
+
+async fn flow_token(ConnectInfo(ends): ConnectInfo<Ends>, Path(token): Path<String>) -> String {
+    flow::answer(&token, ends.client)
 }
 
 async fn echo(body: Bytes) -> Bytes {

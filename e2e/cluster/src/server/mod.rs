@@ -1,6 +1,7 @@
 //! What runs in a pod: a small server that says who answered, and whom.
 
 mod facts;
+pub(crate) mod flow;
 mod http;
 mod listen;
 mod notify;
@@ -28,13 +29,15 @@ pub use self::{
     notify::{Notice, Notices},
 };
 use self::{http::Pod, notify::Notifier};
-use crate::sctp::RawSocket;
+use crate::{process::limits, sctp::RawSocket};
 
 /// Longest datagram that is read, in bytes.
 const MAX_DATAGRAM: usize = 65_536;
 
 /// A datagram that begins so comes back as it is.
 pub const ECHO: &[u8] = b"echo ";
+/// How many clients may be connected at a time, and a few files more.
+const OPEN_FILES: u64 = 16_384;
 
 /// The server's command line.
 #[derive(Clone, Debug, clap::Args)]
@@ -64,6 +67,7 @@ pub struct ServerArgs {
 
 /// Serves until SIGTERM and the drain time have passed.
 pub async fn run(args: ServerArgs) -> Result<()> {
+    limits::allow_open_files(OPEN_FILES)?;
     let mut terminate = signal(SignalKind::terminate()).context("watch for SIGTERM")?;
     let pod = Arc::new(Pod {
         identity: args.identity,
@@ -124,6 +128,8 @@ async fn answer_datagrams(socket: &UdpSocket, pod: &Pod) -> std::io::Result<()> 
         let question = &buffer[..length];
         let answer = if question.starts_with(ECHO) {
             question.to_vec()
+        } else if let Some(token) = flow::token(question) {
+            flow::answer(token, client).into_bytes()
         } else {
             serde_json::to_vec(&pod.answer(client, server))?
         };

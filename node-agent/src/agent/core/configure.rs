@@ -9,7 +9,7 @@ use tracing::{error, info, warn};
 
 use super::{
     super::{Applied, Datapath as _, LoadTrouble, Loader, Troubles, services::DualStack, settings::settings},
-    Core, KEEP_APART, Running, SWEEP_FIRST,
+    Core, KEEP_APART, Running,
     check::CHECK,
     sentence,
 };
@@ -138,12 +138,18 @@ impl<L: Loader> Core<L> {
                 apart: true,
                 apart_due: now + KEEP_APART,
                 placement: None,
-                sweep_due: now + SWEEP_FIRST,
                 check_due: now + CHECK,
+                pods_seen: 0,
+                frontends_gone: 0,
+                gone_seen: 0,
+                may_linger: true,
                 writes_before: 0,
             },
         };
         self.running = Some(running);
+        self.sweeper.on();
+        self.exhaustion.forget();
+        self.troubles.exhausted = None;
         Ok(())
     }
 
@@ -170,6 +176,8 @@ impl<L: Loader> Core<L> {
         // The process lets go of maps and programs first: what is unpinned then is gone.
         self.running = None;
         self.sockets.off();
+        self.sweeper.off();
+        self.exhaustion.forget();
         match self.loader.remove() {
             Ok(()) => {
                 info!("the datapath is removed: no program, pin or sysctl of kpr is left on this node");

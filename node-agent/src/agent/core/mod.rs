@@ -3,6 +3,7 @@
 
 mod check;
 mod configure;
+mod flows;
 mod serve;
 mod sockets;
 
@@ -13,8 +14,8 @@ use tokio::time::Instant;
 use tracing::info;
 
 use super::{
-    Applied, CAPABILITIES, Loader, Object, Placement, Snapshot, Troubles, backoff::Backoff, services::DualStack,
-    settings::kinds,
+    Applied, CAPABILITIES, Loader, Object, Placement, Snapshot, Troubles, backoff::Backoff, exhaustion::Exhaustion,
+    services::DualStack, settings::kinds,
 };
 use crate::{
     datapath::{Report, Settings},
@@ -25,6 +26,7 @@ use crate::{
         api::{Phase, Services},
     },
     sockets::Orders,
+    sweeper::Control,
     watch::{Change, DatapathObject, NodeInput},
 };
 
@@ -32,10 +34,6 @@ use crate::{
 const REPORT_IDLE: Duration = Duration::from_secs(5);
 /// Between looks while something changes.
 const REPORT_BUSY: Duration = Duration::from_secs(1);
-/// From the start to the first sweep, which also counts the flows that an earlier agent left.
-const SWEEP_FIRST: Duration = Duration::from_secs(5);
-/// Between sweeps of the flow table.
-const SWEEP: Duration = Duration::from_secs(30);
 /// Between looks whether rules of kube-proxy have come or gone; reading ten thousand Services' takes a tenth of a second.
 const KEEP_APART: Duration = Duration::from_mins(2);
 
@@ -75,6 +73,8 @@ pub struct Core<L: Loader> {
     repairs: u64,
     tasks: CoreTasks,
     sockets: Arc<Orders>,
+    sweeper: Arc<Control>,
+    exhaustion: Exhaustion,
 }
 
 /// A loaded datapath.
@@ -92,7 +92,14 @@ struct Running<D> {
     placement: Option<Placement>,
     /// Pods may have flows that began on their devices; only a sweep after the last reason for them tells otherwise.
     pods_have_flows: bool,
-    sweep_due: Instant,
+    /// The last sweep when there was such a reason.
+    pods_seen: u64,
+    /// Frontends that were deleted; flows to them may linger.
+    frontends_gone: u64,
+    /// The last sweep when one was.
+    gone_seen: u64,
+    /// Flows may be left to a frontend that is gone.
+    may_linger: bool,
     check_due: Instant,
     /// Map writes of the datapaths that this one replaced.
     writes_before: u64,
@@ -103,7 +110,6 @@ struct CoreTasks {
     load: Task,
     place: Task,
     program: Task,
-    sweep: Task,
     check: Task,
 }
 
@@ -138,11 +144,12 @@ impl<L: Loader> Core<L> {
             health_checks: Arc::default(),
             repairs: 0,
             sockets: Arc::default(),
+            sweeper: Arc::default(),
+            exhaustion: Exhaustion::default(),
             tasks: CoreTasks {
                 load: tasks.register("load-datapath"),
                 place: tasks.register("sync-devices"),
                 program: tasks.register("sync-lb-maps"),
-                sweep: tasks.register("sweep-flows"),
                 check: tasks.register("check-datapath"),
             },
         }
@@ -188,7 +195,7 @@ impl<L: Loader> Core<L> {
         self.configure(now);
         self.place(now);
         self.program(now);
-        self.sweep(now);
+        self.separate(now);
         self.check(now);
         self.look(now);
         self.next_due(now)
@@ -208,12 +215,12 @@ impl<L: Loader> Core<L> {
         let program = running
             .filter(|_| self.synced)
             .and_then(|running| running.services.due());
-        let sweep = running.map(|running| running.sweep_due);
+        let apart = running.map(|running| running.apart_due);
         let check = running.map(|running| running.check_due);
         let report = running.and_then(|_| self.report_due());
         retries
             .into_iter()
-            .chain([program, sweep, check, report])
+            .chain([program, apart, check, report])
             .flatten()
             .min()
             .map(|due| due.max(now))
@@ -289,6 +296,7 @@ impl<L: Loader> Core<L> {
             write_failures: running.map_or(0, |running| running.services.failures()),
             report: self.report.clone(),
             repairs: self.repairs,
+            sweep: self.sweeper.findings(),
             behind_since: self.behind_since,
             families: running
                 .into_iter()

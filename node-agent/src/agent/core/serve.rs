@@ -1,10 +1,10 @@
-//! Serving: attached where it should be, programmed with what is wanted, swept and looked at.
+//! Serving: attached where it should be, programmed with what is wanted, and looked at.
 
 use std::net::IpAddr;
 
 use jiff::Timestamp;
 use tokio::time::Instant;
-use tracing::{debug, error, info, warn};
+use tracing::{error, info, warn};
 
 use super::{
     super::{
@@ -12,7 +12,7 @@ use super::{
         devices::place,
         pod_devices::{Served, reasons},
     },
-    Core, KEEP_APART, Running, SWEEP, sentence,
+    Core, KEEP_APART, Running, sentence,
 };
 use crate::{devices::Device, model::Protocol};
 
@@ -47,7 +47,10 @@ impl<L: Loader> Core<L> {
             open_flows: running.pods_have_flows,
         };
         let pod_reasons = reasons(&applied.spec, served);
-        running.pods_have_flows |= pod_reasons.iter().any(|reason| reason.is_lasting());
+        if pod_reasons.iter().any(|reason| reason.is_lasting()) {
+            running.pods_have_flows = true;
+            running.pods_seen = self.sweeper.number();
+        }
         let wanted = match place(devices, &applied.spec, node_ips, pod_reasons) {
             Ok(wanted) => wanted,
             Err(missing) => {
@@ -109,7 +112,8 @@ impl<L: Loader> Core<L> {
                 }
             }
             // Before the first write: sockets may be led there in a moment.
-            self.sockets.widen(self.index.serving(Protocol::Udp));
+            self.sockets.widen(Protocol::Udp, self.index.serving(Protocol::Udp));
+            self.sockets.widen(Protocol::Tcp, self.index.present(Protocol::Tcp));
             let outcome = running
                 .services
                 .sync(&self.index, &self.facts, &mut running.datapath, now);
@@ -147,19 +151,12 @@ impl<L: Loader> Core<L> {
         self.settle_sockets(settled);
     }
 
-    pub(super) fn sweep(&mut self, now: Instant) {
-        let Some(running) = self.running.as_mut().filter(|running| running.sweep_due <= now) else {
-            return;
-        };
-        running.sweep_due = now + SWEEP;
-        if running.apart_due <= now {
+    /// Looks whether kube-proxy's rules have come or gone.
+    pub(super) fn separate(&mut self, now: Instant) {
+        if let Some(running) = self.running.as_mut().filter(|running| running.apart_due <= now) {
             keep_apart(running);
             running.apart_due = now + KEEP_APART;
         }
-        let swept = running.datapath.sweep();
-        running.pods_have_flows = swept.from_pods;
-        debug!(live = swept.live, expired = swept.expired, "idle flows swept");
-        self.tasks.sweep.succeeded(Timestamp::now());
     }
 
     pub(super) fn look(&mut self, now: Instant) {
@@ -170,7 +167,10 @@ impl<L: Loader> Core<L> {
         self.report = running.datapath.report();
         self.report.map_writes += running.writes_before;
         Self::report_sockets(self.sockets.findings(), &mut self.report);
+        Self::report_flows(self.sweeper.findings().as_deref(), &mut self.report);
         self.reported = Some(now);
         self.report_stale = false;
+        self.watch_exhaustion(now);
+        self.learn_of_flows();
     }
 }

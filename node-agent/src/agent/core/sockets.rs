@@ -1,4 +1,4 @@
-//! Sockets that lose their UDP backend: what the thread that closes them is told, and what it found.
+//! Sockets that lose their backend: what the thread that closes them is told, and what it found.
 
 use std::sync::Arc;
 
@@ -6,7 +6,7 @@ use super::{super::Loader, Core};
 use crate::{
     datapath::{Counter, Report},
     model::Protocol,
-    sockets::{Findings, Orders},
+    sockets::{Findings, Kept, Orders},
 };
 
 impl<L: Loader> Core<L> {
@@ -20,21 +20,32 @@ impl<L: Loader> Core<L> {
         applied.is_some_and(|applied| applied.spec.socket_lb.terminate_stale_sockets)
     }
 
+    fn resets_stale_connections(&self) -> bool {
+        let applied = self.applied.as_ref();
+        applied.is_some_and(|applied| applied.spec.socket_lb.terminate_stale_tcp)
+    }
+
     /// After the tables were compared. `settled`: they hold what is wanted, as far as it fits. While writes fail or wait nothing
     /// is closed: a socket that is closed too early is led to the same backend again.
     pub(super) fn settle_sockets(&self, settled: bool) {
         if !self.closes_stale_sockets() {
             self.sockets.off();
         } else if settled {
-            self.sockets.settle(self.index.serving(Protocol::Udp).collect());
+            let kept: Kept = self.index.serving(Protocol::Udp).collect();
+            self.sockets.settle(if self.resets_stale_connections() {
+                // A connection may outlast its backend's readiness: only one that is gone for good cannot answer it.
+                kept.with_tcp(self.index.present(Protocol::Tcp))
+            } else {
+                kept
+            });
         }
     }
 
     /// Adds what was found to the datapath's report.
     pub(super) fn report_sockets(findings: Findings, report: &mut Report) {
         let feature = match findings.can_close {
-            Some(true) => "stale UDP sockets: closed (SOCK_DESTROY)",
-            Some(false) => "stale UDP sockets: left open (SOCK_DESTROY needs CONFIG_INET_DIAG_DESTROY)",
+            Some(true) => "stale sockets: closed (SOCK_DESTROY)",
+            Some(false) => "stale sockets: left open (SOCK_DESTROY needs CONFIG_INET_DIAG_DESTROY)",
             None => return,
         };
         report.features.push(feature.to_owned());

@@ -7,11 +7,11 @@ use std::{
     sync::{Arc, Mutex, MutexGuard},
 };
 
-use kpr_abi::{Be16, Family, ServiceKey, ServiceValue, V4, V6};
+use kpr_abi::{Be16, Family, Reason, ServiceKey, ServiceValue, V4, V6};
 
 use crate::{
     agent::{Datapath, Loader, Placement, Tables},
-    datapath::{Contents, Error, HandOver, Report, Settings, Sweep},
+    datapath::{Contents, Counter, Error, HandOver, Report, Settings},
     plan::{Limits, Op},
 };
 
@@ -29,12 +29,12 @@ pub(crate) struct State {
     pub(crate) starts: Vec<Settings>,
     /// How often the tables of a family were read.
     pub(crate) reads: usize,
-    /// How often idle flows were swept.
-    pub(crate) sweeps: usize,
     /// Whether sweeps find flows that pods began on their devices.
     pub(crate) pods_have_flows: bool,
     /// Whether programs were on pod-facing devices when the first source range was written.
     pub(crate) placed_before_write: Option<bool>,
+    /// Flows that were refused for want of a source port, since the tables were made.
+    pub(crate) refused: u64,
     /// Every placement.
     pub(crate) placements: Vec<Placement>,
     /// What somebody else took away of programs and pins, and a repair puts back.
@@ -257,15 +257,6 @@ impl Datapath for Kernel {
         Ok(())
     }
 
-    fn sweep(&mut self) -> Sweep {
-        let mut state = self.state();
-        state.sweeps += 1;
-        Sweep {
-            from_pods: state.pods_have_flows,
-            ..Sweep::default()
-        }
-    }
-
     fn repair(&mut self, _placement: Option<&Placement>) -> Result<Vec<String>, Error> {
         let mut state = self.state();
         state.looks += 1;
@@ -288,6 +279,14 @@ impl Datapath for Kernel {
         Ok(None)
     }
 
+    fn frontends_gone(&self) -> u64 {
+        0
+    }
+
+    fn none_lingers(&mut self) -> Result<(), Error> {
+        Ok(())
+    }
+
     fn serves_pods(&self) -> bool {
         let state = self.state();
         state
@@ -297,8 +296,13 @@ impl Datapath for Kernel {
     }
 
     fn report(&self) -> Report {
+        let state = self.state();
         Report {
-            map_writes: self.state().writes,
+            map_writes: state.writes,
+            counters: vec![Counter {
+                reason: Reason::RefuseSnatExhausted.name(),
+                count: state.refused,
+            }],
             ..Report::default()
         }
     }

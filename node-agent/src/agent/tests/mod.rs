@@ -3,6 +3,7 @@
 mod checking;
 mod configuration;
 mod dual_stack;
+mod exhaustion;
 pub(crate) mod fake;
 mod gathering;
 mod health;

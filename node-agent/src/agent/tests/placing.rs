@@ -1,7 +1,5 @@
 //! Which devices are attached to, and when.
 
-use std::time::Duration;
-
 use super::{
     fake::Kernel,
     rig::{Rig, datapath, eth0, node, spec},
@@ -106,7 +104,6 @@ fn sctp() -> Change {
 
 #[test]
 fn pods_packets_are_balanced_while_there_are_sctp_services_or_associations() {
-    const SWEEP: Duration = Duration::from_secs(30);
     let reasons = |agent: &Rig| agent.snapshot().placement.unwrap().pod_reasons;
     let kernel = Kernel::default();
     let mut agent = Rig::serving(&kernel);
@@ -119,15 +116,14 @@ fn pods_packets_are_balanced_while_there_are_sctp_services_or_associations() {
     assert_eq!(reasons(&agent), [PodReason::Sctp].into());
 
     kernel.state().pods_have_flows = true;
-    agent.later(SWEEP);
+    agent.swept(&kernel);
     agent.tell([Change::ServiceGone(name("signal"))]);
     agent.later(GRACE);
     assert_eq!(pod_facing(&kernel), ["veth0"], "an association outlives its Service");
     assert_eq!(reasons(&agent), [PodReason::OpenFlows].into());
 
     kernel.state().pods_have_flows = false;
-    agent.later(SWEEP);
-    agent.later(SWEEP);
+    agent.swept(&kernel);
     assert_eq!(pod_facing(&kernel), [""; 0]);
 }
 

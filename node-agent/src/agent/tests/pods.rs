@@ -22,9 +22,6 @@ use crate::{
     watch::Change,
 };
 
-/// Longer than any sweep takes to come.
-const SWEEP: Duration = Duration::from_mins(1);
-
 fn veth() -> Device {
     Device {
         name: "veth1".into(),
@@ -88,11 +85,10 @@ fn pods_devices_are_attached_before_source_ranges_are_published_and_only_as_long
         (vec![PodReason::OpenFlows], 1),
         "a pod may be talking"
     );
-    agent.later(SWEEP);
+    agent.swept(&kernel);
     assert_eq!(on_pods(&kernel), (vec![PodReason::OpenFlows], 1), "a pod is talking");
     kernel.state().pods_have_flows = false;
-    agent.later(SWEEP);
-    agent.later(Duration::ZERO);
+    agent.swept(&kernel);
     assert_eq!(on_pods(&kernel), (vec![], 0));
 }
 

@@ -178,7 +178,6 @@ fn an_idle_agent_wakes_up_rarely() {
     let mut agent = Rig::serving(&kernel);
     let wakes = wakes(&mut agent);
     assert!(wakes <= 20, "{wakes} wakes in a minute");
-    assert_eq!(kernel.state().sweeps, 3, "at the start, and every half minute");
 }
 
 #[test]

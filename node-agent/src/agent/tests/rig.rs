@@ -8,11 +8,16 @@ use tokio::time::Instant;
 use super::fake::Kernel;
 use crate::{
     agent::{Core, Snapshot},
+    datapath::Sweep,
     devices::Device,
     model::tests::fixtures::{ep, slice, svc},
     observe::Tasks,
+    sweeper::Findings,
     watch::{Change, DatapathObject, NodeInput},
 };
+
+/// Longer than any pause between two looks at the datapath.
+const LOOK: Duration = Duration::from_secs(6);
 
 /// One agent.
 pub(crate) struct Rig {
@@ -62,6 +67,23 @@ impl Rig {
     pub(crate) fn later(&mut self, pause: Duration) -> Option<Instant> {
         self.now += pause;
         self.core.work(self.now)
+    }
+
+    /// Lets idle flows be swept, twice: the first of the two could have begun before what was asked last.
+    pub(crate) fn swept(&mut self, kernel: &Kernel) {
+        let from_pods = kernel.state().pods_have_flows;
+        for _ in 0..2 {
+            self.core.sweeper().report(Findings {
+                v4: Sweep {
+                    from_pods,
+                    ..Sweep::default()
+                },
+                ..Findings::default()
+            });
+        }
+        // Once to learn it, and once more to act on it.
+        self.later(LOOK);
+        self.later(Duration::ZERO);
     }
 
     pub(crate) fn snapshot(&self) -> Snapshot {

@@ -28,6 +28,10 @@ fn kept(addrs: &[&str]) -> Kept {
     addrs.iter().map(backend).collect()
 }
 
+fn backend(addr: &str, port: u16) -> SocketAddr {
+    SocketAddr::new(addr.parse().unwrap(), port)
+}
+
 fn told(agent: &Rig) -> Option<Kept> {
     agent.core.sockets().kept().map(|kept| (*kept).clone())
 }
@@ -90,6 +94,38 @@ fn no_socket_is_closed_before_the_tables_have_let_go_of_its_backend() {
     );
     agent.later(GRACE);
     assert_eq!(told(&agent), Some(kept(&["10.244.0.3"])));
+}
+
+#[test]
+fn connections_are_reset_if_asked_once_their_backend_is_gone_and_not_before() {
+    let kernel = Kernel::default();
+    let mut agent = Rig::serving(&kernel);
+    let mut asked = spec();
+    asked.socket_lb.terminate_stale_tcp = true;
+    agent.tell([datapath(2, asked)]);
+    let web = |endpoints: Vec<Ep>| Change::Slice(Box::new(slice("web-1", "web").with(endpoints).parse()));
+    let (old, new) = (backend("10.244.0.2", 8080), backend("10.244.0.3", 8080));
+    for (what, endpoints, expected) in [
+        ("ready", vec![ep("10.244.0.2")], vec![old]),
+        (
+            "terminating",
+            vec![ep("10.244.0.2").draining(), ep("10.244.0.3")],
+            vec![old, new],
+        ),
+        (
+            "unready",
+            vec![ep("10.244.0.2").unready(), ep("10.244.0.3")],
+            vec![old, new],
+        ),
+        ("gone", vec![ep("10.244.0.3")], vec![new]),
+    ] {
+        agent.tell([web(endpoints)]);
+        assert_eq!(told(&agent), Some(kept(&[]).with_tcp(expected)), "{what}");
+    }
+    assert!(
+        kernel.state().starts.last().unwrap().remember_tcp,
+        "the programs remember where connections were led"
+    );
 }
 
 #[test]

@@ -9,7 +9,7 @@ use crate::{
         TaskStatus,
         api::{
             Attachment, Counter, Details, Device, Feature, Kernel, Kubernetes, Map, Phase, Policy, STATUS_VERSION,
-            ServiceKind, Services, Status,
+            ServiceKind, Services, SnatUse, Status, Sweep, SweptTable,
         },
     },
 };
@@ -112,6 +112,28 @@ fn well() -> Status {
             counter("drop_no_endpoint", 3),
             counter("drop_ttl", 0),
         ],
+        sweep: Some(Sweep {
+            at: before(3),
+            took_ms: 2,
+            interval_seconds: 45,
+            tables: vec![
+                SweptTable {
+                    family: "IPv4".into(),
+                    live: 1200,
+                    expired: 34,
+                    fullest: Some(SnatUse {
+                        backend: "10.244.1.2:80/TCP".into(),
+                        ports: 250,
+                    }),
+                },
+                SweptTable {
+                    family: "IPv6".into(),
+                    live: 0,
+                    expired: 0,
+                    fullest: None,
+                },
+            ],
+        }),
         map_writes: 17,
         repairs: 0,
         tasks: vec![task("k8s-heartbeat", 7), task("sync-lb-maps", 190)],
@@ -161,6 +183,10 @@ BPF Maps:   dynamic sizing: on (ratio: 0.002500)
   IPv4 service            65536   6
   IPv4 sock reverse NAT   65536   unknown
   Map writes since the agent's start: 17
+Connection tracking:   swept 3s ago in 2 ms, every 45 s now
+  Family   Live   Expired   Most SNAT ports in use
+  IPv4     1200   34        250 towards 10.244.1.2:80/TCP
+  IPv6     0      0         none
 Drops:
   Reason             Count
   drop_no_endpoint   3

@@ -5,7 +5,7 @@ use std::fmt::{self, Write};
 use super::brief;
 use crate::{
     cli::{age::ago, table::Table},
-    observe::api::{Details, Status},
+    observe::api::{Details, SnatUse, Status},
 };
 
 /// The brief page and all details.
@@ -24,6 +24,7 @@ fn details(page: &mut String, status: &Status) -> fmt::Result {
     problems(page, status)?;
     kernel(page, status)?;
     maps(page, status)?;
+    flows(page, status)?;
     counters(page, status)
 }
 
@@ -132,6 +133,29 @@ fn maps(page: &mut String, status: &Status) -> fmt::Result {
             "  Repairs since the agent's start: {repairs} (somebody else changed the datapath: see the agent's log)"
         ),
     }
+}
+
+/// How the flow tables are kept from filling up.
+fn flows(page: &mut String, status: &Status) -> fmt::Result {
+    let Some(sweep) = &status.sweep else { return Ok(()) };
+    writeln!(
+        page,
+        "Connection tracking:   swept {} in {} ms, every {} s now",
+        ago(Some(sweep.at), status.now),
+        sweep.took_ms,
+        sweep.interval_seconds
+    )?;
+    let mut table = Table::new(["Family", "Live", "Expired", "Most SNAT ports in use"]).indent(2);
+    for swept in &sweep.tables {
+        let most = |fullest: &SnatUse| format!("{} towards {}", fullest.ports, fullest.backend);
+        table.row([
+            swept.family.clone(),
+            swept.live.to_string(),
+            swept.expired.to_string(),
+            swept.fullest.as_ref().map_or_else(|| "none".to_owned(), most),
+        ]);
+    }
+    write!(page, "{table}")
 }
 
 /// Only what happened: a healthy node has few lines here.

@@ -1,0 +1,109 @@
+//! How long a flow may be idle before it is forgotten.
+
+use kpr_abi::{flow::state, proto};
+
+/// Idle times in seconds, those of `nf_conntrack` with kube-proxy's two changes (`tcpEstablishedTimeout`,
+/// `tcpCloseWaitTimeout`), but for closed connections.
+///
+/// `nf_conntrack` remembers a closed connection for 120 seconds (`TIME_WAIT`), mostly to know a late packet. Here each such flow
+/// keeps a source port from others: ten seconds after both sides closed are enough for a FIN that is sent again, and are what
+/// Cilium allows. A client that begins anew on the same port within that time is balanced anew all the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Timeouts {
+    /// TCP, hands shaken (`ESTABLISHED`).
+    pub tcp_established: u32,
+    /// TCP, no answer yet (`SYN_SENT`).
+    pub tcp_syn_sent: u32,
+    /// TCP, answered, and the client has not said that it heard (`SYN_RECV`): a flood of SYNs from nowhere ends here.
+    pub tcp_syn_received: u32,
+    /// TCP, one side closed (`FIN_WAIT`, `CLOSE_WAIT`): the other may have much to say.
+    pub tcp_half_closed: u32,
+    /// TCP, both sides closed or one reset (`LAST_ACK`, `TIME_WAIT`, `CLOSE`).
+    pub tcp_closed: u32,
+    /// UDP, seen both ways.
+    pub udp_stream: u32,
+    /// UDP, no answer yet.
+    pub udp: u32,
+    /// SCTP, seen both ways (`ESTABLISHED`, as Linux has it since 6.2): longer than an idle association is silent, since both ends
+    /// send heartbeats.
+    pub sctp_established: u32,
+    /// SCTP, no answer yet (`COOKIE_WAIT`).
+    pub sctp_init: u32,
+    /// SCTP, one side shuts down (`SHUTDOWN_SENT`).
+    pub sctp_shutdown: u32,
+    /// SCTP, shut down or aborted (`CLOSED`).
+    pub sctp_closed: u32,
+}
+
+impl Default for Timeouts {
+    fn default() -> Self {
+        Self {
+            tcp_established: 86_400,
+            tcp_syn_sent: 120,
+            tcp_syn_received: 60,
+            tcp_half_closed: 3_600,
+            tcp_closed: 10,
+            udp_stream: 120,
+            udp: 30,
+            sctp_established: 210,
+            sctp_init: 3,
+            sctp_shutdown: 3,
+            sctp_closed: 10,
+        }
+    }
+}
+
+impl Timeouts {
+    /// How long a flow in this state may be idle. `forward`, `reply`: the state bits of each direction; `yielded`: it is netfilter's.
+    pub(super) fn idle(&self, proto: u8, forward: u8, reply: u8, yielded: bool) -> u32 {
+        if yielded {
+            // Its replies are not seen here: it is forgotten when netfilter has forgotten it, or has begun to hear of it anew.
+            return self.udp_stream;
+        }
+        let both = |bit: u8| forward & reply & bit != 0;
+        let either = |bit: u8| (forward | reply) & bit != 0;
+        let answered = both(state::SEEN);
+        match proto {
+            proto::TCP if either(state::ENDED) || both(state::CLOSED) => self.tcp_closed,
+            proto::TCP if either(state::CLOSED) => self.tcp_half_closed,
+            proto::TCP if !answered => self.tcp_syn_sent,
+            proto::TCP if forward & state::PAST_SYN == 0 => self.tcp_syn_received,
+            proto::TCP => self.tcp_established,
+            // SHUTDOWN and its answer close both sides and are not the end: SHUTDOWN COMPLETE is.
+            proto::SCTP if either(state::ENDED) => self.sctp_closed,
+            proto::SCTP if either(state::CLOSED) => self.sctp_shutdown,
+            proto::SCTP if answered => self.sctp_established,
+            proto::SCTP => self.sctp_init,
+            _ if answered => self.udp_stream,
+            _ => self.udp,
+        }
+    }
+
+    /// A flow that has been idle for less lives, whatever its state.
+    pub(super) fn shortest(&self) -> u32 {
+        let Self {
+            tcp_established,
+            tcp_syn_sent,
+            tcp_syn_received,
+            tcp_half_closed,
+            tcp_closed,
+            udp_stream,
+            udp,
+            sctp_established,
+            sctp_init,
+            sctp_shutdown,
+            sctp_closed,
+        } = *self;
+        tcp_established
+            .min(tcp_syn_sent)
+            .min(tcp_syn_received)
+            .min(tcp_half_closed)
+            .min(tcp_closed)
+            .min(udp_stream)
+            .min(udp)
+            .min(sctp_established)
+            .min(sctp_init)
+            .min(sctp_shutdown)
+            .min(sctp_closed)
+    }
+}
