@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used, reason = "a test ends where something unexpected happens")]
 
 mod affinity;
+mod detour;
 mod icmp;
 mod node_port;
 mod node_port6;
