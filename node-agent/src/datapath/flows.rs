@@ -143,7 +143,7 @@ mod tests {
             dport: Be16(4),
             proto,
             direction: 0,
-            device: 0,
+            zero: 0,
         };
         let to = FlowValue {
             src: Addr4(5),
