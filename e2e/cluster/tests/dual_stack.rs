@@ -8,7 +8,8 @@ use kpr_cluster::{
 };
 
 async fn on(families: Families, scenario: impl AsyncFnOnce(&mut Cluster) -> Result<()>) -> Result<()> {
-    with_kpr_on(ClusterSpec::default().families(families), scenario).await
+    // Boxed: some of these wait for much, one after the other.
+    Box::pin(with_kpr_on(ClusterSpec::default().families(families), scenario)).await
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

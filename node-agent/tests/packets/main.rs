@@ -6,6 +6,7 @@
 
 mod affinity;
 mod beside;
+mod detour;
 mod families;
 mod host_port;
 mod icmp;

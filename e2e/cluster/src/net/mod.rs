@@ -149,13 +149,13 @@ impl Network {
 
 fn build_switch(id: &ClusterId, spec: &ClusterSpec) -> Result<Netns> {
     let switch = Netns::create(&id.netns("switch"), spec.has_ipv6())?;
-    let routes = if spec.router.primary().is_some() { "1" } else { "0" };
+    let forwards = if spec.router.primary().is_some() { "1" } else { "0" };
     switch.sysctl(&[
         // Frames that the switch forwards are none of its netfilter's business.
         ("net.bridge.bridge-nf-call-iptables", "0"),
         ("net.bridge.bridge-nf-call-ip6tables", "0"),
-        ("net.ipv4.ip_forward", routes),
-        ("net.ipv6.conf.all.forwarding", routes),
+        ("net.ipv4.ip_forward", forwards),
+        ("net.ipv6.conf.all.forwarding", forwards),
         ("net.ipv4.conf.all.send_redirects", "0"),
         ("net.ipv4.conf.default.send_redirects", "0"),
     ])?;

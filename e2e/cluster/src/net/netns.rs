@@ -30,13 +30,7 @@ impl Netns {
             run(Command::new("ip").args(["netns", "add", name]))?;
         }
         let netns = Self { name: name.to_owned() };
-        if !ipv6 {
-            // Router solicitations and duplicate address detection would only be noise in an IPv4 cluster.
-            netns.sysctl(&[
-                ("net.ipv6.conf.all.disable_ipv6", "1"),
-                ("net.ipv6.conf.default.disable_ipv6", "1"),
-            ])?;
-        } else {
+        if ipv6 {
             // Nobody is asked for an address or a router here, and every address may be used at once: duplicate address
             // detection would keep the link-local ones back for a second.
             netns.sysctl(&[
@@ -45,6 +39,12 @@ impl Netns {
                 ("net.ipv6.conf.all.accept_ra", "0"),
                 ("net.ipv6.conf.default.accept_ra", "0"),
                 ("net.ipv6.conf.default.router_solicitations", "0"),
+            ])?;
+        } else {
+            // Router solicitations and duplicate address detection would only be noise in an IPv4 cluster.
+            netns.sysctl(&[
+                ("net.ipv6.conf.all.disable_ipv6", "1"),
+                ("net.ipv6.conf.default.disable_ipv6", "1"),
             ])?;
         }
         netns.ip(&["link set lo up"])?;
