@@ -19,7 +19,7 @@ use super::{
 use crate::server::Answer;
 
 /// Requests under way at a time. A machine that cannot keep up falls behind the rate, which the report shows, and is not drowned.
-const UNDER_WAY: usize = 16;
+const UNDER_WAY: usize = 48;
 
 /// Begins `per_second` requests to `target` each second until `stop`, and reports when they were begun.
 pub(super) async fn paced(

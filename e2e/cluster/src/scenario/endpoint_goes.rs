@@ -25,7 +25,7 @@ const ROUNDS: usize = 3;
 /// And at most, until it went while the rate was held: other work of the machine may be in the way.
 const MOST_ROUNDS: usize = 20;
 /// How long a change may take to show on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 /// How long there is traffic before anything happens, and goes on after the endpoint is gone: long enough that a stale choice would be
 /// met.
 const TRAFFIC: Duration = Duration::from_millis(500);
@@ -84,9 +84,9 @@ fn rate(clients: &[Paced], begin: u64, end: u64) -> u64 {
     if slots.is_empty() {
         return 0;
     }
-    let begun = clients.iter().flat_map(|client| client.begun.range(slots.clone()));
-    let begun: u64 = begun.map(|(_slot, count)| u64::from(*count)).sum();
-    begun * 1_000 / (Paced::SLOT_MS * (slots.end - slots.start))
+    let counts = clients.iter().flat_map(|client| client.begun.range(slots.clone()));
+    let requests: u64 = counts.map(|(_slot, count)| u64::from(*count)).sum();
+    requests * 1_000 / (Paced::SLOT_MS * (slots.end - slots.start))
 }
 
 /// The ways to the same pods.
