@@ -19,7 +19,7 @@ use super::{
 use crate::server::Answer;
 
 /// Requests under way at a time. A machine that cannot keep up falls behind the rate, which the report shows, and is not drowned.
-const UNDER_WAY: usize = 1_024;
+const UNDER_WAY: usize = 48;
 
 /// Begins `per_second` requests to `target` each second until `stop`, and reports when they were begun.
 pub(super) async fn paced(
@@ -39,7 +39,7 @@ pub(super) async fn paced(
         sleep_until(due).await;
         due += interval;
         let permit = Arc::clone(&room).acquire_owned().await?;
-        *paced.begun.entry(unix_ms() / 1_000).or_default() += 1;
+        *paced.begun.entry(unix_ms() / Paced::SLOT_MS).or_default() += 1;
         requests.spawn(async move {
             let mut tally = Tally::default();
             match timeout(within, request(target))

@@ -132,8 +132,13 @@ pub struct UdpLife {
 pub struct Paced {
     /// How the requests fared.
     pub tally: Tally,
-    /// How many were begun in each second since 1970.
+    /// How many were begun in each slot of [`Self::SLOT_MS`] milliseconds since 1970.
     pub begun: BTreeMap<u64, u32>,
+}
+
+impl Paced {
+    /// A tenth of a second.
+    pub const SLOT_MS: u64 = 100;
 }
 
 /// What a client of bodies that come back saw.

@@ -164,23 +164,26 @@ async fn session_affinity_works(cluster: &Cluster, protocol: Protocol) -> Result
 
 /// Upstream: "should be able to handle large requests: http"
 pub async fn large_requests_pass_by_http(cluster: &mut Cluster) -> Result<()> {
-    large_requests_pass(&Net::create(cluster).await?, Protocol::Http).await
+    let net = Net::create(cluster).await?;
+    let from = Vantage::pod(&client_pod(cluster, "node-a").await?);
+    large_requests_pass(&net, &from, Protocol::Http).await
 }
 
 /// Upstream: "should be able to handle large requests: udp"
 pub async fn large_requests_pass_by_udp(cluster: &mut Cluster) -> Result<()> {
-    large_requests_pass(&Net::create(cluster).await?, Protocol::Udp).await
+    let net = Net::create(cluster).await?;
+    let from = Vantage::pod(&client_pod(cluster, "node-a").await?);
+    large_requests_pass(&net, &from, Protocol::Udp).await
 }
 
 /// Upstream asks the ClusterIP; here the outside asks the NodePorts too, where fragments are translated on the way.
-async fn large_requests_pass(net: &Net<'_>, protocol: Protocol) -> Result<()> {
+async fn large_requests_pass(net: &Net<'_>, inside: &Vantage, protocol: Protocol) -> Result<()> {
     const COUNT: u32 = 20;
-    let inside = Vantage::pod(&client_pod(net.cluster, "node-a").await?);
     let all = Echoes {
         equal: COUNT,
         ..Echoes::default()
     };
-    let mut asked = vec![(&inside, net.cluster_ip(protocol)?)];
+    let mut asked = vec![(inside, net.cluster_ip(protocol)?)];
     asked.extend(
         net.node_ports(protocol)?
             .into_iter()
@@ -220,14 +223,12 @@ pub async fn endpoints_in_the_nodes_network_are_reached(cluster: &mut Cluster) -
         pods,
         service: create_service(cluster, NAME, spec).await?,
     };
-    let pod = client_pod(cluster, "node-b").await?;
-    for from in [Vantage::pod(&pod), Vantage::node("node-a")] {
-        for protocol in [Protocol::Http, Protocol::Udp] {
-            net.reached(&from, protocol).await?;
-        }
-    }
+    let pod = Vantage::pod(&client_pod(cluster, "node-b").await?);
     for protocol in [Protocol::Http, Protocol::Udp] {
-        large_requests_pass(&net, protocol).await?;
+        for from in [&pod, &Vantage::node("node-a")] {
+            net.reached(from, protocol).await?;
+        }
+        large_requests_pass(&net, &pod, protocol).await?;
     }
     Ok(())
 }
