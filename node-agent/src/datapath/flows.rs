@@ -4,7 +4,7 @@
 use super::tables::{MapFamily, PacketTables};
 use kpr_abi::{
     FlowKey, FlowValue,
-    flow::{action, direction, state},
+    flow::{YIELD_FIRST_SECONDS, YIELD_SECONDS, action, direction, state},
     proto,
 };
 use std::collections::HashMap;
@@ -44,8 +44,12 @@ impl Timeouts {
     /// How long a flow in this state may be idle.
     fn idle(&self, proto: u8, forward: u8, reply: u8, yielded: bool) -> u32 {
         if yielded {
-            // Its replies are not seen here: it is forgotten when netfilter has forgotten it, or has begun to hear of it anew.
-            return self.udp_stream;
+            // Only its forward packets pass here; it goes when netfilter has forgotten it.
+            return if forward & state::SEEN == 0 {
+                YIELD_FIRST_SECONDS
+            } else {
+                YIELD_SECONDS
+            };
         }
         let both = |bit: u8| forward & reply & bit != 0;
         let either = |bit: u8| (forward | reply) & bit != 0;
