@@ -12,7 +12,7 @@ use aya::{
     maps::{MapError, MapInfo},
 };
 use kpr_abi::{Address as _, BackendValue, FlowKey, FlowValue, ServiceKey, flow::direction};
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 /// Flags of an update (`BPF_NOEXIST`, `BPF_EXIST`).
 const BPF_NOEXIST: u64 = 1;
@@ -149,7 +149,7 @@ impl<F: MapFamily> FamilyTables<F> {
     }
 
     /// What is in the flow table; entries that come and go meanwhile may be missing.
-    pub(super) fn flow_entries(&self) -> HashMap<FlowKey<F::Addr>, FlowValue<F::Addr>> {
+    pub(super) fn flow_entries(&self) -> flows::Entries<F::Addr> {
         self.packets.flows.iter().filter_map(Result::ok).collect()
     }
 

@@ -71,6 +71,9 @@ impl Timeouts {
     }
 }
 
+/// What the flow table holds.
+pub(super) type Entries<A> = HashMap<FlowKey<A>, FlowValue<A>>;
+
 /// One pass over the flow table.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Sweep {
@@ -109,7 +112,7 @@ pub(super) fn sweep<F: MapFamily>(
     tables: &mut PacketTables<F>,
     now: u32,
     timeouts: &Timeouts,
-) -> (Sweep, HashMap<FlowKey<F::Addr>, FlowValue<F::Addr>>) {
+) -> (Sweep, Entries<F::Addr>) {
     let mut entries = HashMap::new();
     for entry in &tables.flows {
         // An entry may be evicted while the table is read: the iteration goes on from the start then, and may end early.
@@ -210,7 +213,9 @@ mod tests {
     fn a_flow_of_netfilters_is_forgotten_when_netfilter_has_forgotten_it() {
         let mut entries = flow(proto::UDP, (1_000, state::SEEN), (1_000, state::SEEN));
         entries.retain(|key, _| key.direction == direction::FORWARD);
-        entries.values_mut().for_each(|value| value.action = action::YIELD);
+        for value in entries.values_mut() {
+            value.action = action::YIELD;
+        }
         assert_eq!(expired(&entries, 1_119, &Timeouts::default()), []);
         assert_eq!(expired(&entries, 1_120, &Timeouts::default()).len(), 1);
     }
