@@ -84,6 +84,12 @@ pub struct FragmentValue {
     pub dport: Be16,
 }
 
+/// Idle seconds after which a flow with [`action::YIELD`] is nobody's again, since netfilter has forgotten it by then
+/// (`nf_conntrack_udp_timeout_stream`; and `nf_conntrack_udp_timeout`, for one without [`state::SEEN`]).
+pub const YIELD_SECONDS: u32 = 120;
+/// See [`YIELD_SECONDS`].
+pub const YIELD_FIRST_SECONDS: u32 = 30;
+
 /// State bits of one direction of a flow.
 pub mod state {
     /// A packet of this direction was seen.

@@ -7,7 +7,7 @@ use crate::{
 use aya_ebpf::{bindings::BPF_NOEXIST, helpers::bpf_get_prandom_u32};
 use kpr_abi::{
     Address, FlowKey, FlowValue, Reason,
-    flow::{action, direction, state},
+    flow::{YIELD_FIRST_SECONDS, YIELD_SECONDS, action, direction, state},
 };
 use kpr_packet::signal;
 
@@ -42,6 +42,10 @@ pub fn lookup<F: Tables>(key: &FlowKey<F::Addr>, signals: u8) -> Option<FlowValu
     // bytes, where the last of two writers wins.
     unsafe {
         let now = clock::now();
+        if (*value).action == action::YIELD && is_over(&*value, now) {
+            let _ = F::flows().remove(key);
+            return None;
+        }
         // A write would cost every CPU that shares the flow its cached copy: once a second is enough.
         if (*value).last_seen != now {
             (*value).last_seen = now;
@@ -52,6 +56,17 @@ pub fn lookup<F: Tables>(key: &FlowKey<F::Addr>, signals: u8) -> Option<FlowValu
         }
         Some(*value)
     }
+}
+
+/// Whether netfilter has forgotten a flow of its own.
+#[inline(always)]
+fn is_over<A>(value: &FlowValue<A>, now: u32) -> bool {
+    let limit = if value.state & state::SEEN == 0 {
+        YIELD_FIRST_SECONDS
+    } else {
+        YIELD_SECONDS
+    };
+    now.wrapping_sub(value.last_seen) >= limit
 }
 
 /// The flow's translation, for something that is about the flow and not of it.

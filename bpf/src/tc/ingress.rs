@@ -294,7 +294,10 @@ fn translate<F: Wire>(
     parsed: &Parsed<F::Addr>,
     value: &FlowValue<F::Addr>,
 ) -> Result<Handled, Reason> {
-    if flow::is_forwarded(value) {
+    if flow::is_yielded(value) {
+        // Marked since the flow was looked up.
+        Ok(Handled::NotOurs)
+    } else if flow::is_forwarded(value) {
         let route = F::route(ctx, parsed, value)?;
         translate::forward::<F>(ctx, parsed, value, route)
     } else {

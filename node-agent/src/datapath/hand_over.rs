@@ -8,7 +8,7 @@ use super::{Error, PortRange, family::FamilyTables, flow_clock, tables::MapFamil
 use crate::netfilter::{Connection, Conntrack, Nat, Tuple};
 use kpr_abi::{
     Be16, FlowKey, FlowValue,
-    flow::{action, direction, state},
+    flow::{YIELD_FIRST_SECONDS, YIELD_SECONDS, action, direction, state},
     proto,
 };
 use std::{net::SocketAddr, time::Duration};
@@ -51,7 +51,7 @@ impl<F: MapFamily> FamilyTables<F> {
             let Some(key) = key::<F>(&connection.original) else {
                 continue;
             };
-            left += u32::from(self.insert_flow(&key, yielded())?);
+            left += u32::from(self.insert_flow(&key, yielded(connection, flow_clock()))?);
         }
         Ok(left)
     }
@@ -64,7 +64,7 @@ impl<F: MapFamily> FamilyTables<F> {
         for connection in connections.iter().filter(in_range).take(room as usize) {
             if let Some(key) = key::<F>(&connection.reply) {
                 let direction = direction::REPLY;
-                self.insert_flow(&FlowKey { direction, ..key }, yielded())?;
+                self.insert_flow(&FlowKey { direction, ..key }, yielded(connection, flow_clock()))?;
             }
         }
         Ok(())
@@ -121,10 +121,16 @@ impl<F: MapFamily> FamilyTables<F> {
     }
 }
 
-fn yielded<A: Default>() -> FlowValue<A> {
+/// An entry that is over when netfilter forgets the connection, if nobody speaks until then.
+fn yielded<A: Default>(connection: &Connection, now: u32) -> FlowValue<A> {
+    let (state, limit) = if connection.assured {
+        (state::SEEN, YIELD_SECONDS)
+    } else {
+        (0, YIELD_FIRST_SECONDS)
+    };
     FlowValue {
-        last_seen: flow_clock(),
-        state: state::SEEN,
+        last_seen: now.saturating_sub(limit.saturating_sub(connection.seconds_left)),
+        state,
         action: action::YIELD,
         ..FlowValue::default()
     }

@@ -77,6 +77,10 @@ pub struct Connection {
     pub original: Tuple,
     /// Packets that answer them, before any translation.
     pub reply: Tuple,
+    /// It is no beginner: both sides have spoken for a while.
+    pub assured: bool,
+    /// Seconds until it is forgotten if nobody speaks.
+    pub seconds_left: u32,
 }
 
 /// What becomes of a connection's first direction.
@@ -172,7 +176,17 @@ impl Conntrack {
         let take = |entry: &[u8]| {
             let tuple = |kind| Tuple::read(attribute(entry, kind)?).filter(|tuple| tuple.proto == proto);
             if let (Some(original), Some(reply)) = (tuple(CTA_TUPLE_ORIG), tuple(CTA_TUPLE_REPLY)) {
-                found.push(Connection { original, reply });
+                let number = |kind| {
+                    attribute(entry, kind)?
+                        .first_chunk()
+                        .map(|bytes| u32::from_be_bytes(*bytes))
+                };
+                found.push(Connection {
+                    original,
+                    reply,
+                    assured: number(CTA_STATUS).unwrap_or_default() & IPS_ASSURED != 0,
+                    seconds_left: number(CTA_TIMEOUT).unwrap_or_default(),
+                });
             }
         };
         self.0

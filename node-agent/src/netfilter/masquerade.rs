@@ -79,8 +79,9 @@ pub fn free_ports(taken: &[RangeInclusive<u16>]) -> Option<RangeInclusive<u16>> 
         }
         next = next.max(u32::from(*range.end()) + 1);
     }
-    if next <= u32::from(u16::MAX) {
-        free.push(next..=u32::from(u16::MAX));
+    let last = u32::from(u16::MAX);
+    if next < last {
+        free.push(next..=last);
     }
     let longest = free.into_iter().max_by_key(|range| range.end() - range.start())?;
     Some(u16::try_from(*longest.start()).ok()?..=u16::try_from(*longest.end()).ok()?)

@@ -89,16 +89,35 @@ fn datagrams_of_flows_that_netfilter_has_stay_with_netfilter() {
         dst: (NODE, 61_000).into(),
         proto: UDP,
     };
-    let connections = [Connection { original, reply }];
+    let connections = [Connection {
+        original,
+        reply,
+        assured: true,
+        seconds_left: 100,
+    }];
     assert_eq!(node.datapath().v4_mut().leave(&connections).unwrap(), 1);
     assert_eq!(node.datapath().v4_mut().leave(&connections).unwrap(), 0, "known");
 
     let theirs = Packet::udp((CLIENT, 40_000), (NODE, NODE_PORT)).bytes();
     let seen = node.ingress(&theirs);
     assert_eq!((seen.verdict, seen.packet), (Verdict::Next, theirs));
-    let ours = Packet::udp((CLIENT, 40_001), (NODE, NODE_PORT));
-    assert_eq!(node.ingress(&ours.bytes()).packet, ours.to((LOCAL_POD, 80)).bytes());
-    assert_eq!(node.count(Reason::FlowToLocal), 1);
+    // One that netfilter has just forgotten, whether or not a sweep has been since.
+    let over = Tuple {
+        src: (CLIENT, 40_001).into(),
+        ..original
+    };
+    let over = Connection {
+        original: over,
+        reply,
+        assured: false,
+        seconds_left: 0,
+    };
+    assert_eq!(node.datapath().v4_mut().leave(&[over]).unwrap(), 1);
+    for port in [40_001, 40_002] {
+        let ours = Packet::udp((CLIENT, port), (NODE, NODE_PORT));
+        assert_eq!(node.ingress(&ours.bytes()).packet, ours.to((LOCAL_POD, 80)).bytes());
+    }
+    assert_eq!(node.count(Reason::FlowToLocal), 2);
 }
 
 #[test]
@@ -133,24 +152,23 @@ fn flows_are_given_to_netfilter_as_they_are_translated() {
 
     let given = HandOver { given: 2, refused: 0 };
     assert_eq!(node.datapath().hand_over().unwrap(), Some(given));
-    let mut connections = conntrack.redirected(true, TCP).unwrap();
-    connections.sort_by_key(|connection| connection.original.src);
+    let mut connections: Vec<(Tuple, Tuple)> = conntrack
+        .redirected(true, TCP)
+        .unwrap()
+        .iter()
+        .map(|connection| (connection.original, connection.reply))
+        .collect();
+    connections.sort_by_key(|(original, _)| original.src);
     let expected = [
         ((CLIENT, 40_000), (NODE, NODE_PORT), (LOCAL_POD, 80), (CLIENT, 40_000)),
         ((CLIENT, 40_001), (BALANCED, 443), (REMOTE_POD, 80), snat),
     ];
-    let expected = expected.map(|(src, dst, backend, back)| Connection {
-        original: Tuple {
-            src: src.into(),
-            dst: dst.into(),
-            proto: TCP,
-        },
-        reply: Tuple {
-            src: backend.into(),
-            dst: back.into(),
-            proto: TCP,
-        },
-    });
+    let tuple = |src: (Ipv4Addr, u16), dst: (Ipv4Addr, u16)| Tuple {
+        src: src.into(),
+        dst: dst.into(),
+        proto: TCP,
+    };
+    let expected = expected.map(|(src, dst, backend, back)| (tuple(src, dst), tuple(backend, back)));
     assert_eq!(connections, expected);
 
     // Until the programs are gone they leave the flows alone, both ways, and begin no others.

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context as _, Result, ensure};
 use serde_json::json;
 
 use super::{
@@ -43,7 +43,7 @@ pub async fn addresses_and_refusals_are_kube_proxys(cluster: &mut Cluster, mode:
     web.served(cluster, &itself, cluster_ip, 1).await?;
     seen_as(cluster, &Vantage::Outside, on_b, cluster.node_address("node-b")?).await?;
     let gateway = cluster.testbed().host("node-a")?.spec.pod_cidrs.nth(1).primary();
-    let gateway = gateway.expect("an IPv4 pod CIDR");
+    let gateway = gateway.context("the node has no pod CIDR")?;
     // The node's address on the bridge is the way to its own pods.
     seen_as(cluster, &itself, cluster_ip, gateway).await?;
     seen_as(cluster, &Vantage::Outside, on_a, gateway).await?;

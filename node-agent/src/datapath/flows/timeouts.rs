@@ -1,6 +1,9 @@
 //! How long a flow may be idle before it is forgotten.
 
-use kpr_abi::{flow::state, proto};
+use kpr_abi::{
+    flow::{YIELD_FIRST_SECONDS, YIELD_SECONDS, state},
+    proto,
+};
 
 /// Idle times in seconds, those of `nf_conntrack` with kube-proxy's two changes (`tcpEstablishedTimeout`,
 /// `tcpCloseWaitTimeout`), but for closed connections.
@@ -57,8 +60,12 @@ impl Timeouts {
     /// How long a flow in this state may be idle. `forward`, `reply`: the state bits of each direction; `yielded`: it is netfilter's.
     pub(super) fn idle(&self, proto: u8, forward: u8, reply: u8, yielded: bool) -> u32 {
         if yielded {
-            // Its replies are not seen here: it is forgotten when netfilter has forgotten it, or has begun to hear of it anew.
-            return self.udp_stream;
+            // Only its forward packets pass here; it goes when netfilter has forgotten it.
+            return if forward & state::SEEN == 0 {
+                YIELD_FIRST_SECONDS
+            } else {
+                YIELD_SECONDS
+            };
         }
         let both = |bit: u8| forward & reply & bit != 0;
         let either = |bit: u8| (forward | reply) & bit != 0;

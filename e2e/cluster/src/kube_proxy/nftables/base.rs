@@ -54,7 +54,10 @@ const HOOKS: [(&str, &str, &[&str]); 8] = [
 
 /// The table without a Service.
 pub(super) fn table(node: &NodeRules) -> Table {
-    let mut table = Table::empty(node.family);
+    let mut table = Table::empty(match node.family {
+        Family::V4 => "ip",
+        Family::V6 => "ip6",
+    });
     sets(node, &mut table);
     for (chain, hook, rules) in HOOKS {
         table.chains.entry(chain.to_owned()).or_default().hook = hook;

@@ -7,7 +7,7 @@ mod service;
 use std::collections::BTreeMap;
 
 pub use self::script::{Script, cleanup, script};
-use super::desired::{Family, NodeRules, ServicePort};
+use super::desired::{NodeRules, ServicePort};
 
 /// The table's name, in the family `ip` and in `ip6`.
 pub const TABLE: &str = "kube-proxy";
@@ -56,12 +56,10 @@ pub fn table(node: &NodeRules, ports: &[ServicePort]) -> Table {
 }
 
 impl Table {
-    fn empty(family: Family) -> Self {
+    /// `family`: `ip` or `ip6`.
+    fn empty(family: &'static str) -> Self {
         Self {
-            family: match family {
-                Family::V4 => "ip",
-                Family::V6 => "ip6",
-            },
+            family,
             sets: BTreeMap::new(),
             chains: BTreeMap::new(),
             elements: BTreeMap::new(),
@@ -81,7 +79,7 @@ impl Table {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::kube_proxy::desired::Endpoints;
+    use crate::kube_proxy::desired::{Endpoints, Family};
 
     pub(super) fn node() -> NodeRules {
         NodeRules {

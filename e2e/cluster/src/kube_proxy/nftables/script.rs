@@ -21,12 +21,7 @@ pub fn script(before: Option<&Table>, after: &Table) -> Script {
         // Adding first makes deleting succeed where there is none.
         let _ = writeln!(update, "add table {ip} {TABLE}\ndelete table {ip} {TABLE}");
     }
-    let empty = Table {
-        family: ip,
-        sets: Default::default(),
-        chains: Default::default(),
-        elements: Default::default(),
-    };
+    let empty = Table::empty(ip);
     let before = before.unwrap_or(&empty);
     let _ = writeln!(
         update,
