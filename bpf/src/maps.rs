@@ -72,7 +72,8 @@ pub static COUNTERS: PerCpuArray<u64> = PerCpuArray::with_max_entries(Reason::CO
 /// How many backends are told apart in [`SNAT_FULL`].
 pub const SNAT_FULL_SLOTS: u32 = 1024;
 
-/// The second in which a flow last found no source port, by backend id. A hint, for the programs alone: it is not pinned.
+/// The second in which a flow last found no source port, and how many did not in that second, by backend id. A hint, for the programs
+/// alone: it is not pinned.
 #[map]
 pub static SNAT_FULL: Array<u32> = Array::with_max_entries(SNAT_FULL_SLOTS, 0);
 

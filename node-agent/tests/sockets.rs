@@ -241,17 +241,19 @@ fn a_pass_closes_what_a_service_led_to_a_gone_backend_in_pods_and_on_the_node() 
 
 #[test]
 fn a_pass_resets_connections_to_gone_backends_if_asked() {
-    isolate();
-    let listener = TcpListener::bind("10.244.0.1:80").unwrap();
-    let own = Namespace::own().unwrap();
+    let node = Pod::start();
     let cgroup = tempfile::tempdir().unwrap();
-    fs::write(cgroup.path().join("cgroup.procs"), "").unwrap();
-    let (led, direct) = (connect(&listener), connect(&listener));
-    let cookie_of_direct = cookie(&direct.0);
+    fs::write(cgroup.path().join("cgroup.procs"), format!("{}\n", node.0.id())).unwrap();
+    let own = of_cgroup(cgroup.path()).unwrap().remove(0);
+    let [led, direct] = node.inside(|| {
+        let listener = TcpListener::bind("10.244.0.1:80").unwrap();
+        [connect(&listener), connect(&listener)]
+    });
+    let cookie_of_led = cookie(&led.0);
     let pass = Pass {
         cgroup_root: cgroup.path(),
         own: &own,
-        led: |cookie: u64, backend: SocketAddr| cookie != cookie_of_direct && backend.port() == 80,
+        led: |cookie: u64, _: SocketAddr| cookie == cookie_of_led,
     };
     let there: SocketAddr = "10.244.0.1:80".parse().unwrap();
     for (what, kept, closed) in [
@@ -261,7 +263,8 @@ fn a_pass_resets_connections_to_gone_backends_if_asked() {
         ("gone before", Kept::default().with_tcp([]), 0),
     ] {
         let kept = Arc::new(kept);
-        let outcome = pass.run(|| Some(kept.clone()));
+        // On a thread of its own: the pass leaves it in the node's namespace.
+        let outcome = std::thread::scope(|scope| scope.spawn(|| pass.run(|| Some(kept.clone()))).join().unwrap());
         assert!(outcome.failure.is_none(), "{what}: {outcome:?}");
         assert_eq!(outcome.closed, closed, "{what}");
     }

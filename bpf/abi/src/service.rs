@@ -110,7 +110,7 @@ fn check<A: Address>(key: &ServiceKey<A>, value: &ServiceValue) -> u32 {
     } = *value;
     let words = [
         addr.fold(),
-        (port.0 as u32) << 8 | proto as u32,
+        u32::from(port.0) << 8 | u32::from(proto),
         id,
         flags,
         cluster.base,

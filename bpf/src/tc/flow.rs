@@ -15,9 +15,11 @@ use kpr_packet::signal;
 /// the others are a row, which finds the last free port of a range that is no longer. With 95 of 100 ports taken, 2 flows in a
 /// million find none; with 99, 8 in a hundred.
 const ATTEMPTS: u32 = 256;
-/// As many as it tries while flows to its backend find none: looking at so many ports for each packet of a flood would be what the
-/// flood is after.
+/// As many as it tries in the rest of a second in which [`FAILURES`] flows to its backend found none: looking at so many ports for
+/// each packet of a flood would be what the flood is after.
 const ATTEMPTS_WHILE_FULL: u32 = 32;
+const FAILURES: u32 = (1 << FAILURES_BITS) - 1;
+const FAILURES_BITS: u32 = 4;
 /// How often another CPU may take the port that was found free.
 const RACES: u32 = 2;
 /// What the kernel says of a key that is there already.
@@ -174,10 +176,16 @@ fn insert<F: Tables>(answering: &mut FlowKey<F::Addr>, reply: FlowValue<F::Addr>
 #[inline(always)]
 fn find_free<F: Tables>(answering: &mut FlowKey<F::Addr>, backend: u32) -> bool {
     let full = SNAT_FULL.get_ptr_mut(backend % SNAT_FULL_SLOTS);
-    let now = clock::now();
+    let second = clock::now() << FAILURES_BITS;
     // SAFETY: a map value that was just looked up; single words, where the last of two writers wins.
-    let is_full = full.is_some_and(|full| unsafe { *full } == now);
-    let attempts = if is_full { ATTEMPTS_WHILE_FULL } else { ATTEMPTS };
+    let failures = full.map_or(0, |full| unsafe { (*full).wrapping_sub(second) });
+    // More than there can be in this second: they are of another one.
+    let failures = if failures > FAILURES { 0 } else { failures };
+    let attempts = if failures == FAILURES {
+        ATTEMPTS_WHILE_FULL
+    } else {
+        ATTEMPTS
+    };
     // SAFETY: a helper without arguments.
     let start = unsafe { bpf_get_prandom_u32() };
     let mut attempt = 0;
@@ -196,7 +204,7 @@ fn find_free<F: Tables>(answering: &mut FlowKey<F::Addr>, backend: u32) -> bool 
     }
     if let Some(full) = full {
         // SAFETY: as above.
-        unsafe { *full = now };
+        unsafe { *full = second + if failures == FAILURES { FAILURES } else { failures + 1 } };
     }
     false
 }

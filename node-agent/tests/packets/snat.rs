@@ -152,7 +152,8 @@ fn a_source_port_is_found_until_nearly_all_are_taken() {
         (0..=u8::MAX).flat_map(|last| (1_024..1_324).map(move |port| (Ipv4Addr::new(10, 9, 8, last), port)));
     let ports = u32::from(SNAT.max - SNAT.min) + 1;
     let mut in_use = 0;
-    for percent in [50, 90, 95, 97, 98, 99] {
+    // 256 tries: with 90 in 100 taken one flow in 10^11 is refused, with 98 one in 200.
+    for (percent, bearable) in [(50, 0), (90, 0), (95, 3), (97, 10), (98, 20)] {
         let before = fill(&mut node, ports * percent / 100 - 100, &mut in_use, &mut clients);
         let here = fill(&mut node, ports * percent / 100, &mut in_use, &mut clients);
         println!(
@@ -162,15 +163,11 @@ fn a_source_port_is_found_until_nearly_all_are_taken() {
             here.took.as_nanos() / u128::from(here.flows)
         );
         let refused = before.refused + here.refused;
-        // 256 tries: with 90 in 100 taken one flow in 10^11 is refused, with 99 some.
-        assert!(
-            refused == 0 || percent > 90,
-            "{percent} % taken: {refused} flows were refused"
-        );
-        assert!(here.refused < 40, "{percent} % taken: {here:?}");
+        assert!(refused <= bearable, "{percent} % taken: {refused} flows were refused");
     }
+    // From here on flows that find none make the others of the same second look at fewer ports.
     let last = fill(&mut node, ports, &mut in_use, &mut clients);
-    println!("the last one in a hundred: {} flows refused on the way", last.refused);
+    println!("until all are taken: {} of {} flows refused", last.refused, last.flows);
     let mut refused = Duration::ZERO;
     for client in clients.by_ref().take(100) {
         let seen = node.ingress(&Packet::udp(client, (NODE, NODE_PORT)).bytes());
