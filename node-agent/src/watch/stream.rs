@@ -240,7 +240,8 @@ mod tests {
         slices.await;
         assert_eq!(seen.recv().await, Some(Change::Slices(Vec::new())));
         let whole: [Item<Pod>; 2] = [Ok(Event::Init), Ok(Event::InitDone)];
-        lists(stream::iter(whole), gate, report(&tasks, "watch-pods"), changes).await;
+        let pods = lists(stream::iter(whole), gate, report(&tasks, "watch-pods"), changes);
+        Box::pin(pods).await;
         assert_eq!(seen.recv().await, Some(Change::Pods(Vec::new())));
         assert_eq!(seen.recv().await, Some(Change::Synced));
 
