@@ -9,7 +9,7 @@ async fn a_host_network_pod_is_a_backend_on_either_node() -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_pod_reaches_itself() -> Result<()> {
+async fn a_pod_reaches_itself_through_a_node_port() -> Result<()> {
     with_kpr(paths::a_pod_reaches_itself).await
 }
 

@@ -165,9 +165,12 @@ async fn reached(cluster: &Cluster, service: &Service, family: Family, client: &
     Ok(())
 }
 
-/// Upstream: "Granular Checks: Services Secondary IP Family should function for pod-Service: http" (and udp)
-/// Upstream: "Granular Checks: Services Secondary IP Family should function for node-Service: http" (and udp)
-/// Upstream: "Granular Checks: Services Secondary IP Family should function for endpoint-Service: http" (and udp)
+/// Upstream: "Granular Checks: Services Secondary IP Family should function for pod-Service: http"
+/// Upstream: "Granular Checks: Services Secondary IP Family should function for pod-Service: udp"
+/// Upstream: "Granular Checks: Services Secondary IP Family should function for node-Service: http"
+/// Upstream: "Granular Checks: Services Secondary IP Family should function for node-Service: udp"
+/// Upstream: "Granular Checks: Services Secondary IP Family should function for endpoint-Service: http"
+/// Upstream: "Granular Checks: Services Secondary IP Family should function for endpoint-Service: udp"
 pub async fn everybody_reaches_the_secondary_addresses(cluster: &mut Cluster) -> Result<()> {
     let (web, secondary) = secondary_service(cluster, Workload::named("web")).await?;
     let pods = web.ready_pods(cluster, 2).await?;
@@ -222,8 +225,10 @@ async fn a_node_port_is_on_the_ipv4_loopback_only(
     Probe::tcp(cluster, pod, v6).refused().await
 }
 
-/// Upstream: "Granular Checks: Services Secondary IP Family should update endpoints: http" (and udp)
-/// Upstream: "Granular Checks: Services Secondary IP Family should function for client IP based session affinity: http" (and udp)
+/// Upstream: "Granular Checks: Services Secondary IP Family should update endpoints: http"
+/// Upstream: "Granular Checks: Services Secondary IP Family should update endpoints: udp"
+/// Upstream: "Granular Checks: Services Secondary IP Family should function for client IP based session affinity: http"
+/// Upstream: "Granular Checks: Services Secondary IP Family should function for client IP based session affinity: udp"
 pub async fn the_secondary_address_follows_endpoints_and_keeps_clients(cluster: &mut Cluster) -> Result<()> {
     let (web, secondary) = secondary_service(cluster, Workload::named("web").replicas(3)).await?;
     let (sticky, _) = secondary_service(cluster, Workload::named("sticky").client_ip_affinity()).await?;
