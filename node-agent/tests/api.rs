@@ -6,7 +6,10 @@ use kpr_apiserver::{ApiServer, Fault};
 use kpr_crds::{NodeDatapath, conditions};
 use kpr_node_agent::{
     agent::{Object, Snapshot},
-    model::{NamespacedName, input::ServiceInput},
+    model::{
+        NamespacedName,
+        input::{PodInput, ServiceInput},
+    },
     observe::{TaskStatus, Tasks},
     status::{self, Agent, ApiSink, KubeProxy, Sink, SinkError},
     watch::{self, Change},
@@ -135,6 +138,49 @@ async fn what_is_there_at_the_start_comes_before_synced() {
     });
     assert_eq!(slices, Some(1));
     assert!(cluster.tasks.list().iter().all(TaskStatus::healthy));
+}
+
+#[tokio::test]
+async fn pods_of_this_node_are_told_and_no_others() {
+    let pod = |name: &str, node: &str| {
+        json!({
+            "apiVersion": "v1", "kind": "Pod",
+            "metadata": {"name": name, "namespace": "default"},
+            "spec": {"nodeName": node, "containers": [
+                {"name": "web", "image": "web", "ports": [{"containerPort": 80, "hostPort": 8080}]},
+            ]},
+        })
+    };
+    let server = server();
+    server.create(pod("here", "node-a")).unwrap();
+    server.create(pod("there", "node-b")).unwrap();
+    let mut cluster = watching(server);
+    let seen = cluster.synced().await;
+    let listed = seen.iter().find_map(|change| match change {
+        Change::Pods(all) => Some(all.iter().map(|pod| pod.name().to_string()).collect::<Vec<_>>()),
+        _ => None,
+    });
+    assert_eq!(listed.unwrap(), ["default/pod/here"]);
+
+    let pods: Api<k8s_openapi::api::core::v1::Pod> = Api::default_namespaced(cluster.client.clone());
+    let status = json!({"status": {"phase": "Running", "podIPs": [{"ip": "10.244.0.9"}]}});
+    for name in ["there", "here"] {
+        let patch = kube::api::Patch::Merge(&status);
+        pods.patch_status(name, &kube::api::PatchParams::default(), &patch)
+            .await
+            .unwrap();
+    }
+    let running = cluster
+        .next(|change| match change {
+            Change::Pod(pod) => Some(pod.clone()),
+            _ => None,
+        })
+        .await;
+    let PodInput::Served(running) = *running else {
+        panic!("not served: {running:?}");
+    };
+    assert_eq!(running.name.to_string(), "default/pod/here");
+    assert_eq!((running.host_ports[0].port, running.host_ports[0].target), (8080, 80));
 }
 
 #[tokio::test]
