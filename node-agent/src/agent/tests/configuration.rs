@@ -74,6 +74,23 @@ fn draining_removes_everything_once_and_active_brings_it_back() {
 }
 
 #[test]
+fn flows_are_left_to_netfilter_before_the_first_frontend_and_handed_over_before_the_end() {
+    let kernel = Kernel::default();
+    let mut agent = Rig::serving(&kernel);
+    assert_eq!(kernel.state().left, [0], "once, and with nothing programmed");
+    assert_eq!(kernel.state().hand_overs, 0);
+
+    let mut other = spec();
+    other.services.node_port = !other.services.node_port;
+    agent.tell([datapath(2, other)]);
+    assert_eq!(kernel.state().left, [0, 1], "again, since another kind is taken over");
+
+    agent.tell([datapath(3, draining())]);
+    let state = kernel.state();
+    assert_eq!((state.hand_overs, state.removals), (1, 1));
+}
+
+#[test]
 fn draining_removes_what_an_earlier_agent_left() {
     let kernel = Kernel::default();
     drop(Rig::serving(&kernel));
