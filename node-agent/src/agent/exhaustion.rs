@@ -7,7 +7,7 @@ use tokio::time::Instant;
 use crate::datapath::{PortRange, SnatUse};
 
 /// How long it is told after the last refusal: long enough for somebody to see it.
-const TOLD: Duration = Duration::from_secs(60);
+const TOLD: Duration = Duration::from_mins(1);
 /// From the first refusal until it is told without knowing which backend it is about: the next sweep finds out.
 const PATIENCE: Duration = Duration::from_secs(3);
 

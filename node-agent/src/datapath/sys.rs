@@ -58,7 +58,7 @@ struct InfoByFd {
 /// `struct { /* struct used by BPF_MAP_*_BATCH commands */ }` of `union bpf_attr`.
 #[repr(C)]
 #[derive(Default)]
-struct Batch {
+struct Entries {
     in_batch: u64,
     out_batch: u64,
     keys: u64,
@@ -86,14 +86,14 @@ pub(super) fn lookup_batch<K: Pod, V: Pod>(
     values: &mut [V],
 ) -> io::Result<Read> {
     let (from, mut next) = (bucket.unwrap_or_default(), 0_u32);
-    let mut attr = Batch {
+    let mut attr = Entries {
         in_batch: bucket.map_or(0, |_| std::ptr::from_ref(&from) as u64),
         out_batch: std::ptr::from_mut(&mut next) as u64,
         keys: keys.as_mut_ptr() as u64,
         values: values.as_mut_ptr() as u64,
         count: u32::try_from(keys.len().min(values.len())).unwrap_or(u32::MAX),
         map_fd: map.as_raw_fd().unsigned_abs(),
-        ..Batch::default()
+        ..Entries::default()
     };
     // SAFETY: `attr` is the kernel's struct for this command, into which it writes the count; it writes no more than that many
     // entries, of the sizes of `K` and `V`, and one word to `next`.
@@ -102,7 +102,7 @@ pub(super) fn lookup_batch<K: Pod, V: Pod>(
             libc::SYS_bpf,
             BPF_MAP_LOOKUP_BATCH,
             std::ptr::from_mut(&mut attr),
-            size_of::<Batch>(),
+            size_of::<Entries>(),
         )
     };
     let last = if result < 0 {

@@ -160,7 +160,7 @@ impl Control {
 mod tests {
     use super::*;
 
-    const LONG: Duration = Duration::from_secs(600);
+    const LONG: Duration = Duration::from_mins(10);
 
     #[test]
     fn a_hurry_brings_the_next_sweep_forward_once() {

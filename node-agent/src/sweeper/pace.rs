@@ -8,7 +8,7 @@ use crate::datapath::Sweep;
 const SHORTEST: Duration = Duration::from_secs(1);
 /// The longest pause: the idle time of an answered datagram. A closed connection keeps its source port for so long, unless somebody
 /// is in need of one.
-const LONGEST: Duration = Duration::from_secs(120);
+const LONGEST: Duration = Duration::from_mins(2);
 /// The first pause, and the longest one while the table is more than half full.
 const USUAL: Duration = Duration::from_secs(30);
 /// Of its time the thread spends one part in so many on sweeping, or less.

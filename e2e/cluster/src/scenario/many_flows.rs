@@ -22,7 +22,7 @@ const WANTED: u32 = 1_200;
 /// A flow that is refused at once does not wait for a SYN to be sent again.
 const AT_ONCE_MS: u64 = 900;
 /// How long it may take until what was seen is told, or until room is made.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// One pod on node-b, asked at node-a.
 async fn server(cluster: &Cluster) -> Result<Deployed> {

@@ -112,31 +112,35 @@ fn well() -> Status {
             counter("drop_no_endpoint", 3),
             counter("drop_ttl", 0),
         ],
-        sweep: Some(Sweep {
-            at: before(3),
-            took_ms: 2,
-            interval_seconds: 45,
-            tables: vec![
-                SweptTable {
-                    family: "IPv4".into(),
-                    live: 1200,
-                    expired: 34,
-                    fullest: Some(SnatUse {
-                        backend: "10.244.1.2:80/TCP".into(),
-                        ports: 250,
-                    }),
-                },
-                SweptTable {
-                    family: "IPv6".into(),
-                    live: 0,
-                    expired: 0,
-                    fullest: None,
-                },
-            ],
-        }),
+        sweep: Some(sweep()),
         map_writes: 17,
         repairs: 0,
         tasks: vec![task("k8s-heartbeat", 7), task("sync-lb-maps", 190)],
+    }
+}
+
+fn sweep() -> Sweep {
+    Sweep {
+        at: before(3),
+        took_ms: 2,
+        interval_seconds: 45,
+        tables: vec![
+            SweptTable {
+                family: "IPv4".into(),
+                live: 1200,
+                expired: 34,
+                fullest: Some(SnatUse {
+                    backend: "10.244.1.2:80/TCP".into(),
+                    ports: 250,
+                }),
+            },
+            SweptTable {
+                family: "IPv6".into(),
+                live: 0,
+                expired: 0,
+                fullest: None,
+            },
+        ],
     }
 }
 
