@@ -77,6 +77,27 @@ pub const SNAT_FULL_SLOTS: u32 = 1024;
 #[map]
 pub static SNAT_FULL: Array<u32> = Array::with_max_entries(SNAT_FULL_SLOTS, 0);
 
+/// What one step of a flow's beginning leaves to the next: together they would need more stack than old kernels give.
+#[derive(Clone, Copy)]
+#[repr(C)]
+pub struct Chosen<A> {
+    /// The packet's tuple.
+    pub key: FlowKey<A>,
+    /// The wanted translation; its source is the client's.
+    pub value: FlowValue<A>,
+    /// Flags of the frontend.
+    pub service_flags: u32,
+    /// Flags of the backend.
+    pub backend_flags: u32,
+    /// The packet's class of service, by which it may be routed.
+    pub class: u32,
+}
+
+#[map]
+static CHOSEN4: PerCpuArray<Chosen<Addr4>> = PerCpuArray::with_max_entries(1, 0);
+#[map]
+static CHOSEN6: PerCpuArray<Chosen<Addr6>> = PerCpuArray::with_max_entries(1, 0);
+
 /// The maps of an address family.
 pub trait Tables: Family {
     /// Frontends.
@@ -101,6 +122,8 @@ pub trait Tables: Family {
     fn affinity() -> &'static LruHashMap<AffinityKey<Self::Addr>, AffinityValue>;
     /// Who may connect.
     fn source_ranges() -> &'static LpmTrie<SourceRange<Self::Addr>, u32>;
+    /// This CPU's flow that begins.
+    fn chosen() -> &'static PerCpuArray<Chosen<Self::Addr>>;
     /// Whether there are flows to frontends that are gone.
     fn lingering() -> &'static Array<u32>;
     /// Ports of hostPorts on any address.
@@ -111,10 +134,10 @@ pub trait Tables: Family {
     const LOOPBACK: Self::Addr;
 }
 
-/// Names the maps of a family: the same twelve for each.
+/// Names the maps of a family: the same for each.
 macro_rules! tables {
     ($family:ty: $services:ident, $slots:ident, $backends:ident, $flows:ident, $fragments:ident, $local:ident,
-     $snat_source:ident, $connected:ident, $peers:ident, $affinity:ident, $source_ranges:ident, $lingering:ident,
+     $snat_source:ident, $connected:ident, $peers:ident, $affinity:ident, $source_ranges:ident, $lingering:ident, $chosen:ident,
      $host_ports:ident, loopback: $loopback:expr, $is_loopback:expr) => {
         impl Tables for $family {
             #[inline(always)]
@@ -166,6 +189,10 @@ macro_rules! tables {
                 &$lingering
             }
             #[inline(always)]
+            fn chosen() -> &'static PerCpuArray<Chosen<Self::Addr>> {
+                &$chosen
+            }
+            #[inline(always)]
             fn host_ports() -> &'static Array<u64> {
                 &$host_ports
             }
@@ -178,9 +205,9 @@ macro_rules! tables {
     };
 }
 
-tables!(V4: SERVICES4, SLOTS4, BACKENDS4, FLOWS4, FRAGMENTS4, LOCAL4, SNAT_SOURCE4, CONNECTED4, PEERS4, AFFINITY4, SOURCE_RANGES4, LINGERING4, HOST_PORTS4,
+tables!(V4: SERVICES4, SLOTS4, BACKENDS4, FLOWS4, FRAGMENTS4, LOCAL4, SNAT_SOURCE4, CONNECTED4, PEERS4, AFFINITY4, SOURCE_RANGES4, LINGERING4, CHOSEN4, HOST_PORTS4,
     // 127.0.0.0/8 (RFC 1122 §3.2.1.3).
     loopback: Addr4(0x7f00_0001_u32.to_be()), |addr: Addr4| u32::from_be(addr.0) >> 24 == 127);
-tables!(V6: SERVICES6, SLOTS6, BACKENDS6, FLOWS6, FRAGMENTS6, LOCAL6, SNAT_SOURCE6, CONNECTED6, PEERS6, AFFINITY6, SOURCE_RANGES6, LINGERING6, HOST_PORTS6,
+tables!(V6: SERVICES6, SLOTS6, BACKENDS6, FLOWS6, FRAGMENTS6, LOCAL6, SNAT_SOURCE6, CONNECTED6, PEERS6, AFFINITY6, SOURCE_RANGES6, LINGERING6, CHOSEN6, HOST_PORTS6,
     // ::1 (RFC 4291 §2.5.3).
     loopback: Addr6([0, 0, 0, 1_u32.to_be()]), |addr: Addr6| addr == Self::LOOPBACK);

@@ -4,7 +4,7 @@
 //! node itself, where it may be a NodePort or a hostPort).
 
 use super::{Handled, flow, fragment, route, skb::Skb, translate, wire::Wire};
-use crate::{balance, clock, config, counters};
+use crate::{balance, clock, config, counters, maps::Chosen};
 use aya_ebpf::{helpers::bpf_get_prandom_u32, programs::TcContext};
 use kpr_abi::{
     Address, AffinityKey, FlowValue, Reason, ServiceKey, ServiceValue, Slice, backend,
@@ -68,10 +68,10 @@ pub fn handle<F: Wire>(ctx: &TcContext, l3: usize) -> Result<Handled, Reason> {
 }
 
 /// Begins a flow with its first packet, which [`handle`] has looked at: one that came in by an external device, or one that a pod
-/// sent, which the stack of this node takes from the pod's device. Then it is for [`begun`], or before that for [`refuse`].
+/// sent, which the stack of this node takes from the pod's device. Then it is for [`establish`].
 ///
-/// They all read the packet anew, twice more for each flow: as one function they would need more stack than kernels before 6.8
-/// give, and the verifier would try each end of one with each beginning of the next.
+/// The steps of a beginning all but one read the packet anew: as one function they would need more stack
+/// than kernels before 6.8 give, and the verifier would try each end of one with each beginning of the next.
 #[inline(always)]
 pub fn begin<F: Wire, const FROM_POD: bool>(ctx: &TcContext, l3: usize) -> Result<Handled, Reason> {
     let mut parsed = Parsed::default();
@@ -167,7 +167,7 @@ fn frontend<F: Wire>(parsed: &Parsed<F::Addr>, service: &mut ServiceValue) -> bo
             && balance::on_any_address::<F>(key.dst, key.dport, key.proto, service)
 }
 
-/// Chooses the backend and the translation of a new flow, and makes its entries.
+/// Chooses the backend and the translation of a new flow, for [`establish`].
 #[inline(always)]
 fn choose<F: Wire, const FROM_POD: bool>(
     ctx: &TcContext,
@@ -197,7 +197,7 @@ fn choose<F: Wire, const FROM_POD: bool>(
     } else {
         chosen.flags & backend::flags::LOCAL != 0
     };
-    let mut value = FlowValue {
+    let value = FlowValue {
         // A local backend sees the client's own address, and so does any backend of a pod.
         src: parsed.key.src,
         dst: chosen.addr,
@@ -206,12 +206,38 @@ fn choose<F: Wire, const FROM_POD: bool>(
         backend: id,
         last_seen: clock::now(),
         state: flow::state_of(parsed.signals) | if FROM_POD { state::FROM_POD } else { 0 },
-        action: action::PASS,
+        action: if keeps_source { action::PASS } else { action::FORWARD },
         device: if FROM_POD { 0 } else { device(ctx) },
     };
-    if !keeps_source {
-        value.action = action::FORWARD;
-        value.src = snat_source::<F>(ctx, parsed, &value)?;
+    let scratch = F::chosen().get_ptr_mut(0).ok_or(Reason::DropInconsistent)?;
+    // SAFETY: this CPU's own entry, which nothing else uses until the packet is through.
+    unsafe {
+        *scratch = Chosen {
+            key: parsed.key,
+            value,
+            service_flags: service.flags,
+            backend_flags: chosen.flags.into(),
+            class: parsed.class.into(),
+        };
+    }
+    Ok(Handled::Chosen)
+}
+
+/// Makes the entries of a flow whose backend [`begin`] has chosen. Then it is for [`begun`], or before that for [`refuse`].
+#[inline(always)]
+pub fn establish<F: Wire>(ctx: &TcContext, _l3: usize) -> Result<Handled, Reason> {
+    let scratch = F::chosen().get_ptr(0).ok_or(Reason::DropInconsistent)?;
+    // SAFETY: this CPU's own entry, which `begin` has written for this packet.
+    let chosen = unsafe { &*scratch };
+    let mut value = chosen.value;
+    // Of the packet's headers routing asks for no more than these.
+    let parsed = Parsed {
+        key: chosen.key,
+        class: chosen.class as u8,
+        ..Parsed::default()
+    };
+    if flow::is_forwarded(&value) {
+        value.src = snat_source::<F>(ctx, &parsed, &value)?;
         if !config::is_snat_port(value.sport) {
             // Not the client's own port: it could be one of this node's connections.
             // SAFETY: a helper without arguments.
@@ -222,7 +248,7 @@ fn choose<F: Wire, const FROM_POD: bool>(
         Ok(()) => {}
         Err(Reason::RefuseSnatExhausted) => {
             counters::count(Reason::RefuseSnatExhausted);
-            return Ok(if service.flags & flags::NODE_PORT == 0 {
+            return Ok(if chosen.service_flags & flags::NODE_PORT == 0 {
                 Handled::Refuses
             } else {
                 // A node's own address, and no socket has the port: the stack refuses it.
@@ -231,7 +257,7 @@ fn choose<F: Wire, const FROM_POD: bool>(
         }
         Err(reason) => return Err(reason),
     }
-    counters::count(if chosen.flags & backend::flags::LOCAL != 0 {
+    counters::count(if chosen.backend_flags & u32::from(backend::flags::LOCAL) != 0 {
         Reason::FlowToLocal
     } else {
         Reason::FlowToRemote

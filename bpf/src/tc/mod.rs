@@ -19,7 +19,7 @@ pub const NO_LINK_HEADER: u32 = 0;
 
 use aya_ebpf::{bindings::__sk_buff, programs::TcContext};
 use kpr_abi::{V4, V6};
-use verdict::{BEGIN, BEGUN, DETOUR, ICMP, NEXT, REFUSE, verdict};
+use verdict::{BEGIN, BEGUN, CHOSEN, DETOUR, ICMP, NEXT, REFUSE, verdict};
 
 /// A packet that came in; its network header is at `l3`, [`ETHERNET`] or [`NO_LINK_HEADER`].
 ///
@@ -33,12 +33,22 @@ pub fn ingress(ctx: &TcContext, l3: u32) -> i32 {
     dispatch(
         ctx,
         |skb| match kpr_ingress4(skb, l3) {
-            BEGIN => begun(kpr_begin4(skb, l3), || kpr_refuse4(skb, l3), || kpr_begun4(skb, l3)),
+            BEGIN => begun(
+                kpr_begin4(skb, l3),
+                || kpr_establish4(skb, l3),
+                || kpr_refuse4(skb, l3),
+                || kpr_begun4(skb, l3),
+            ),
             ICMP => kpr_icmp_ingress4(skb, l3),
             verdict => verdict,
         },
         |skb| match kpr_ingress6(skb, l3) {
-            BEGIN => begun(kpr_begin6(skb, l3), || kpr_refuse6(skb, l3), || kpr_begun6(skb, l3)),
+            BEGIN => begun(
+                kpr_begin6(skb, l3),
+                || kpr_establish6(skb, l3),
+                || kpr_refuse6(skb, l3),
+                || kpr_begun6(skb, l3),
+            ),
             ICMP => kpr_icmp_ingress6(skb, l3),
             verdict => verdict,
         },
@@ -51,12 +61,22 @@ pub fn pod_ingress(ctx: &TcContext, l3: u32) -> i32 {
     dispatch(
         ctx,
         |skb| match kpr_ingress4(skb, l3) {
-            BEGIN => begun(kpr_pod_begin4(skb, l3), || kpr_refuse4(skb, l3), || kpr_begun4(skb, l3)),
+            BEGIN => begun(
+                kpr_pod_begin4(skb, l3),
+                || kpr_establish4(skb, l3),
+                || kpr_refuse4(skb, l3),
+                || kpr_begun4(skb, l3),
+            ),
             ICMP => kpr_icmp_ingress4(skb, l3),
             verdict => verdict,
         },
         |skb| match kpr_ingress6(skb, l3) {
-            BEGIN => begun(kpr_pod_begin6(skb, l3), || kpr_refuse6(skb, l3), || kpr_begun6(skb, l3)),
+            BEGIN => begun(
+                kpr_pod_begin6(skb, l3),
+                || kpr_establish6(skb, l3),
+                || kpr_refuse6(skb, l3),
+                || kpr_begun6(skb, l3),
+            ),
             ICMP => kpr_icmp_ingress6(skb, l3),
             verdict => verdict,
         },
@@ -94,9 +114,10 @@ fn dispatch(ctx: &TcContext, v4: impl Fn(*mut __sk_buff) -> i32, v6: impl Fn(*mu
     }
 }
 
-/// What follows the beginning of a flow: it is translated, after it was led to nobody if it is refused.
+/// What follows the choice of a backend: the flow is made, and the packet translated, after it was led to nobody if it is refused.
 #[inline(always)]
-fn begun(verdict: i32, refuse: impl Fn() -> i32, translate: impl Fn() -> i32) -> i32 {
+fn begun(verdict: i32, establish: impl Fn() -> i32, refuse: impl Fn() -> i32, translate: impl Fn() -> i32) -> i32 {
+    let verdict = if verdict == CHOSEN { establish() } else { verdict };
     let verdict = if verdict == REFUSE { refuse() } else { verdict };
     if verdict == BEGUN { translate() } else { verdict }
 }
@@ -121,6 +142,8 @@ steps! {
     kpr_begin6 = ingress::begin::<V6, false>;
     kpr_pod_begin4 = ingress::begin::<V4, true>;
     kpr_pod_begin6 = ingress::begin::<V6, true>;
+    kpr_establish4 = ingress::establish::<V4>;
+    kpr_establish6 = ingress::establish::<V6>;
     kpr_refuse4 = ingress::refuse::<V4>;
     kpr_refuse6 = ingress::refuse::<V6>;
     kpr_begun4 = ingress::begun::<V4>;
@@ -145,6 +168,8 @@ pub enum Handled {
     Icmp,
     /// The first packet of a flow to a frontend; unchanged so far.
     Begins,
+    /// The same, and its backend is chosen; unchanged so far.
+    Chosen,
     /// The same, and the flow is known now; unchanged so far.
     Begun,
     /// The first packet of a flow that gets no backend, and its sender is to be told; unchanged so far.

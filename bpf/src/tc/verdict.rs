@@ -16,6 +16,8 @@ pub const BEGIN: i32 = 0x1d;
 pub const BEGUN: i32 = 0x1e;
 /// The same: an answer leaves by another device than its request came in by.
 pub const DETOUR: i32 = 0x1f;
+/// The same: a backend is chosen, and the flow is to be made.
+pub const CHOSEN: i32 = 0x21;
 /// The same: the packet is to be refused in the frontend's name.
 pub const REFUSE: i32 = 0x20;
 
@@ -27,6 +29,7 @@ pub fn verdict(outcome: Result<Handled, Reason>) -> i32 {
         Ok(Handled::NotOurs | Handled::Translated) => NEXT,
         Ok(Handled::Icmp) => ICMP,
         Ok(Handled::Begins) => BEGIN,
+        Ok(Handled::Chosen) => CHOSEN,
         Ok(Handled::Begun) => BEGUN,
         Ok(Handled::Detours) => DETOUR,
         Ok(Handled::Refuses) => REFUSE,
