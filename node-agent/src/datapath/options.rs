@@ -34,6 +34,13 @@ pub struct PortRange {
     pub max: u16,
 }
 
+impl PortRange {
+    /// How many ports there are.
+    pub fn count(&self) -> u32 {
+        u32::from(self.max) - u32::from(self.min) + 1
+    }
+}
+
 /// What is compiled into the programs as read-only data. A change loads new programs and swaps them without a gap.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {

@@ -23,6 +23,7 @@ struct State {
     /// Flows were refused for want of room since the last sweep.
     hurry: bool,
     ended: bool,
+    snat_ports: u32,
     /// Sweeps that were reported.
     number: u64,
     findings: Option<Arc<Findings>>,
@@ -75,9 +76,23 @@ pub(super) enum Wake {
 }
 
 impl Control {
-    /// A datapath is loaded.
-    pub fn on(&self) {
-        self.change(|state| state.on = true);
+    /// A datapath is loaded, with so many SNAT source ports towards each backend.
+    pub fn on(&self, snat_ports: u32) {
+        self.change(|state| {
+            state.on = true;
+            state.snat_ports = snat_ports;
+        });
+    }
+
+    /// Whether source ports run short: towards some backend more than half of them were taken when the flows were last swept.
+    pub(super) fn is_short_of_ports(&self) -> bool {
+        let state = self.state();
+        let taken = state
+            .findings
+            .as_deref()
+            .and_then(Findings::fullest)
+            .map(|fullest| fullest.ports);
+        taken.is_some_and(|taken| taken > state.snat_ports / 2)
     }
 
     /// There is no datapath any more.
@@ -165,10 +180,33 @@ mod tests {
     #[test]
     fn a_hurry_brings_the_next_sweep_forward_once() {
         let (control, now) = (Control::default(), Instant::now());
-        control.on();
+        control.on(1_000);
         control.hurry();
         assert_eq!(control.wait(now, now + LONG), Wake::Due { hurried: true });
         assert_eq!(control.wait(now, now), Wake::Due { hurried: false });
+    }
+
+    #[test]
+    fn ports_run_short_when_more_than_half_towards_one_backend_are_taken() {
+        let control = Control::default();
+        control.on(1_000);
+        assert!(!control.is_short_of_ports(), "nothing is known yet");
+        for (taken, short) in [(500, false), (501, true)] {
+            let fullest = SnatUse {
+                backend: ([10, 244, 1, 2], 80).into(),
+                proto: 6,
+                source: [192, 168, 49, 2].into(),
+                ports: taken,
+            };
+            control.report(Findings {
+                v4: Sweep {
+                    fullest: Some(fullest),
+                    ..Sweep::default()
+                },
+                ..Findings::default()
+            });
+            assert_eq!(control.is_short_of_ports(), short, "{taken}");
+        }
     }
 
     #[test]
@@ -178,7 +216,7 @@ mod tests {
             let control = Arc::clone(&control);
             move || control.wait(Instant::now(), Instant::now())
         });
-        control.on();
+        control.on(1_000);
         assert!(matches!(thread.join().unwrap(), Wake::On | Wake::Due { .. }));
         control.report(Findings::default());
         assert!(control.findings().is_some());

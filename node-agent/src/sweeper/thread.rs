@@ -77,7 +77,7 @@ impl Worker {
                 Wake::Due { hurried } => hurried,
             };
             let began = Instant::now();
-            match self.sweep() {
+            match self.sweep(hurried) {
                 Ok([v4, v6]) => {
                     let took = began.elapsed();
                     let pause = pace.after(&[v4, v6], took, hurried);
@@ -105,8 +105,12 @@ impl Worker {
     }
 
     /// Opens the tables anew each time: a reload may have put others in their place, and a removal must find nobody who holds them.
-    fn sweep(&self) -> Result<[Sweep; 2], Error> {
-        let timeouts = Timeouts::default();
+    fn sweep(&self, hurried: bool) -> Result<[Sweep; 2], Error> {
+        let timeouts = if hurried || self.control.is_short_of_ports() {
+            Timeouts::SHORT_OF_PORTS
+        } else {
+            Timeouts::default()
+        };
         let v4 = FlowTable::<V4>::open(&self.bpffs_root)?.sweep(flow_clock(), &timeouts)?;
         let v6 = FlowTable::<V6>::open(&self.bpffs_root)?.sweep(flow_clock(), &timeouts)?;
         Ok([v4, v6])

@@ -146,8 +146,8 @@ impl<L: Loader> Core<L> {
                 writes_before: 0,
             },
         };
+        self.sweeper.on(running.settings.snat_ports.count());
         self.running = Some(running);
-        self.sweeper.on();
         self.exhaustion.forget();
         self.troubles.exhausted = None;
         Ok(())

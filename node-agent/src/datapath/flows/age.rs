@@ -89,7 +89,7 @@ mod tests {
             ),
             ("tcp closed by the client", proto::TCP, DATA | CLOSED, DATA, 3_600),
             ("tcp closed by the server", proto::TCP, DATA, DATA | CLOSED, 3_600),
-            ("tcp closed", proto::TCP, DATA | CLOSED, DATA | CLOSED, 10),
+            ("tcp closed", proto::TCP, DATA | CLOSED, DATA | CLOSED, 60),
             ("tcp refused", proto::TCP, SEEN, DATA | ENDED, 10),
             ("tcp reset by the client", proto::TCP, DATA | ENDED, DATA, 10),
             ("sctp established", proto::SCTP, DATA, DATA, 210),
@@ -140,6 +140,15 @@ mod tests {
             assert!(!is_expired(&key, &value, None, 1_000 + idle - 1, &timeouts));
             assert!(is_expired(&key, &value, None, 1_000 + idle, &timeouts));
         }
+    }
+
+    #[test]
+    fn a_closed_flow_goes_sooner_where_ports_run_short() {
+        let closed = state::SEEN | state::PAST_SYN | state::CLOSED;
+        let [(key, value), (_, twin)] = flow(proto::TCP, (1_000, closed), (1_000, closed));
+        let expired = |now, timeouts| is_expired(&key, &value, Some(&twin), now, &timeouts);
+        assert!(!expired(1_010, Timeouts::default()));
+        assert!(expired(1_010, Timeouts::SHORT_OF_PORTS));
     }
 
     #[test]

@@ -8,9 +8,11 @@ use kpr_abi::{
 /// Idle times in seconds, those of `nf_conntrack` with kube-proxy's two changes (`tcpEstablishedTimeout`,
 /// `tcpCloseWaitTimeout`), but for closed connections.
 ///
-/// `nf_conntrack` remembers a closed connection for 120 seconds (`TIME_WAIT`), mostly to know a late packet. Here each such flow
-/// keeps a source port from others: ten seconds after both sides closed are enough for a FIN that is sent again, and are what
-/// Cilium allows. A client that begins anew on the same port within that time is balanced anew all the same.
+/// `nf_conntrack` remembers a closed connection for 120 seconds (`TIME_WAIT`). Here each such flow keeps a source port from others,
+/// so it goes after the 60 seconds for which a backend that closed first remembers it: given away before that, the port would have
+/// the next client's SYN refused there for its old time stamp (RFC 7323 §5.2, PAWS), and sent again a second later. Where ports run
+/// short, that is the smaller evil: [`Timeouts::SHORT_OF_PORTS`]. A client that begins anew on the same port is balanced anew in
+/// any case.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Timeouts {
     /// TCP, hands shaken (`ESTABLISHED`).
@@ -21,8 +23,10 @@ pub struct Timeouts {
     pub tcp_syn_received: u32,
     /// TCP, one side closed (`FIN_WAIT`, `CLOSE_WAIT`): the other may have much to say.
     pub tcp_half_closed: u32,
-    /// TCP, both sides closed or one reset (`LAST_ACK`, `TIME_WAIT`, `CLOSE`).
+    /// TCP, both sides closed (`LAST_ACK`, `TIME_WAIT`).
     pub tcp_closed: u32,
+    /// TCP, one side has reset it (`CLOSE`).
+    pub tcp_reset: u32,
     /// UDP, seen both ways.
     pub udp_stream: u32,
     /// UDP, no answer yet.
@@ -38,21 +42,32 @@ pub struct Timeouts {
     pub sctp_closed: u32,
 }
 
+impl Timeouts {
+    /// While source ports towards some backend run short: what Cilium allows closed connections.
+    pub const SHORT_OF_PORTS: Self = Self {
+        tcp_closed: 10,
+        ..Self::USUAL
+    };
+
+    const USUAL: Self = Self {
+        tcp_established: 86_400,
+        tcp_syn_sent: 120,
+        tcp_syn_received: 60,
+        tcp_half_closed: 3_600,
+        tcp_closed: 60,
+        tcp_reset: 10,
+        udp_stream: 120,
+        udp: 30,
+        sctp_established: 210,
+        sctp_init: 3,
+        sctp_shutdown: 3,
+        sctp_closed: 10,
+    };
+}
+
 impl Default for Timeouts {
     fn default() -> Self {
-        Self {
-            tcp_established: 86_400,
-            tcp_syn_sent: 120,
-            tcp_syn_received: 60,
-            tcp_half_closed: 3_600,
-            tcp_closed: 10,
-            udp_stream: 120,
-            udp: 30,
-            sctp_established: 210,
-            sctp_init: 3,
-            sctp_shutdown: 3,
-            sctp_closed: 10,
-        }
+        Self::USUAL
     }
 }
 
@@ -71,7 +86,8 @@ impl Timeouts {
         let either = |bit: u8| (forward | reply) & bit != 0;
         let answered = both(state::SEEN);
         match proto {
-            proto::TCP if either(state::ENDED) || both(state::CLOSED) => self.tcp_closed,
+            proto::TCP if either(state::ENDED) => self.tcp_reset,
+            proto::TCP if both(state::CLOSED) => self.tcp_closed,
             proto::TCP if either(state::CLOSED) => self.tcp_half_closed,
             proto::TCP if !answered => self.tcp_syn_sent,
             proto::TCP if forward & state::PAST_SYN == 0 => self.tcp_syn_received,
@@ -94,6 +110,7 @@ impl Timeouts {
             tcp_syn_received,
             tcp_half_closed,
             tcp_closed,
+            tcp_reset,
             udp_stream,
             udp,
             sctp_established,
@@ -106,6 +123,7 @@ impl Timeouts {
             .min(tcp_syn_received)
             .min(tcp_half_closed)
             .min(tcp_closed)
+            .min(tcp_reset)
             .min(udp_stream)
             .min(udp)
             .min(sctp_established)
