@@ -118,7 +118,7 @@ pub fn remove<F: Tables>(key: &FlowKey<F::Addr>, value: &FlowValue<F::Addr>) {
 pub fn create<F: Tables>(key: &FlowKey<F::Addr>, mut value: FlowValue<F::Addr>) -> Result<(), Reason> {
     let reply = reply(key, &value);
     let mut answering = FlowKey::answering(&value, key.proto, direction::REPLY);
-    match F::flows().get_ptr(&answering) {
+    match F::flows().get_ptr(answering) {
         // The other half of this very flow was evicted: join them again.
         Some(known) if is_ours(known, &reply) => {}
         _ => insert::<F>(&mut answering, reply)?,
@@ -163,7 +163,7 @@ fn insert<F: Tables>(answering: &mut FlowKey<F::Addr>, reply: FlowValue<F::Addr>
         }
         match F::flows().insert(*answering, reply, u64::from(BPF_NOEXIST)) {
             Ok(()) => return Ok(()),
-            Err(error) if error as i32 == -EEXIST => {}
+            Err(error) if error == -EEXIST => {}
             Err(_) => return Err(Reason::DropFlowTableFull),
         }
         race += 1;
@@ -190,7 +190,7 @@ fn find_free<F: Tables>(answering: &mut FlowKey<F::Addr>, backend: u32) -> bool 
     let start = unsafe { bpf_get_prandom_u32() };
     let mut attempt = 0;
     while attempt < attempts {
-        if F::flows().get_ptr(&*answering).is_none() {
+        if F::flows().get_ptr(*answering).is_none() {
             return true;
         }
         let offset = if attempt < ATTEMPTS / 2 {

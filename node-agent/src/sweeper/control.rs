@@ -146,13 +146,13 @@ impl Control {
     }
 
     /// What a sweep found.
-    pub(crate) fn report(&self, findings: Findings) {
+    pub(crate) fn report(&self, mut findings: Findings) {
         let mut state = self.state();
         // Of a datapath that was removed meanwhile nobody wants to know.
         if state.on {
             state.number += 1;
-            let number = state.number;
-            state.findings = Some(Arc::new(Findings { number, ..findings }));
+            findings.number = state.number;
+            state.findings = Some(Arc::new(findings));
         }
     }
 

@@ -129,7 +129,7 @@ impl Packet {
                 bytes.extend([0, 0]);
                 checksum.then_some(6)
             }
-            Transport::Sctp { chunk, checksum } => return sctp(bytes, chunk, &self.payload, checksum),
+            Transport::Sctp { chunk, checksum } => return sctp(&bytes, chunk, &self.payload, checksum),
             Transport::Fragment { .. } => return self.payload.clone(),
         };
         bytes.extend(&self.payload);
@@ -151,9 +151,9 @@ impl Packet {
 const TAG: [u8; 4] = [0xca, 0xfe, 0xf0, 0x0d];
 
 /// A packet of SCTP behind its ports (RFC 9260 §3): one chunk, padded to a multiple of four bytes, and the checksum if there is one.
-pub(crate) fn sctp(ports: Vec<u8>, chunk: u8, payload: &[u8], checksum: bool) -> Vec<u8> {
+pub(crate) fn sctp(ports: &[u8], chunk: u8, payload: &[u8], checksum: bool) -> Vec<u8> {
     let [high, low] = u16::try_from(4 + payload.len()).unwrap().to_be_bytes();
-    let mut bytes = [&ports[..], &TAG, &[0; 4], &[chunk, 0, high, low], payload].concat();
+    let mut bytes = [ports, &TAG, &[0; 4], &[chunk, 0, high, low], payload].concat();
     bytes.resize(bytes.len().next_multiple_of(4), 0);
     if checksum {
         let sum = crc32c(&bytes);

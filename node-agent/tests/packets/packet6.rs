@@ -104,7 +104,7 @@ impl Packet6 {
                 16,
             ),
             Head::Udp => ([ports, vec![0, 13, 0, 0]].concat(), 6),
-            Head::Sctp { chunk } => return sctp(ports, chunk, PAYLOAD, true),
+            Head::Sctp { chunk } => return sctp(&ports, chunk, PAYLOAD, true),
             Head::Later { .. } => return PAYLOAD.to_vec(),
         };
         bytes.extend(PAYLOAD);

@@ -74,9 +74,9 @@ fn what_somebody_else_took_away_is_put_back() {
     };
     let before = ["links", "maps"].map(names);
     for (folder, names) in ["links", "maps"].into_iter().zip(&before) {
-        names
-            .iter()
-            .for_each(|name| fs::remove_file(root.join(folder).join(name)).unwrap());
+        for name in names {
+            fs::remove_file(root.join(folder).join(name)).unwrap();
+        }
     }
     let repaired = node.datapath().repair().unwrap();
     assert_eq!(repaired.len(), before.concat().len(), "{repaired:?}");

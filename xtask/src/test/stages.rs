@@ -57,11 +57,9 @@ impl Run<'_> {
                 "warnings",
             ])),
             Stage::LintBpf => lint_bpf(layout, choice),
-            Stage::Unit => tests(cargo(layout).args(["test", "--workspace", "--no-fail-fast"]), |_line| {
-                ()
-            }),
+            Stage::Unit => tests(cargo(layout).args(["test", "--workspace", "--no-fail-fast"]), ignore),
             Stage::BuildUserSpace => build::user_space(layout, false).map(|()| Outcome::good()),
-            Stage::Bpf => privileged(layout, |manifest| !is_end_to_end(layout, manifest), |_line| ()),
+            Stage::Bpf => privileged(layout, |manifest| !is_end_to_end(layout, manifest), ignore),
             Stage::E2e => {
                 let scenarios = &mut self.scenarios;
                 privileged(
@@ -75,6 +73,9 @@ impl Run<'_> {
         }
     }
 }
+
+/// For whoever wants no more of a test run's output than its counts.
+fn ignore(_line: &str) {}
 
 fn check(command: &mut Command) -> Result<Outcome> {
     process::run(command).map(|()| Outcome::good())

@@ -15,6 +15,10 @@ pub(super) const TITLES: &[Title] = &[
         here("type_and_ports_of_a_udp_service_change"),
     ),
     title(
+        "should only allow access from service loadbalancer source ranges",
+        Test("source_ranges", "only_clients_inside_the_ranges_are_let_in"),
+    ),
+    title(
         "should have session affinity work for LoadBalancer service with ESIPP on",
         here("session_affinity_works_with_esipp_on"),
     ),

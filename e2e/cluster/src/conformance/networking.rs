@@ -1,7 +1,7 @@
 //! `networking.go`: what concerns Services.
 
 use super::{
-    Cover::{self, Test},
+    Cover::{self, NotApplicable, Test},
     Title,
 };
 
@@ -18,6 +18,10 @@ pub(super) const TITLES: &[Title] = &[
         "should function for pod-Service: udp",
         "pods_reach_every_endpoint_by_udp",
     ),
+    title(
+        "should function for pod-Service: sctp",
+        Test("sctp", "pods_reach_the_cluster_ip_over_sctp"),
+    ),
     here(
         "should function for node-Service: http",
         "nodes_reach_every_endpoint_by_http",
@@ -26,6 +30,13 @@ pub(super) const TITLES: &[Title] = &[
         "should function for node-Service: udp",
         "nodes_reach_every_endpoint_by_udp",
     ),
+    title(
+        "should function for node-Service: sctp",
+        NotApplicable(
+            "not served: no socket hook sees SCTP, and what a node itself sends passes no pod's device; \
+             pods and clients outside are served",
+        ),
+    ),
     here(
         "should function for endpoint-Service: http",
         "endpoints_reach_every_endpoint_by_http",
@@ -33,6 +44,10 @@ pub(super) const TITLES: &[Title] = &[
     here(
         "should function for endpoint-Service: udp",
         "endpoints_reach_every_endpoint_by_udp",
+    ),
+    title(
+        "should function for endpoint-Service: sctp",
+        Test("sctp", "a_pod_reaches_itself_over_sctp"),
     ),
     here(
         "should function for multiple endpoint-Services with same selector",

@@ -55,6 +55,8 @@ pub async fn the_outside_reaches_a_local_and_a_remote_pod(cluster: &mut Cluster)
 }
 
 /// With the only pod on node-a: pods of both nodes reach the ClusterIP, and the pod sees them as themselves.
+///
+/// Upstream: "should function for pod-Service: sctp"
 pub async fn pods_reach_the_cluster_ip(cluster: &mut Cluster) -> Result<()> {
     let (service, _pod) = deploy(cluster).await?;
     for node in cluster.node_names() {
@@ -83,6 +85,8 @@ pub async fn pods_reach_node_ports(cluster: &mut Cluster) -> Result<()> {
 }
 
 /// A pod that is the Service's only endpoint reaches itself by the ClusterIP.
+///
+/// Upstream: "should function for endpoint-Service: sctp"
 pub async fn a_pod_reaches_itself(cluster: &mut Cluster) -> Result<()> {
     let (service, pod) = deploy(cluster).await?;
     for family in families(cluster) {

@@ -38,6 +38,8 @@ async fn set_ranges(cluster: &Cluster, ranges: Value) -> Result<()> {
 
 /// Clients outside, in pods and on nodes are let in or not as the ranges say, over TCP and UDP, whenever these change. The
 /// Service's other addresses are for everyone.
+///
+/// Upstream: "should only allow access from service loadbalancer source ranges"
 pub async fn only_clients_inside_the_ranges_are_let_in(cluster: &mut Cluster) -> Result<()> {
     server_pods(cluster, "web", &[("web-a", "node-a"), ("web-b", "node-b")]).await?;
     let pods = ["web-a", "web-b"];

@@ -11,6 +11,7 @@ use super::{
     super::{Applied, Datapath as _, LoadTrouble, Loader, Troubles, services::DualStack, settings::settings},
     Core, KEEP_APART, Running,
     check::CHECK,
+    flows::MayBeOpen,
     sentence,
 };
 use crate::{
@@ -130,7 +131,7 @@ impl<L: Loader> Core<L> {
             }
             None => Running {
                 services: DualStack::restore(&mut datapath, now)?,
-                pods_have_flows: datapath.serves_pods(),
+                from_pods: MayBeOpen::new(datapath.serves_pods()),
                 datapath,
                 settings,
                 complete: false,
@@ -139,10 +140,8 @@ impl<L: Loader> Core<L> {
                 apart_due: now + KEEP_APART,
                 placement: None,
                 check_due: now + CHECK,
-                pods_seen: 0,
                 frontends_gone: 0,
-                gone_seen: 0,
-                may_linger: true,
+                lingering: MayBeOpen::new(true),
                 writes_before: 0,
             },
         };

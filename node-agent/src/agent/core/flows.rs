@@ -15,6 +15,40 @@ use crate::{
     sweeper::{Control, Findings},
 };
 
+/// Whether flows of some kind may be open, as far as sweeps tell.
+#[derive(Debug)]
+pub(super) struct MayBeOpen {
+    possible: bool,
+    /// The last sweep that had ended when one may have begun.
+    since: u64,
+}
+
+impl MayBeOpen {
+    pub(super) fn new(possible: bool) -> Self {
+        Self { possible, since: 0 }
+    }
+
+    pub(super) fn is_possible(&self) -> bool {
+        self.possible
+    }
+
+    /// One may have begun just now; `number`: the last sweep.
+    pub(super) fn renew(&mut self, number: u64) {
+        *self = Self {
+            possible: true,
+            since: number,
+        };
+    }
+
+    /// What a sweep found. One that was under way when a flow may have begun counts for nothing, so the answer is that of the
+    /// next but one.
+    fn learn(&mut self, number: u64, found: bool) {
+        if number > self.since + 1 {
+            self.possible = found;
+        }
+    }
+}
+
 impl<L: Loader> Core<L> {
     /// What the core wants of idle flows, for the thread that carries it out.
     pub fn sweeper(&self) -> Arc<Control> {
@@ -41,28 +75,31 @@ impl<L: Loader> Core<L> {
         }
     }
 
-    /// After a look at the datapath: what the last sweep says of pods' flows, and of those to frontends that are gone. A sweep that
-    /// was under way when the question arose counts for nothing, so the answer is that of the next but one.
+    /// After a look at the datapath: what the last sweep says of pods' flows, and of those to frontends that are gone.
     pub(super) fn learn_of_flows(&mut self) {
         let Some(running) = &mut self.running else { return };
         let gone = running.datapath.frontends_gone();
         if running.frontends_gone != gone {
             running.frontends_gone = gone;
-            running.gone_seen = self.sweeper.number();
-            running.may_linger = true;
+            running.lingering.renew(self.sweeper.number());
         }
         let Some(findings) = self.sweeper.findings() else {
             return;
         };
-        if findings.number > running.pods_seen + 1 {
-            running.pods_have_flows = findings.any(|sweep| sweep.from_pods);
-        }
-        if running.may_linger && findings.number > running.gone_seen + 1 && !findings.any(|sweep| sweep.lingers) {
-            match running.datapath.none_lingers() {
-                Ok(()) => running.may_linger = false,
-                // Tried again after the next look: until then each packet that is nobody's costs a look-up more.
-                Err(failed) => warn!("flows to frontends that are gone: {failed}"),
-            }
+        running
+            .from_pods
+            .learn(findings.number, findings.any(|sweep| sweep.from_pods));
+        let before = running.lingering.is_possible();
+        running
+            .lingering
+            .learn(findings.number, findings.any(|sweep| sweep.lingers));
+        if before
+            && !running.lingering.is_possible()
+            && let Err(failed) = running.datapath.none_lingers()
+        {
+            // Asked again after the next sweeps: until then each packet that is nobody's costs a look-up more.
+            warn!("flows to frontends that are gone: {failed}");
+            running.lingering.renew(findings.number);
         }
     }
 
@@ -75,5 +112,23 @@ impl<L: Loader> Core<L> {
                 map.entries = Some(sweep.live);
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_sweep_that_was_under_way_when_a_flow_may_have_begun_does_not_say_that_there_is_none() {
+        let mut flows = MayBeOpen::new(true);
+        flows.renew(7);
+        flows.learn(7, false);
+        flows.learn(8, false);
+        assert!(flows.is_possible());
+        flows.learn(9, true);
+        assert!(flows.is_possible());
+        flows.learn(10, false);
+        assert!(!flows.is_possible());
     }
 }

@@ -13,6 +13,7 @@ use kpr_crds::Phase as Wanted;
 use tokio::time::Instant;
 use tracing::info;
 
+use self::flows::MayBeOpen;
 use super::{
     Applied, CAPABILITIES, Loader, Object, Placement, Snapshot, Troubles, backoff::Backoff, exhaustion::Exhaustion,
     services::DualStack, settings::kinds,
@@ -90,16 +91,12 @@ struct Running<D> {
     apart: bool,
     apart_due: Instant,
     placement: Option<Placement>,
-    /// Pods may have flows that began on their devices; only a sweep after the last reason for them tells otherwise.
-    pods_have_flows: bool,
-    /// The last sweep when there was such a reason.
-    pods_seen: u64,
-    /// Frontends that were deleted; flows to them may linger.
+    /// Flows that pods began on their devices.
+    from_pods: MayBeOpen,
+    /// Frontends that were deleted so far.
     frontends_gone: u64,
-    /// The last sweep when one was.
-    gone_seen: u64,
-    /// Flows may be left to a frontend that is gone.
-    may_linger: bool,
+    /// Flows to such frontends.
+    lingering: MayBeOpen,
     check_due: Instant,
     /// Map writes of the datapaths that this one replaced.
     writes_before: u64,

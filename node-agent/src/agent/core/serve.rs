@@ -44,12 +44,11 @@ impl<L: Loader> Core<L> {
         let served = Served {
             source_ranges: self.index.has_source_ranges(&self.facts) || running.services.has_source_ranges(),
             sctp: self.index.has_sctp(&self.facts) || running.services.has(Protocol::Sctp),
-            open_flows: running.pods_have_flows,
+            open_flows: running.from_pods.is_possible(),
         };
         let pod_reasons = reasons(&applied.spec, served);
         if pod_reasons.iter().any(|reason| reason.is_lasting()) {
-            running.pods_have_flows = true;
-            running.pods_seen = self.sweeper.number();
+            running.from_pods.renew(self.sweeper.number());
         }
         let wanted = match place(devices, &applied.spec, node_ips, pod_reasons) {
             Ok(wanted) => wanted,

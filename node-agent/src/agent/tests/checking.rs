@@ -85,6 +85,6 @@ fn an_agent_that_has_not_written_everything_yet_checks_nothing() {
 }
 
 fn check(agent: &Rig) -> TaskStatus {
-    let tasks = agent.tasks.list().into_iter();
-    tasks.filter(|task| task.name == "check-datapath").last().unwrap()
+    let mut tasks = agent.tasks.list().into_iter();
+    tasks.rfind(|task| task.name == "check-datapath").unwrap()
 }
