@@ -6,6 +6,7 @@
 use super::{Handled, flow, fragment, route, skb::Skb, translate, wire::Wire};
 use crate::{balance, clock, config, counters, maps::Chosen};
 use aya_ebpf::{helpers::bpf_get_prandom_u32, programs::TcContext};
+use core::ptr::read_volatile;
 use kpr_abi::{
     Address, AffinityKey, FlowValue, Reason, ServiceKey, ServiceValue, Slice, backend,
     flow::{action, direction, state},
@@ -225,7 +226,10 @@ fn choose<F: Wire, const FROM_POD: bool>(
 
 /// Makes the entries of a flow whose backend [`begin`] has chosen. Then it is for [`begun`], or before that for [`refuse`].
 #[inline(always)]
-pub fn establish<F: Wire>(ctx: &TcContext, _l3: usize) -> Result<Handled, Reason> {
+pub fn establish<F: Wire>(ctx: &TcContext, l3: usize) -> Result<Handled, Reason> {
+    // Read, or the compiler would pass anything at all at the calls, and the verifier asks for a number.
+    // SAFETY: a variable of this function.
+    let _ = unsafe { read_volatile(&raw const l3) };
     let scratch = F::chosen().get_ptr(0).ok_or(Reason::DropInconsistent)?;
     // SAFETY: this CPU's own entry, which `begin` has written for this packet.
     let chosen = unsafe { &*scratch };
