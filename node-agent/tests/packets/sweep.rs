@@ -185,8 +185,8 @@ fn a_flow_that_ended_gives_its_source_port_back() {
     assert_eq!(sweep(&node, 3_600).expired, 0, "established");
     node.ingress(&packet(FIN | ACK, 1_000));
     node.ingress(&Packet::tcp(FIN | ACK, backend, source).bytes());
-    assert_eq!(sweep(&node, 9).expired, 0, "a FIN may be sent again");
-    assert_eq!(sweep(&node, 11).expired, 2);
+    assert_eq!(sweep(&node, 59).expired, 0, "the backend remembers it");
+    assert_eq!(sweep(&node, 61).expired, 2);
     assert_eq!(node.ingress(&packet(SYN, 1_001)).verdict, Verdict::Redirect);
 }
 
