@@ -70,28 +70,6 @@ fn frontends_of_one_port_share_affinity_and_other_ports_do_not() {
 }
 
 #[test]
-fn affinity_ends_when_the_backend_leaves_the_list() {
-    let mut node = Rig::new();
-    node.serve(Frontend::node_port(TCP).affinity(HOUR, GROUP), 0, &pods());
-    let first = connect(&mut node, CLIENT, 40_000, NODE_PORT);
-    // Ids stay what they are: the others keep theirs, one is no longer in the slice.
-    let rest: Vec<u32> = (0..POD_COUNT)
-        .filter(|&n| pod(n) != first)
-        .map(|n| u32::from(n) + 1)
-        .collect();
-    node.republish(Frontend::node_port(TCP).affinity(HOUR, GROUP), 100, rest);
-    let second = connect(&mut node, CLIENT, 40_001, NODE_PORT);
-    assert_ne!(second, first);
-    for port in 40_002..40_010 {
-        assert_eq!(
-            connect(&mut node, CLIENT, port, NODE_PORT),
-            second,
-            "it sticks to the new one"
-        );
-    }
-}
-
-#[test]
 fn affinity_ends_when_the_client_was_idle_for_longer_than_the_time_out() {
     const TIME_OUT: Duration = Duration::from_secs(1);
     let mut node = Rig::new();

@@ -268,7 +268,7 @@ in_both_families! {
     external_addresses_are_served_to_the_outside_and_to_pods;
     a_pod_reaches_a_backend_anywhere_and_hears_whom_it_asked;
     a_pod_that_meets_itself_hears_whom_it_asked;
-    the_longest_prefix_decides_who_may_connect;
+    clients_outside_the_source_ranges_are_dropped;
 }
 
 mod rule {
@@ -534,7 +534,7 @@ mod rule {
         );
     }
 
-    pub(super) fn the_longest_prefix_decides_who_may_connect<F: Net>() {
+    pub(super) fn clients_outside_the_source_ranges_are_dropped<F: Net>() {
         let bits = 8 * u8::try_from(size_of::<F::Addr>()).unwrap();
         let mut node = Node::<F>::new();
         for addr in [F::CLIENT, F::CLIENT_POD] {

@@ -229,20 +229,6 @@ fn a_later_fragment_whose_first_was_never_seen_passes_untouched() {
 }
 
 #[test]
-fn a_service_without_endpoints_leaves_the_answer_to_the_stack() {
-    let mut node = Rig::new();
-    node.serve(Frontend::node_port(TCP), 0, &[]);
-    let bytes = request().bytes();
-    let seen = node.ingress(&bytes);
-    assert_eq!(
-        (seen.verdict, seen.packet),
-        (Verdict::Next, bytes),
-        "no socket has the port: the stack resets"
-    );
-    assert_eq!(node.count(Reason::PassNoEndpoint), 1);
-}
-
-#[test]
 fn a_load_balancer_address_without_endpoints_is_refused_in_its_own_name() {
     use crate::packet::IcmpError;
     let vip = std::net::Ipv4Addr::new(203, 0, 113, 7);
@@ -308,45 +294,6 @@ fn a_load_balancer_address_without_endpoints_is_refused_in_its_own_name() {
 }
 
 #[test]
-fn traffic_policy_local_takes_local_backends_only_and_drops_without_one() {
-    let mut node = Rig::new();
-    node.serve(
-        Frontend::node_port(TCP).external_local(),
-        0,
-        &[Backend::Remote(REMOTE_POD), Backend::Local(LOCAL_POD)],
-    );
-    for port in 41_000..41_020 {
-        let packet = request().from((CLIENT, port));
-        assert_eq!(node.ingress(&packet.bytes()).packet, packet.to((LOCAL_POD, 80)).bytes());
-    }
-    let elsewhere_only = Frontend::node_port(UDP).external_local().has_endpoints();
-    node.serve(elsewhere_only, 100, &[Backend::Remote(REMOTE_POD)]);
-    let packet = Packet::udp((CLIENT, CLIENT_PORT), (NODE, NODE_PORT));
-    assert_eq!(node.ingress(&packet.bytes()).verdict, Verdict::Drop);
-    assert_eq!(node.count(Reason::DropNoLocalEndpoint), 1);
-}
-
-#[test]
-fn new_flows_spread_over_all_backends() {
-    let mut node = Rig::new();
-    node.serve(
-        Frontend::node_port(TCP),
-        0,
-        &[Backend::Remote(REMOTE_POD), Backend::Local(LOCAL_POD)],
-    );
-    let mut local = 0;
-    for port in 40_000..41_000 {
-        let seen = node.ingress(&request().from((CLIENT, port)).bytes());
-        local += u32::from(endpoints(&seen.packet).1.0 == LOCAL_POD);
-    }
-    // 1,000 draws of probability one half: outside 400..=600 less than once in 10^9 runs.
-    assert!(
-        (400..=600).contains(&local),
-        "{local} of 1,000 went to the local backend"
-    );
-}
-
-#[test]
 fn two_node_ports_of_one_local_backend_keep_one_clients_flows_apart() {
     let mut node = Rig::new();
     let other = Frontend {
@@ -386,25 +333,6 @@ fn a_backend_without_a_route_is_counted() {
 }
 
 #[test]
-fn established_tcp_outlives_its_backend_and_its_service() {
-    use kpr_node_agent::plan::Op;
-    let mut node = Rig::new();
-    node.serve(Frontend::node_port(TCP), 0, &[Backend::Local(LOCAL_POD)]);
-    node.ingress(&request().bytes());
-    node.datapath()
-        .v4_mut()
-        .apply(&Op::DeleteService {
-            key: Frontend::node_port(TCP).key(),
-        })
-        .unwrap();
-    node.datapath().v4_mut().apply(&Op::ClearBackend { id: 1 }).unwrap();
-    let packet = Packet::tcp(ACK, (CLIENT, CLIENT_PORT), (NODE, NODE_PORT));
-    assert_eq!(node.ingress(&packet.bytes()).packet, packet.to((LOCAL_POD, 80)).bytes());
-    let new = request().from((CLIENT, CLIENT_PORT + 1)).bytes();
-    assert_eq!(node.ingress(&new).packet, new, "a new connection finds nobody");
-}
-
-#[test]
 fn a_syn_on_a_closed_flow_or_a_gone_backend_is_balanced_anew() {
     use kpr_node_agent::plan::Op;
     let other = std::net::Ipv4Addr::new(10, 244, 0, 9);
@@ -424,20 +352,4 @@ fn a_syn_on_a_closed_flow_or_a_gone_backend_is_balanced_anew() {
             "closed: {closed}"
         );
     }
-}
-
-#[test]
-fn a_udp_flow_moves_at_once_when_its_backend_is_gone() {
-    use kpr_node_agent::plan::Op;
-    let other = std::net::Ipv4Addr::new(10, 244, 0, 9);
-    let mut node = Rig::new();
-    node.serve(Frontend::node_port(UDP), 0, &[Backend::Local(LOCAL_POD)]);
-    let packet = Packet::udp((CLIENT, CLIENT_PORT), (NODE, NODE_PORT));
-    assert_eq!(
-        node.ingress(&packet.bytes()).packet,
-        packet.clone().to((LOCAL_POD, 80)).bytes()
-    );
-    node.serve(Frontend::node_port(UDP), 10, &[Backend::Local(other)]);
-    node.datapath().v4_mut().apply(&Op::ClearBackend { id: 1 }).unwrap();
-    assert_eq!(node.ingress(&packet.bytes()).packet, packet.to((other, 80)).bytes());
 }

@@ -349,13 +349,6 @@ impl Frontend {
         }
     }
 
-    pub(crate) fn has_endpoints(self) -> Self {
-        Self {
-            flags: self.flags | flags::HAS_ENDPOINTS,
-            ..self
-        }
-    }
-
     pub(crate) fn key(&self) -> ServiceKey<<V4 as kpr_abi::Family>::Addr> {
         ServiceKey::new(self.addr.into(), Be16::new(self.port), self.proto)
     }
