@@ -34,7 +34,7 @@ pub fn detour<F: Wire>(ctx: &TcContext, l3: usize) -> Result<Handled, Reason> {
     let Some(value) = flow::peek::<F>(&parsed.key) else {
         return Ok(Handled::NotOurs);
     };
-    if let Ok(route) = F::route(ctx, &parsed, &value)
+    if let Ok(route) = F::route(ctx, parsed.key.proto, parsed.class, &value)
         && route.ifindex != Skb(ctx).ifindex()
     {
         return translate::leave::<F>(ctx, &parsed, &value, route);

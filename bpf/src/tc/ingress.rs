@@ -234,21 +234,15 @@ pub fn establish<F: Wire>(ctx: &TcContext, l3: usize) -> Result<Handled, Reason>
     // SAFETY: this CPU's own entry, which `begin` has written for this packet.
     let chosen = unsafe { &*scratch };
     let mut value = chosen.value;
-    // Of the packet's headers routing asks for no more than these.
-    let parsed = Parsed {
-        key: chosen.key,
-        class: chosen.class as u8,
-        ..Parsed::default()
-    };
     if flow::is_forwarded(&value) {
-        value.src = snat_source::<F>(ctx, &parsed, &value)?;
+        value.src = snat_source::<F>(ctx, chosen, &value)?;
         if !config::is_snat_port(value.sport) {
             // Not the client's own port: it could be one of this node's connections.
             // SAFETY: a helper without arguments.
             value.sport = config::snat_port(unsafe { bpf_get_prandom_u32() });
         }
     }
-    match flow::create::<F>(&parsed.key, value) {
+    match flow::create::<F>(&chosen.key, value) {
         Ok(()) => {}
         Err(Reason::RefuseSnatExhausted) => {
             counters::count(Reason::RefuseSnatExhausted);
@@ -298,7 +292,7 @@ fn device(ctx: &TcContext) -> u16 {
 
 /// The node's own address on the way to the backend.
 #[inline(always)]
-fn snat_source<F: Wire>(ctx: &TcContext, parsed: &Parsed<F::Addr>, to: &FlowValue<F::Addr>) -> Result<F::Addr, Reason> {
+fn snat_source<F: Wire>(ctx: &TcContext, chosen: &Chosen<F::Addr>, to: &FlowValue<F::Addr>) -> Result<F::Addr, Reason> {
     let sources = F::snat_source();
     // The route may depend on the source: ask with the one that most packets will have.
     let any = sources.get_ptr(0).ok_or(Reason::DropNoRoute)?;
@@ -309,7 +303,7 @@ fn snat_source<F: Wire>(ctx: &TcContext, parsed: &Parsed<F::Addr>, to: &FlowValu
         sport: route::NO_PORT,
         ..*to
     };
-    let way = F::route(ctx, parsed, &asked)?;
+    let way = F::route(ctx, chosen.key.proto, chosen.class as u8, &asked)?;
     Ok(match sources.get_ptr(way.ifindex) {
         // SAFETY: a map value that was just looked up.
         Some(own) => unsafe { *own },
@@ -328,7 +322,7 @@ fn translate<F: Wire>(
         // Marked since the flow was looked up.
         Ok(Handled::NotOurs)
     } else if flow::is_forwarded(value) {
-        let route = F::route(ctx, parsed, value)?;
+        let route = F::route(ctx, parsed.key.proto, parsed.class, value)?;
         translate::forward::<F>(ctx, parsed, value, route)
     } else {
         translate::pass::<F>(ctx, parsed, value)

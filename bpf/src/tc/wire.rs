@@ -25,8 +25,8 @@ pub trait Wire: Tables {
         hop: bool,
     ) -> Option<TransportChange>;
 
-    /// How the translated packet leaves this node.
-    fn route(ctx: &TcContext, parsed: &Parsed<Self::Addr>, to: &FlowValue<Self::Addr>) -> Result<Route, Reason>;
+    /// How a packet of this protocol and class of service leaves this node once it is translated.
+    fn route(ctx: &TcContext, proto: u8, class: u8, to: &FlowValue<Self::Addr>) -> Result<Route, Reason>;
 
     /// Reads an ICMP error whose network header is at `l3`.
     fn parse_error(skb: &Skb, l3: usize, report: &mut IcmpError<Self::Addr>) -> Result<(), Unparsed>;
@@ -64,8 +64,8 @@ impl Wire for V4 {
     }
 
     #[inline(always)]
-    fn route(ctx: &TcContext, parsed: &Parsed<Addr4>, to: &FlowValue<Addr4>) -> Result<Route, Reason> {
-        route::lookup4(ctx, parsed.key.proto, parsed.class, to)
+    fn route(ctx: &TcContext, proto: u8, class: u8, to: &FlowValue<Addr4>) -> Result<Route, Reason> {
+        route::lookup4(ctx, proto, class, to)
     }
 
     #[inline(always)]
@@ -107,8 +107,8 @@ impl Wire for V6 {
     }
 
     #[inline(always)]
-    fn route(ctx: &TcContext, parsed: &Parsed<Addr6>, to: &FlowValue<Addr6>) -> Result<Route, Reason> {
-        route::lookup6(ctx, parsed.key.proto, parsed.class, to)
+    fn route(ctx: &TcContext, proto: u8, class: u8, to: &FlowValue<Addr6>) -> Result<Route, Reason> {
+        route::lookup6(ctx, proto, class, to)
     }
 
     #[inline(always)]

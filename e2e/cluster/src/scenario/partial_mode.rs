@@ -31,9 +31,9 @@ const TRAFFIC: Duration = Duration::from_millis(500);
 /// kpr has the ClusterIPs, kube-proxy what is for the outside: everything works from pods, nodes and outside, over TCP and UDP,
 /// and each is led by the one that is to lead it.
 pub async fn kpr_has_cluster_ips_and_kube_proxy_the_rest(cluster: &mut Cluster, mode: KubeProxyMode) -> Result<()> {
-    let led = led(cluster, mode, json!({"clusterIP": true}), &["ClusterIP"]).await?;
+    let sockets = |led: &Counts| led.kpr("socket_translated") > 0;
+    let led = led(cluster, mode, json!({"clusterIP": true}), &["ClusterIP"], sockets).await?;
     led.rules_led_only(&[Kind::NodePort, Kind::ExternalIp, Kind::LoadBalancer])?;
-    ensure!(led.kpr("socket_translated") > 0, "kpr led nobody: {led:?}");
     ensure!(led.kpr_flows() == 0, "kpr led somebody on the wire: {led:?}");
     Ok(())
 }
@@ -44,16 +44,21 @@ pub async fn kpr_has_node_ports_and_load_balancers_and_kube_proxy_the_rest(
     mode: KubeProxyMode,
 ) -> Result<()> {
     let kinds = json!({"nodePort": true, "loadBalancer": true});
-    let led = led(cluster, mode, kinds, &["LoadBalancer", "NodePort"]).await?;
-    led.rules_led_only(&[Kind::ClusterIp, Kind::ExternalIp])?;
-    ensure!(led.kpr_flows() > 0, "kpr led nobody on the wire: {led:?}");
-    // Pods and nodes that ask a NodePort.
-    ensure!(led.kpr("socket_translated") > 0, "kpr led no socket: {led:?}");
-    Ok(())
+    // On the wire, and the sockets of pods and nodes that ask a NodePort.
+    let both = |led: &Counts| led.kpr_flows() > 0 && led.kpr("socket_translated") > 0;
+    let led = led(cluster, mode, kinds, &["LoadBalancer", "NodePort"], both).await?;
+    led.rules_led_only(&[Kind::ClusterIp, Kind::ExternalIp])
 }
 
-/// Sets both up, and reaches a Service in every way. Returns who led how many, once that has settled.
-async fn led(cluster: &mut Cluster, mode: KubeProxyMode, services: Value, kinds: &[&str]) -> Result<Counts> {
+/// Sets both up, and reaches a Service in every way. Returns who led how many, once kpr's counters, which agents look at every few
+/// seconds, show `expected`.
+async fn led(
+    cluster: &mut Cluster,
+    mode: KubeProxyMode,
+    services: Value,
+    kinds: &[&str],
+    expected: impl Fn(&Counts) -> bool,
+) -> Result<Counts> {
     cluster.start_kube_proxy(mode).await?;
     install::kpr_with(cluster, json!({"mode": "Partial", "services": services})).await?;
     let web = Everywhere::deploy(cluster).await?;
@@ -61,7 +66,16 @@ async fn led(cluster: &mut Cluster, mode: KubeProxyMode, services: Value, kinds:
     web.served(cluster).await?;
     let before = web.counts(cluster).await?;
     web.served(cluster).await?;
-    Ok(web.counts(cluster).await?.since(&before))
+    let (cluster, web, before, expected) = (&*cluster, &web, &before, &expected);
+    eventually("kpr's counters show whom it led", PATIENCE, || async move {
+        let led = web.counts(cluster).await?.since(before);
+        Ok(if expected(&led) {
+            Ok(led)
+        } else {
+            Err(format!("{led:?}"))
+        })
+    })
+    .await
 }
 
 /// Every kind but external IPs is switched on and off under load and with connections open: no request is lost and no
