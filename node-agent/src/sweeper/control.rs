@@ -9,6 +9,9 @@ use jiff::Timestamp;
 
 use crate::datapath::{SnatUse, Sweep};
 
+/// How long whoever asks waits for a sweep.
+const ASKED: Duration = Duration::from_secs(15);
+
 /// What the core wants, and what the thread found. Clones of the `Arc` around it are the two ends.
 #[derive(Debug, Default)]
 pub struct Control {
@@ -20,13 +23,24 @@ pub struct Control {
 struct State {
     /// There is a datapath whose flows age.
     on: bool,
-    /// Flows were refused for want of room since the last sweep.
-    hurry: bool,
+    urgency: Urgency,
     ended: bool,
     snat_ports: u32,
     /// Sweeps that were reported.
     number: u64,
     findings: Option<Arc<Findings>>,
+}
+
+/// How much the next sweep is wanted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+enum Urgency {
+    /// When its time comes.
+    #[default]
+    None,
+    /// Somebody waits for what it finds.
+    Asked,
+    /// Flows were refused for want of room since the last one.
+    Hurry,
 }
 
 /// The last sweep.
@@ -105,7 +119,12 @@ impl Control {
 
     /// Flows are refused for want of room: some of those that are there may have ended.
     pub fn hurry(&self) {
-        self.change(|state| state.hurry = true);
+        self.change(|state| state.urgency = Urgency::Hurry);
+    }
+
+    /// What the next sweep finds is waited for.
+    pub fn ask(&self) {
+        self.change(|state| state.urgency = state.urgency.max(Urgency::Asked));
     }
 
     /// What the last sweep found; none before the first.
@@ -118,7 +137,8 @@ impl Control {
         self.state().number
     }
 
-    /// Waits until `due`, or until there is a hurry, but then not before `earliest`. While there is no datapath it waits for one.
+    /// Waits until `due`, or until there is a hurry, but then not before `earliest`, or for as long as is decent if somebody asks. While
+    /// there is no datapath it waits for one.
     pub(super) fn wait(&self, earliest: Instant, due: Instant) -> Wake {
         let mut state = self.state();
         let mut was_off = false;
@@ -134,10 +154,14 @@ impl Control {
             if was_off {
                 return Wake::On;
             }
-            let until = if state.hurry { earliest.min(due) } else { due };
+            let until = match state.urgency {
+                Urgency::Hurry => earliest.min(due),
+                Urgency::Asked => due.min(earliest + ASKED),
+                Urgency::None => due,
+            };
             let left = until.saturating_duration_since(Instant::now());
             if left.is_zero() {
-                let hurried = std::mem::take(&mut state.hurry);
+                let hurried = std::mem::take(&mut state.urgency) == Urgency::Hurry;
                 return Wake::Due { hurried };
             }
             let woken = self.changed.wait_timeout(state, left);
@@ -184,6 +208,17 @@ mod tests {
         control.hurry();
         assert_eq!(control.wait(now, now + LONG), Wake::Due { hurried: true });
         assert_eq!(control.wait(now, now), Wake::Due { hurried: false });
+    }
+
+    #[test]
+    fn a_sweep_that_is_waited_for_comes_within_a_quarter_of_a_minute() {
+        let (control, now) = (Control::default(), Instant::now());
+        control.on(1_000);
+        control.ask();
+        // Long ago for a sweep that is asked for, and not for any other.
+        let earliest = now.checked_sub(ASKED).unwrap();
+        assert_eq!(control.wait(earliest, now + LONG), Wake::Due { hurried: false });
+        assert_eq!(control.state().urgency, Urgency::None, "the answer is on its way");
     }
 
     #[test]

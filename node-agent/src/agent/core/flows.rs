@@ -101,6 +101,11 @@ impl<L: Loader> Core<L> {
             warn!("flows to frontends that are gone: {failed}");
             running.lingering.renew(findings.number);
         }
+        let reasons = running.placement.as_ref().map(|placement| &placement.pod_reasons);
+        let only_for_flows = reasons.is_some_and(|reasons| reasons.iter().any(|reason| !reason.is_lasting()));
+        if only_for_flows || running.lingering.is_possible() {
+            self.sweeper.ask();
+        }
     }
 
     /// Adds how full the flow tables were when they were last swept.
