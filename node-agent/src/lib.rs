@@ -17,6 +17,7 @@ pub mod model;
 pub mod netfilter;
 pub mod observe;
 pub mod plan;
+mod recorder;
 pub mod sockets;
 pub mod status;
 pub mod sweeper;

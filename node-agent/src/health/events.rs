@@ -3,14 +3,13 @@
 use std::io;
 
 use k8s_openapi::api::core::v1::Service;
-use kpr_crds::names::AGENT_MANAGER;
 use kube::{
     Api, Client, Resource,
-    runtime::events::{Event, EventType, Recorder, Reporter},
+    runtime::events::{Event, EventType, Recorder},
 };
 use tracing::warn;
 
-use crate::{model::NamespacedName, watch::chain};
+use crate::{model::NamespacedName, recorder::recorder, watch::chain};
 
 /// A health check port that could not be opened.
 #[derive(Debug)]
@@ -34,12 +33,8 @@ pub struct Events {
 impl Events {
     /// In the name of the agent of `node`.
     pub fn new(client: Client, node: &str) -> Self {
-        let reporter = Reporter {
-            controller: AGENT_MANAGER.to_owned(),
-            instance: Some(node.to_owned()),
-        };
         Self {
-            recorder: Recorder::new(client.clone(), reporter),
+            recorder: recorder(client.clone(), node),
             client,
             node: node.to_owned(),
         }

@@ -2,15 +2,15 @@
 
 use std::sync::Arc;
 
-use kpr_crds::{NodeDatapath, conditions::NodeReason, names::AGENT_MANAGER};
+use kpr_crds::{NodeDatapath, conditions::NodeReason};
 use kube::{
     Api, Client, Resource,
-    runtime::events::{Event, EventType, Recorder, Reporter},
+    runtime::events::{Event, EventType, Recorder},
 };
 use tokio::sync::watch;
 use tracing::warn;
 
-use crate::{agent::Snapshot, watch::chain};
+use crate::{agent::Snapshot, recorder::recorder, watch::chain};
 
 /// Where Events go.
 #[derive(Clone)]
@@ -23,12 +23,8 @@ pub struct Events {
 impl Events {
     /// In the name of the agent of `node`, about its NodeDatapath.
     pub fn new(client: Client, node: &str) -> Self {
-        let reporter = Reporter {
-            controller: AGENT_MANAGER.to_owned(),
-            instance: Some(node.to_owned()),
-        };
         Self {
-            recorder: Recorder::new(client.clone(), reporter),
+            recorder: recorder(client.clone(), node),
             datapaths: Api::all(client),
             node: node.to_owned(),
         }

@@ -11,6 +11,8 @@ mod answers;
 mod apply;
 mod counters;
 pub mod desired;
+#[cfg(test)]
+mod fixtures;
 pub mod iptables;
 pub mod names;
 pub mod nftables;

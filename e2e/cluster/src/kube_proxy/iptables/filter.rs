@@ -91,8 +91,8 @@ fn add(chains: &mut Chains, chain: &str, rule: String) {
 
 #[cfg(test)]
 mod tests {
-    use super::super::tests::{node, port};
     use super::*;
+    use crate::kube_proxy::fixtures::{node, port};
 
     #[test]
     fn without_any_endpoint_everyone_is_rejected() {

@@ -200,8 +200,8 @@ fn add(chains: &mut Chains, chain: &str, rule: String) {
 
 #[cfg(test)]
 mod tests {
-    use super::super::tests::{node, port};
     use super::*;
+    use crate::kube_proxy::fixtures::{node, port};
 
     fn rules_of(port: &ServicePort, chain: &str) -> Vec<String> {
         let chains = chains(&node(), std::slice::from_ref(port));

@@ -71,11 +71,9 @@ fn table(name: &str, before: &Chains, after: &Chains, text: &mut String) {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{
-        tables,
-        tests::{node, port},
-    };
+    use super::super::tables;
     use super::*;
+    use crate::kube_proxy::fixtures::{node, port};
 
     #[test]
     fn a_change_of_an_endpoint_touches_its_service_only() {

@@ -97,11 +97,9 @@ pub fn cleanup() -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{
-        table,
-        tests::{node, port},
-    };
+    use super::super::table;
     use super::*;
+    use crate::kube_proxy::fixtures::{node, port};
 
     #[test]
     fn a_start_replaces_what_there_is_in_one_transaction() {

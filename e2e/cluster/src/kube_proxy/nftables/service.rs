@@ -172,11 +172,9 @@ fn to(port: &ServicePort, address: IpAddr) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{
-        table,
-        tests::{node, port},
-    };
+    use super::super::table;
     use super::*;
+    use crate::kube_proxy::fixtures::{node, port};
 
     fn rules_of(table: &Table, chain: &str) -> Vec<String> {
         let found = table.chains.get(chain);
