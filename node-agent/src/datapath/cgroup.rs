@@ -74,7 +74,7 @@ fn attach_one(ebpf: &mut Ebpf, name: &'static str, cgroup: &File, pins: &Pins) -
         source,
     })?;
     if links::swap(&pin, fd.as_fd())? == links::Outcome::Absent {
-        let link = link(program, cgroup).map_err(failed("attach"))?;
+        let link = links::attach(|| link(program, cgroup)).map_err(failed("attach"))?;
         let link = link.ok_or_else(|| Error::Io {
             what: format!("pin {name}: not a link"),
             source: std::io::ErrorKind::Unsupported.into(),

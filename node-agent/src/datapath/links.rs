@@ -1,12 +1,23 @@
 //! Attaches programs by links that are pinned, and swaps the program behind a pinned link without a gap.
 
 use super::{Error, sys};
-use aya::programs::links::{FdLink, PinnedLink};
+use aya::programs::{
+    ProgramError,
+    links::{FdLink, PinnedLink},
+};
 use std::{
     fs, io,
     os::fd::{AsFd, BorrowedFd},
     path::Path,
+    thread,
+    time::{Duration, Instant},
 };
+
+/// For how long the kernel may still be letting go of a link whose last pin is gone: it does that after a grace period of RCU, and
+/// then from a work queue (`bpf_free_inode` and `bpf_link_put` in kernel/bpf), so a loaded machine takes its time.
+const LETTING_GO: Duration = Duration::from_secs(5);
+/// Between two looks at whether it has.
+const LOOK_AGAIN: Duration = Duration::from_millis(2);
 
 /// Whether a link was there already.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,6 +52,27 @@ pub(super) fn swap(pin: &Path, program: BorrowedFd<'_>) -> Result<Outcome, Error
             source,
         }),
     }
+}
+
+/// Attaches a program with `attach`, again while the kernel says that this very program is attached there: nobody has a pin of
+/// that link any more, so it is on its way out.
+pub(super) fn attach<T>(mut attach: impl FnMut() -> Result<T, ProgramError>) -> Result<T, ProgramError> {
+    let until = Instant::now() + LETTING_GO;
+    loop {
+        match attach() {
+            Err(error) if is_attached_twice(&error) && Instant::now() < until => thread::sleep(LOOK_AGAIN),
+            result => return result,
+        }
+    }
+}
+
+/// Of one program attached twice to one hook, tcx says `EEXIST` (kernel/bpf/mprog.c), and a cgroup `EINVAL`
+/// (`find_attach_entry` in kernel/bpf/cgroup.c).
+fn is_attached_twice(error: &ProgramError) -> bool {
+    let ProgramError::SyscallError(error) = error else {
+        return false;
+    };
+    matches!(error.io_error.raw_os_error(), Some(libc::EEXIST | libc::EINVAL))
 }
 
 /// Pins a fresh link, so that it outlives this process.

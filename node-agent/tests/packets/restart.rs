@@ -91,6 +91,30 @@ fn what_somebody_else_took_away_is_put_back() {
 }
 
 #[test]
+fn a_link_that_the_kernel_has_not_let_go_of_yet_is_waited_for() {
+    use aya::programs::links::PinnedLink;
+    use std::{thread, time::Duration};
+    let mut node = Rig::new();
+    let links: Vec<_> = fs::read_dir(node.options.bpffs_root.join("v1/links"))
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .collect();
+    // Open links outlive their pins, as they do in the kernel for as long as its work queue is busy with others.
+    let open: Vec<_> = links.iter().map(|pin| PinnedLink::from_pin(pin).unwrap()).collect();
+    for pin in &links {
+        fs::remove_file(pin).unwrap();
+    }
+    let holder = thread::spawn(move || {
+        thread::sleep(Duration::from_millis(300));
+        drop(open);
+    });
+    let repaired = node.datapath().repair().unwrap();
+    holder.join().unwrap();
+    assert_eq!(repaired.len(), links.len(), "{repaired:?}");
+    assert_eq!(node.datapath().repair().unwrap(), [""; 0]);
+}
+
+#[test]
 fn socket_programs_go_when_they_are_switched_off_and_come_back() {
     use kpr_node_agent::datapath::{Settings, SocketLb};
     let mut node = Rig::new();

@@ -41,10 +41,9 @@ pub(super) fn attach(program: &mut SchedClassifier, place: &Place, pins: &Pins) 
         return Ok(());
     }
     // First: the CNI's own programs on this hook then see packets with the addresses that they have on the node.
-    let order = TcAttachOptions::TcxOrder(LinkOrder::first());
-    let id = program
-        .attach_with_options(&device.name, side, order)
-        .map_err(failed("attach", name))?;
+    let order = || TcAttachOptions::TcxOrder(LinkOrder::first());
+    let id =
+        links::attach(|| program.attach_with_options(&device.name, side, order())).map_err(failed("attach", name))?;
     let link = program.take_link(id).map_err(failed("attach", name))?;
     let link: FdLink = link.try_into().map_err(|error| Error::Io {
         what: format!("pin {name}"),
