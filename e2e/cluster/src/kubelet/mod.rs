@@ -1,6 +1,7 @@
 //! What a kubelet and a container runtime do for a node: register it, and turn the Pods bound to it into namespaces
 //! with a server in them.
 
+mod container;
 mod node;
 mod pool;
 mod sandbox;
