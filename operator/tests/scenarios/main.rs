@@ -6,5 +6,6 @@ mod delete;
 mod election;
 mod failures;
 mod nodes;
+mod once;
 mod pools;
 mod status;
