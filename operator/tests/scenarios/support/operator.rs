@@ -25,6 +25,7 @@ impl OperatorBuilder {
         let controller = controller::Settings {
             limits: Limits::default(),
             collect: Duration::from_millis(20),
+            status_interval: Duration::from_millis(100),
             identity: "operator".to_owned(),
         };
         let settings = Settings {
