@@ -116,6 +116,7 @@ pub fn decide(policy: &KubeProxyReplacement, world: &World<'_>) -> Decision {
     let nodes = mine.into_iter().map(|node| pool_node(node, &name, world)).collect();
     let generation = policy.metadata.generation.unwrap_or_default();
     let pool = Pool {
+        policy: &name,
         generation,
         nodes,
         lost: claims.lost_by(&name).collect(),

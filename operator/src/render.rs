@@ -136,7 +136,7 @@ mod tests {
     #[test]
     fn what_was_applied_is_recognised() {
         let policy = policy("default").build();
-        let memory = Memory::blank(at(5));
+        let memory = Memory::first(at(5));
         let desired = Desired {
             node: "node-a".to_owned(),
             owner: Owner::new(&policy),

@@ -49,6 +49,8 @@ impl<'a> PoolNode<'a> {
 /// Everything that the status speaks of.
 #[derive(Clone, Debug)]
 pub struct Pool<'a> {
+    /// Name of the policy.
+    pub policy: &'a str,
     /// `metadata.generation` of the policy.
     pub generation: i64,
     /// Nodes of the policy; while it is deleted, those whose datapath is still there.
@@ -107,6 +109,7 @@ mod tests {
             now: at(0),
         };
         Pool {
+            policy: "default",
             generation,
             nodes: nodes
                 .iter()
@@ -345,7 +348,7 @@ mod tests {
         assert_eq!((status, reason.as_str()), (ConditionStatus::True, "NodesClaimed"));
         assert_eq!(
             message,
-            "3 selected nodes belong to an older KubeProxyReplacement: c to \"core\"; a, b to \"edge\""
+            "3 nodes that \"default\" selects belong to an older KubeProxyReplacement: c to \"core\"; a, b to \"edge\""
         );
     }
 

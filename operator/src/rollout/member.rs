@@ -46,6 +46,7 @@ impl<'a> Member<'a> {
         self.active().is_some_and(|datapath| {
             !self.stands()
                 && ((self.up && datapath.status.is_some())
+                    || health::serving(datapath)
                     || Memory::of(datapath).is_some_and(|memory| memory.last_good.is_some()))
         })
     }

@@ -33,8 +33,16 @@ impl Memory {
         serde_json::from_str(datapath.annotations().get(ROLLOUT)?).ok()
     }
 
-    /// The memory of a node that has never served.
-    pub fn blank(now: Timestamp) -> Self {
+    /// The memory of a node that gets its first spec: when it serves, it serves with that.
+    pub fn first(now: Timestamp) -> Self {
+        Self {
+            reconfigured: false,
+            ..Self::lost(now)
+        }
+    }
+
+    /// The memory of a node of which nothing is known any more.
+    pub fn lost(now: Timestamp) -> Self {
         Self {
             since: now,
             was_well: false,
@@ -162,7 +170,7 @@ mod tests {
     fn a_memory_of_a_newer_operator_is_read() {
         let mut json = serde_json::to_value(Memory {
             last_good: Some(spec(6, 10)),
-            ..Memory::blank(at(5))
+            ..Memory::first(at(5))
         })
         .expect("JSON");
         json["lastGood"]["notKnownYet"] = serde_json::json!({ "a": 1 });

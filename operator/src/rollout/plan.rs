@@ -139,8 +139,11 @@ impl<'a> Steps<'_, 'a> {
         for member in pool {
             let Some(datapath) = member.active() else {
                 // It serves nothing yet: giving it a datapath takes nothing away.
-                let blank = Memory::blank(now);
-                walked.changes.push(change(member, self.for_newcomer(), blank));
+                let memory = match member.datapath {
+                    None => Memory::first(now),
+                    Some(_) => Memory::lost(now),
+                };
+                walked.changes.push(change(member, self.for_newcomer(), memory));
                 continue;
             };
             let settled = member.settled();
@@ -149,7 +152,7 @@ impl<'a> Steps<'_, 'a> {
                 walked.complete &= settled || !self.is_waited_for(member, datapath);
                 if !settled && Memory::of(datapath).is_none() {
                     // Someone removed it; the wait begins anew.
-                    walked.changes.push(change(member, &datapath.spec, Memory::blank(now)));
+                    walked.changes.push(change(member, &datapath.spec, Memory::lost(now)));
                 }
                 continue;
             };
@@ -167,7 +170,7 @@ impl<'a> Steps<'_, 'a> {
                 let memory = if member.up {
                     Memory::of_change(datapath, &target, self.completed, self.context.deadline(), now)
                 } else {
-                    Memory::blank(now)
+                    Memory::first(now)
                 };
                 walked.changes.push(change(member, &self.taken_over(datapath), memory));
             }

@@ -21,7 +21,7 @@ fn spec(number: i64) -> NodeDatapathSpec {
 /// A node that serves with this generation, the first that it got.
 fn serves(name: &str, number: i64) -> Datapath {
     datapath(name, &generation(number).build())
-        .memory(&Memory::blank(at(0)))
+        .memory(&Memory::first(at(0)))
         .ready(number)
 }
 
@@ -117,7 +117,7 @@ fn nodes_that_join_do_not_wait() {
 
 #[test]
 fn nodes_that_join_do_not_hold_up_a_rollout() {
-    let new = datapath("b", &generation(2).build()).memory(&Memory::blank(at(0)));
+    let new = datapath("b", &generation(2).build()).memory(&Memory::first(at(0)));
     let pool = pool(generation(2)).with(serves("a", 1)).with(new);
     assert_eq!(changed(&pool.plan()), [("a", 2)]);
 }

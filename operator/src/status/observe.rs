@@ -204,11 +204,15 @@ fn conflicted(pool: &Pool<'_>) -> Observation {
         .iter()
         .map(|(owner, nodes)| format!("{} to {owner:?}", phrase::list(nodes)))
         .collect();
-    let (count, verb) = match pool.lost.len() {
-        1 => ("1 selected node".to_owned(), "belongs"),
-        count => (format!("{count} selected nodes"), "belong"),
-    };
-    let message = format!("{count} {verb} to an older KubeProxyReplacement: {}", lists.join("; "));
+    let (nodes, verb) = (
+        phrase::nodes(pool.lost.len()),
+        if pool.lost.len() == 1 { "belongs" } else { "belong" },
+    );
+    let message = format!(
+        "{nodes} that {:?} selects {verb} to an older KubeProxyReplacement: {}",
+        pool.policy,
+        lists.join("; ")
+    );
     observation(PolicyCondition::Conflicted, true, PolicyReason::NodesClaimed, message)
 }
 

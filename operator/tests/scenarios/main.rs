@@ -7,4 +7,6 @@ mod election;
 mod failures;
 mod nodes;
 mod pools;
+mod rollout;
+mod skew;
 mod status;
