@@ -7,7 +7,7 @@ use anyhow::Context;
 use clap::Parser;
 use kpr_operator::lease::Timing;
 use kpr_operator::run::Election;
-use kpr_operator::{Options, Settings, connect, controller, logging, run};
+use kpr_operator::{Options, Settings, connect, controller, logging, once, run};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
@@ -24,6 +24,9 @@ fn main() -> ExitCode {
 #[tokio::main]
 async fn start(options: &Options) -> anyhow::Result<()> {
     logging::start(options.log_format, &options.log)?;
+    if let Some(command) = &options.command {
+        return once::run(command, async || Ok(connect::infer().await?.client)).await;
+    }
     let identity = match &options.identity {
         Some(identity) => identity.clone(),
         None => host_name().context("this host has no usable name: give --identity")?,

@@ -5,6 +5,7 @@ use std::time::Duration;
 use clap::{Parser, ValueEnum};
 
 use crate::drain::Limits;
+use crate::once::Command;
 
 /// Runs kube-proxy replacement on the nodes of a cluster: reads KubeProxyReplacement objects, gives each selected node its
 /// NodeDatapath, and reports what the nodes say.
@@ -44,6 +45,10 @@ pub struct Options {
     /// What is logged: a level (error, warn, info, debug, trace), or levels by module, as in `info,kpr_operator=debug`
     #[arg(long, env = "KPR_LOG", default_value = "info", value_name = "FILTER")]
     pub log: String,
+
+    /// What to do once, instead of running.
+    #[command(subcommand)]
+    pub command: Option<Command>,
 }
 
 /// Form of the log lines.

@@ -6,6 +6,7 @@ mod delete;
 mod election;
 mod failures;
 mod nodes;
+mod once;
 mod pools;
 mod rollout;
 mod skew;

@@ -97,6 +97,11 @@ impl Cluster {
         .await;
     }
 
+    /// A client that is counted as an operator's.
+    pub(crate) fn operator_client(&self) -> Client {
+        self.server.operator_client()
+    }
+
     /// An operator, to be started.
     pub(crate) fn operator(&self) -> OperatorBuilder {
         OperatorBuilder::new(self.server.url())
