@@ -71,7 +71,7 @@ pub async fn with_kpr(scenario: impl AsyncFnOnce(&mut Cluster) -> Result<()>) ->
 
 /// Runs `scenario` on a cluster of this spec that kpr serves.
 pub async fn with_kpr_on(spec: ClusterSpec, scenario: impl AsyncFnOnce(&mut Cluster) -> Result<()>) -> Result<()> {
-    run_on(spec, async |cluster| {
+    without_kpr_on(spec, async |cluster| {
         install::kpr(cluster).await?;
         scenario(cluster).await
     })
@@ -80,10 +80,11 @@ pub async fn with_kpr_on(spec: ClusterSpec, scenario: impl AsyncFnOnce(&mut Clus
 
 /// Runs `scenario` on a cluster that knows nothing of kpr yet. After a failure the logs tell what the programs did.
 pub async fn without_kpr(scenario: impl AsyncFnOnce(&mut Cluster) -> Result<()>) -> Result<()> {
-    run_on(ClusterSpec::default(), scenario).await
+    without_kpr_on(ClusterSpec::default(), scenario).await
 }
 
-async fn run_on(spec: ClusterSpec, scenario: impl AsyncFnOnce(&mut Cluster) -> Result<()>) -> Result<()> {
+/// The same on a cluster of this spec.
+pub async fn without_kpr_on(spec: ClusterSpec, scenario: impl AsyncFnOnce(&mut Cluster) -> Result<()>) -> Result<()> {
     let _turn = CLUSTERS.acquire().await?;
     let mut cluster = Cluster::start(spec).await?;
     let result = scenario(&mut cluster).await;
