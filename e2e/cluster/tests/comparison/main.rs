@@ -7,7 +7,7 @@ mod request;
 mod script;
 mod server;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context as _, Result, ensure};
 use kpr_cluster::{
     cluster::Cluster,
     spec::{ClusterSpec, ControlPlaneKind, Families},
@@ -17,8 +17,10 @@ use self::server::{Server, Transcript};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_in_memory_api_server_answers_as_the_real_one_does() -> Result<()> {
-    let in_memory = transcript(ControlPlaneKind::InMemory).await?;
-    let real = transcript(ControlPlaneKind::Real).await?;
+    let (in_memory, real) = tokio::try_join!(
+        transcript(ControlPlaneKind::InMemory),
+        transcript(ControlPlaneKind::Real)
+    )?;
     ensure!(in_memory.len() == real.len(), "the script took different ways");
     println!("{} answers and streams of events compared", real.len());
     let problems = difference::problems(&in_memory, &real);
@@ -40,5 +42,5 @@ async fn transcript(kind: ControlPlaneKind) -> Result<Transcript> {
     let transcript = server.into_transcript();
     // Waits for the removal, which is not for a thread of the runtime.
     tokio::task::spawn_blocking(move || drop(cluster)).await?;
-    played.map(|()| transcript)
+    played.map(|()| transcript).with_context(|| format!("{kind:?}"))
 }

@@ -14,7 +14,7 @@ use crate::{
 };
 
 /// How long a request may take, a watch of some seconds among them.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Each step's name, and its answer without what no two servers have in common.
 pub(crate) type Transcript = Vec<(String, Value)>;
