@@ -67,6 +67,18 @@ pub(crate) enum Command {
         #[arg(long, value_enum, value_delimiter = ',')]
         only: Vec<StageName>,
     },
+    /// Run end-to-end scenarios against a real control plane, and compare the in-memory API server with it (needs root).
+    ///
+    /// etcd, kube-apiserver, kube-controller-manager, kube-scheduler, kubectl and helm are built with Go from e2e/tools into
+    /// target/tools/bin, the first time in five to twenty minutes. They run inside the test cluster's namespaces only.
+    Conformance {
+        /// Run these parts only; may be given several times, or as a list with commas.
+        #[arg(long, value_enum, value_delimiter = ',')]
+        only: Vec<ConformancePart>,
+        /// Of the scenarios, run these test targets of e2e/cluster only (such as `cluster_ip`).
+        #[arg(long, value_delimiter = ',')]
+        target: Vec<String>,
+    },
     /// Boot other kernels in an emulator, and load and test the eBPF programs there.
     ///
     /// Takes some minutes for each kernel and needs no KVM. Kernels are downloaded as packages of Debian and Ubuntu and
@@ -109,4 +121,17 @@ pub(crate) enum StageName {
     Bpf,
     /// Scenarios with real traffic in the test cluster.
     E2e,
+    /// What `cargo xtask conformance` runs: a real control plane. Skipped on machines without Go.
+    Conformance,
+}
+
+/// A part of `cargo xtask conformance`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ConformancePart {
+    /// The same requests to the in-memory API server and to the real one.
+    Comparison,
+    /// What the real API server makes of kpr's API: its rules, and how kubectl shows it.
+    Api,
+    /// Scenarios with real traffic.
+    Scenarios,
 }

@@ -65,6 +65,7 @@ fn run(cli: &Cli) -> Result<ExitCode> {
             return demo::run(&layout, options, toolchain);
         }
         Command::Test { only } => return test::run(&layout, only, toolchain),
+        Command::Conformance { only, target } => return test::conformance(&layout, only, target, toolchain),
         Command::Kernels { kernel, only } => return kernels::run(&layout, kernel, only, toolchain),
         Command::Sweep => sweep::run(&layout)?,
     }

@@ -1,6 +1,7 @@
 //! `cargo xtask test`: stages, each a number of tests or one check; a summary; and a machine left as it was found.
 
 mod conformance;
+mod control_plane;
 mod leftovers;
 mod outcome;
 mod plan;
@@ -22,7 +23,7 @@ pub(crate) use self::{
     results::Counts,
 };
 use crate::{
-    cli::StageName,
+    cli::{ConformancePart, StageName},
     console,
     interrupt::{self, Interrupted},
     layout::Layout,
@@ -31,7 +32,20 @@ use crate::{
 };
 
 pub(crate) fn run(layout: &Layout, only: &[StageName], choice: ToolchainChoice) -> Result<ExitCode> {
-    let stages = stages(only);
+    carry_out(layout, &stages(only), &[], choice)
+}
+
+/// `cargo xtask conformance`: of the scenarios, those of some test targets (none: of all).
+pub(crate) fn conformance(
+    layout: &Layout,
+    only: &[ConformancePart],
+    targets: &[String],
+    choice: ToolchainChoice,
+) -> Result<ExitCode> {
+    carry_out(layout, &plan::conformance(only), targets, choice)
+}
+
+fn carry_out(layout: &Layout, stages: &[Stage], targets: &[String], choice: ToolchainChoice) -> Result<ExitCode> {
     if stages.iter().any(|stage| stage.needs_root()) {
         probe::require_root("testing eBPF programs and test clusters (all but --only fmt,lint,unit)")?;
     }
@@ -46,8 +60,9 @@ pub(crate) fn run(layout: &Layout, only: &[StageName], choice: ToolchainChoice) 
             choice,
             before: &before,
             scenarios: Verdicts::default(),
+            targets,
         },
-        &stages,
+        stages,
     );
     let left = Leftovers::find().new_since(&before);
     if !left.is_empty() {

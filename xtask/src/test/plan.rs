@@ -1,6 +1,6 @@
 //! Which stages there are, in which order (pure).
 
-use crate::cli::StageName;
+use crate::cli::{ConformancePart, StageName};
 
 /// One numbered line of the summary.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,6 +18,14 @@ pub(super) enum Stage {
     E2e,
     /// What the scenarios say about Kubernetes' own tests.
     Conformance,
+    /// The programs of a real control plane, and real clients of it.
+    BuildControlPlane,
+    /// The in-memory API server beside the real one.
+    Comparison,
+    /// kpr's API on the real API server.
+    RealApi,
+    /// Scenarios on the real control plane.
+    RealScenarios,
     Leftovers,
 }
 
@@ -34,30 +42,43 @@ impl Stage {
             Stage::Bpf => "eBPF tests in this kernel",
             Stage::E2e => "end-to-end scenarios",
             Stage::Conformance => "Kubernetes' own Service tests",
+            Stage::BuildControlPlane => "build of a real control plane",
+            Stage::Comparison => "in-memory and real API compared",
+            Stage::RealApi => "kpr's API on a real API server",
+            Stage::RealScenarios => "scenarios on a real control plane",
             Stage::Leftovers => "nothing left behind",
         }
     }
 
     pub(super) fn needs_root(self) -> bool {
-        matches!(self, Stage::Bpf | Stage::E2e)
+        matches!(self, Stage::Bpf | Stage::E2e) || self.needs_control_plane()
+    }
+
+    /// Does it run the programs that [`Stage::BuildControlPlane`] builds?
+    pub(super) fn needs_control_plane(self) -> bool {
+        matches!(self, Stage::Comparison | Stage::RealApi | Stage::RealScenarios)
     }
 }
 
 /// The stages of some groups (none: of all), each with what it needs before it.
 pub(super) fn stages(only: &[StageName]) -> Vec<Stage> {
-    use StageName::{Bpf, E2e, Fmt, Lint, Unit};
-    let order: [(Stage, &[StageName]); 11] = [
+    use StageName::{Bpf, Conformance, E2e, Fmt, Lint, Unit};
+    let order: [(Stage, &[StageName]); 15] = [
         (Stage::FmtWorkspace, &[Fmt]),
         (Stage::FmtBpf, &[Fmt]),
-        (Stage::BuildBpf, &[Lint, Unit, Bpf, E2e]),
+        (Stage::BuildBpf, &[Lint, Unit, Bpf, E2e, Conformance]),
         (Stage::LintWorkspace, &[Lint]),
         (Stage::LintBpf, &[Lint]),
         (Stage::Unit, &[Unit]),
-        (Stage::BuildUserSpace, &[E2e]),
+        (Stage::BuildUserSpace, &[E2e, Conformance]),
         (Stage::Bpf, &[Bpf]),
         (Stage::E2e, &[E2e]),
         (Stage::Conformance, &[E2e]),
-        (Stage::Leftovers, &[Unit, Bpf, E2e]),
+        (Stage::BuildControlPlane, &[Conformance]),
+        (Stage::Comparison, &[Conformance]),
+        (Stage::RealApi, &[Conformance]),
+        (Stage::RealScenarios, &[Conformance]),
+        (Stage::Leftovers, &[Unit, Bpf, E2e, Conformance]),
     ];
     let wanted = |groups: &[StageName]| only.is_empty() || groups.iter().any(|group| only.contains(group));
     order
@@ -67,6 +88,18 @@ pub(super) fn stages(only: &[StageName]) -> Vec<Stage> {
         .collect()
 }
 
+/// The stages of some parts of `cargo xtask conformance` (none: of all).
+pub(super) fn conformance(only: &[ConformancePart]) -> Vec<Stage> {
+    let part = |stage| match stage {
+        Stage::Comparison => Some(ConformancePart::Comparison),
+        Stage::RealApi => Some(ConformancePart::Api),
+        Stage::RealScenarios => Some(ConformancePart::Scenarios),
+        _ => None,
+    };
+    let wanted = |stage: &Stage| only.is_empty() || part(*stage).is_none_or(|part| only.contains(&part));
+    stages(&[StageName::Conformance]).into_iter().filter(wanted).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -74,7 +107,7 @@ mod tests {
     #[test]
     fn without_a_choice_everything_runs_and_leftovers_are_looked_for_last() {
         let all = stages(&[]);
-        assert_eq!(all.len(), 11);
+        assert_eq!(all.len(), 15);
         assert_eq!(all.last(), Some(&Stage::Leftovers));
     }
 
@@ -97,6 +130,21 @@ mod tests {
                 Stage::Leftovers
             ]
         );
+    }
+
+    #[test]
+    fn a_chosen_part_of_conformance_leaves_the_others_out() {
+        assert_eq!(
+            conformance(&[ConformancePart::Api]),
+            [
+                Stage::BuildBpf,
+                Stage::BuildUserSpace,
+                Stage::BuildControlPlane,
+                Stage::RealApi,
+                Stage::Leftovers
+            ]
+        );
+        assert_eq!(conformance(&[]), stages(&[StageName::Conformance]));
     }
 
     #[test]

@@ -6,7 +6,7 @@ use anyhow::{Context, Result};
 use serde_json::Value;
 
 use super::{
-    conformance,
+    conformance, control_plane,
     leftovers::Leftovers,
     outcome::Outcome,
     plan::Stage,
@@ -31,13 +31,19 @@ pub(super) struct Run<'a> {
     pub(super) before: &'a Leftovers,
     /// What became of each scenario.
     pub(super) scenarios: Verdicts,
+    /// The scenarios' test targets to run on a real control plane; none: all.
+    pub(super) targets: &'a [String],
 }
 
 impl Run<'_> {
     /// Carry out one stage. An error is a stage that could not be carried out to its end.
     pub(super) fn stage(&mut self, stage: Stage) -> Result<Outcome> {
         let Self {
-            layout, choice, before, ..
+            layout,
+            choice,
+            before,
+            targets,
+            ..
         } = *self;
         match stage {
             Stage::FmtWorkspace => check(cargo(layout).args(["fmt", "--all", "--check"])),
@@ -69,13 +75,20 @@ impl Run<'_> {
                 )
             }
             Stage::Conformance => conformance::run(layout, &self.scenarios),
+            Stage::BuildControlPlane => control_plane::build(layout),
+            Stage::Comparison | Stage::RealApi | Stage::RealScenarios if !control_plane::is_built(layout) => {
+                Ok(Outcome::skipped("the control plane is not built"))
+            }
+            Stage::Comparison => control_plane::tests(layout, &["comparison"]),
+            Stage::RealApi => control_plane::tests(layout, &["real_api"]),
+            Stage::RealScenarios => control_plane::scenarios(layout, targets),
             Stage::Leftovers => Ok(nothing_left(before)),
         }
     }
 }
 
 /// For whoever wants no more of a test run's output than its counts.
-fn ignore(_line: &str) {}
+pub(super) fn ignore(_line: &str) {}
 
 fn check(command: &mut Command) -> Result<Outcome> {
     process::run(command).map(|()| Outcome::good())
@@ -90,7 +103,7 @@ fn lint_bpf(layout: &Layout, choice: ToolchainChoice) -> Result<Outcome> {
 }
 
 /// Run tests, with each line that they print shown to `look` too.
-fn tests(command: &mut Command, mut look: impl FnMut(&str) + Send) -> Result<Outcome> {
+pub(super) fn tests(command: &mut Command, mut look: impl FnMut(&str) + Send) -> Result<Outcome> {
     let mut counts = Counts::default();
     let status = process::run_watched(command, |line| {
         counts.add_line(line);
@@ -160,7 +173,7 @@ fn nothing_left(before: &Leftovers) -> Outcome {
 }
 
 /// This workspace's cargo, with the built tools on PATH.
-fn cargo(layout: &Layout) -> Command {
+pub(super) fn cargo(layout: &Layout) -> Command {
     let mut command = toolchain::cargo();
     command
         .current_dir(&layout.root)

@@ -73,7 +73,7 @@ pub async fn with_kpr(scenario: impl AsyncFnOnce(&mut Cluster) -> Result<()>) ->
 
 /// Runs `scenario` on a cluster of this spec that kpr serves.
 pub async fn with_kpr_on(spec: ClusterSpec, scenario: impl AsyncFnOnce(&mut Cluster) -> Result<()>) -> Result<()> {
-    run_on(spec, async |cluster| {
+    without_kpr_on(spec, async |cluster| {
         install::kpr(cluster).await?;
         scenario(cluster).await
     })
@@ -87,10 +87,6 @@ pub async fn without_kpr(scenario: impl AsyncFnOnce(&mut Cluster) -> Result<()>)
 
 /// The same on a cluster of this spec.
 pub async fn without_kpr_on(spec: ClusterSpec, scenario: impl AsyncFnOnce(&mut Cluster) -> Result<()>) -> Result<()> {
-    run_on(spec, scenario).await
-}
-
-async fn run_on(spec: ClusterSpec, scenario: impl AsyncFnOnce(&mut Cluster) -> Result<()>) -> Result<()> {
     let _turn = CLUSTERS.acquire().await?;
     let mut cluster = Cluster::start(spec).await?;
     let result = scenario(&mut cluster).await;

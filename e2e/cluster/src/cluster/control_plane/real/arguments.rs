@@ -96,7 +96,10 @@ fn api_server(directory: &Path, testbed: &Testbed) -> Result<Vec<String>> {
         format!("--tls-cert-file={}", file(&format!("{API_SERVER}.crt"))),
         format!("--tls-private-key-file={}", file(&format!("{API_SERVER}.key"))),
         format!("--service-account-issuer={SERVICE_ACCOUNT_ISSUER}"),
-        format!("--service-account-key-file={}", file(authority::SERVICE_ACCOUNT_KEY)),
+        format!(
+            "--service-account-key-file={}",
+            file(authority::SERVICE_ACCOUNT_PUBLIC_KEY)
+        ),
         format!(
             "--service-account-signing-key-file={}",
             file(authority::SERVICE_ACCOUNT_KEY)

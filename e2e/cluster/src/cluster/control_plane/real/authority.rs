@@ -15,8 +15,9 @@ use crate::spec::ClusterSpec;
 pub(super) const CERTIFICATE: &str = "ca.crt";
 /// The API server's certificate and key are called so.
 pub(super) const API_SERVER: &str = "kube-apiserver";
-/// What tokens of ServiceAccounts are signed with.
+/// What tokens of ServiceAccounts are signed with, and checked with.
 pub(super) const SERVICE_ACCOUNT_KEY: &str = "service-accounts.key";
+pub(super) const SERVICE_ACCOUNT_PUBLIC_KEY: &str = "service-accounts.pub";
 /// Who signs them.
 pub(super) const SERVICE_ACCOUNT_ISSUER: &str = "https://kubernetes.default.svc.cluster.local";
 
@@ -76,7 +77,11 @@ impl Authority {
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
         self.issue(API_SERVER, params)?;
         let tokens = KeyPair::generate()?;
-        write_secret(&self.directory.join(SERVICE_ACCOUNT_KEY), &tokens.serialize_pem())
+        write_secret(&self.directory.join(SERVICE_ACCOUNT_KEY), &tokens.serialize_pem())?;
+        write_secret(
+            &self.directory.join(SERVICE_ACCOUNT_PUBLIC_KEY),
+            &tokens.public_key_pem(),
+        )
     }
 
     /// Issues what a client shows the API server.

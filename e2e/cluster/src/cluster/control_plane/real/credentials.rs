@@ -85,6 +85,8 @@ impl Credentials {
         config.root_cert = Some(vec![self.authority.certificate()]);
         config.auth_info.client_certificate = Some(issued.certificate.display().to_string());
         config.auth_info.client_key = Some(issued.key.display().to_string());
+        // As in the client of the in-memory one: whoever asks sees what the server said.
+        config.default_retry = false;
         config.headers = vec![(USER_AGENT, HeaderValue::from_str(&identity.agent())?)];
         Ok(config)
     }

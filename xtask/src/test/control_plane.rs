@@ -1,0 +1,64 @@
+//! Tests on a real control plane.
+
+use anyhow::Result;
+
+use super::{
+    outcome::Outcome,
+    stages::{cargo, ignore, tests as run_tests},
+};
+use crate::{
+    console,
+    go_tools::{self, GoTool},
+    layout::Layout,
+    probe,
+};
+
+/// The feature of the test cluster for tests that need a real control plane.
+const FEATURE: &str = "kpr-cluster/real-control-plane";
+
+/// Test targets whose scenarios run on either control plane.
+const SCENARIOS: [&str; 6] = [
+    "control_plane",
+    "cluster_ip",
+    "node_port",
+    "churn",
+    "restart",
+    "removal",
+];
+
+/// Build what a real control plane and its clients are. A machine without Go has none, and that is no failure of kpr.
+pub(super) fn build(layout: &Layout) -> Result<Outcome> {
+    if probe::on_path("go").is_none() {
+        return Ok(Outcome::skipped("there is no Go on this machine (https://go.dev/dl/)"));
+    }
+    for tool in [GoTool::ControlPlane, GoTool::Kubectl, GoTool::Helm] {
+        let built = go_tools::ready(layout, tool)?;
+        console::note(&format!("{}: {}", tool.name(), built.display()));
+    }
+    Ok(Outcome::good())
+}
+
+/// Is there a control plane to test on?
+pub(super) fn is_built(layout: &Layout) -> bool {
+    probe::is_executable(&layout.tools_bin().join(GoTool::ControlPlane.name()))
+}
+
+/// Run test targets that start a real control plane by themselves.
+pub(super) fn tests(layout: &Layout, targets: &[&str]) -> Result<Outcome> {
+    let mut command = cargo(layout);
+    command.args(["test", "--workspace", "--features", FEATURE, "--no-fail-fast"]);
+    for target in targets {
+        command.args(["--test", target]);
+    }
+    command.env("KPR_CONTROL_PLANE", "real");
+    if std::env::var_os("RUST_TEST_THREADS").is_none() {
+        command.env("RUST_TEST_THREADS", "1");
+    }
+    run_tests(&mut command, ignore)
+}
+
+/// Run the scenarios of these test targets (none: of all) on a real control plane.
+pub(super) fn scenarios(layout: &Layout, targets: &[String]) -> Result<Outcome> {
+    let chosen: Vec<&str> = targets.iter().map(String::as_str).collect();
+    tests(layout, if chosen.is_empty() { &SCENARIOS } else { &chosen })
+}
