@@ -40,7 +40,8 @@ pub(crate) enum Command {
     Setup,
     /// Build the eBPF object, then the operator, the node agent and the test cluster.
     Build(BuildArgs),
-    /// Write the files that are generated from the Rust types (the CRDs in crds/).
+    /// Write the files that are generated: the CRDs in crds/ from the Rust types, and what the Helm chart has of them and of its
+    /// own values.yaml.
     Codegen {
         /// Write nothing; fail if a generated file is not up to date.
         #[arg(long)]

@@ -2,6 +2,7 @@
 
 mod apt;
 mod build;
+mod chart;
 mod cli;
 mod codegen;
 mod console;

@@ -1,0 +1,157 @@
+//! The `KubeProxyReplacement` that is made of the values, as an API server with the chart's own CRDs takes it.
+
+use kpr_apiserver::ApiServer;
+use kpr_chart::Helm;
+use serde_json::{Value, json};
+
+/// The spec, as the API server stores it: with all defaults.
+fn stored(values: &[&str]) -> Value {
+    let rendered = Helm::with(values).render().unwrap();
+    let server = ApiServer::new();
+    for crd in rendered.of_kind("CustomResourceDefinition") {
+        server.create(crd.clone()).unwrap();
+    }
+    let object = rendered
+        .of_kind("KubeProxyReplacement")
+        .next()
+        .expect("one is made")
+        .clone();
+    let created = server
+        .create(object)
+        .unwrap_or_else(|error| panic!("{values:?}: {}", error.message));
+    created["spec"].clone()
+}
+
+#[test]
+fn without_further_values_it_is_what_an_empty_spec_is() {
+    let defaults = kpr_crds::KubeProxyReplacementSpec::default();
+    assert_eq!(stored(&[]), serde_json::to_value(defaults).unwrap());
+}
+
+#[test]
+fn each_value_is_found_in_its_field() {
+    let table: [(&str, &str, Value); 31] = [
+        ("kubeProxyReplacement=strict", "/mode", json!("Strict")),
+        (
+            "pool.nodeSelector.matchLabels.zone=a",
+            "/nodeSelector/matchLabels/zone",
+            json!("a"),
+        ),
+        (
+            "pool.updateStrategy.maxUnavailable=3",
+            "/updateStrategy/maxUnavailable",
+            json!(3),
+        ),
+        (
+            "pool.updateStrategy.maxUnavailable=10%",
+            "/updateStrategy/maxUnavailable",
+            json!("10%"),
+        ),
+        (
+            "pool.updateStrategy.onFailure=Rollback",
+            "/updateStrategy/onFailure",
+            json!("Rollback"),
+        ),
+        (
+            "pool.updateStrategy.progressDeadlineSeconds=60",
+            "/updateStrategy/progressDeadlineSeconds",
+            json!(60),
+        ),
+        ("kubeProxy.policy=Disable", "/kubeProxy/policy", json!("Disable")),
+        ("nodePort.range=20000-21000", "/nodePort/range", json!("20000-21000")),
+        (r"nodePort.range=20000\,21000", "/nodePort/range", json!("20000-21000")),
+        (
+            "nodePort.addresses={10.0.0.0/8,localhost}",
+            "/nodePort/addresses",
+            json!(["10.0.0.0/8", "localhost"]),
+        ),
+        (
+            "nodePort.bindProtection=false",
+            "/nodePort/bindProtection",
+            json!(false),
+        ),
+        (
+            "nodePort.directRoutingDevice=eth1",
+            "/directRoutingDevice",
+            json!("eth1"),
+        ),
+        (
+            "loadBalancer.algorithm=maglev",
+            "/loadBalancer/algorithm",
+            json!("Maglev"),
+        ),
+        ("loadBalancer.mode=dsr", "/loadBalancer/mode", json!("DSR")),
+        ("loadBalancer.mode=hybrid", "/loadBalancer/mode", json!("Hybrid")),
+        (
+            "loadBalancer.acceleration=best-effort",
+            "/loadBalancer/acceleration",
+            json!("BestEffort"),
+        ),
+        (
+            "loadBalancer.snatPorts=50000-60000",
+            "/loadBalancer/snatPorts",
+            json!("50000-60000"),
+        ),
+        (
+            "maglev.tableSize=131071",
+            "/loadBalancer/maglevTableSize",
+            json!(131_071),
+        ),
+        (
+            "sessionAffinity.enabled=false",
+            "/sessionAffinity/enabled",
+            json!(false),
+        ),
+        (
+            "sessionAffinity.defaultTimeoutSeconds=60",
+            "/sessionAffinity/defaultTimeoutSeconds",
+            json!(60),
+        ),
+        (
+            "socketLB.terminateStaleSockets=false",
+            "/socketLB/terminateStaleSockets",
+            json!(false),
+        ),
+        (
+            "socketLB.terminateStaleTCP=true",
+            "/socketLB/terminateStaleTCP",
+            json!(true),
+        ),
+        ("socketLB.packetFallback=true", "/socketLB/packetFallback", json!(true)),
+        ("devices={eth0,bond*}", "/devices", json!(["eth0", "bond*"])),
+        ("bpf.mapDynamicSizeRatio=0.01", "/maps/dynamicSizeRatio", json!(0.01)),
+        ("bpf.lbMapMax=131072", "/maps/services", json!(131_072)),
+        ("bpf.lbMapMax=131072", "/maps/backends", json!(131_072)),
+        ("bpf.lbMapMax=131072", "/maps/affinity", json!(131_072)),
+        ("bpf.maps.slots=16777216", "/maps/slots", json!(16_777_216)),
+        ("bpf.maps.flows=16777216", "/maps/flows", json!(16_777_216)),
+        ("bpf.maps.peers=65536", "/maps/peers", json!(65536)),
+    ];
+    for (value, field, expected) in table {
+        assert_eq!(stored(&[value]).pointer(field), Some(&expected), "{value}");
+    }
+}
+
+#[test]
+fn a_size_of_its_own_wins_over_the_common_one() {
+    let spec = stored(&["bpf.lbMapMax=131072,bpf.maps.backends=262144"]);
+    assert_eq!(
+        (&spec["maps"]["services"], &spec["maps"]["backends"]),
+        (&json!(131_072), &json!(262_144))
+    );
+}
+
+#[test]
+fn partial_serves_what_is_enabled() {
+    let spec = stored(&["kubeProxyReplacement=partial,nodePort.enabled=true,externalIPs.enabled=true"]);
+    assert_eq!(spec["mode"], "Partial");
+    let services =
+        json!({"clusterIP": false, "nodePort": true, "loadBalancer": false, "externalIPs": true, "hostPort": false});
+    assert_eq!(spec["services"], services);
+}
+
+#[test]
+fn a_pool_of_ones_own_is_not_made_by_the_chart() {
+    let rendered = Helm::with(&["pool.create=false"]).render().unwrap();
+    assert_eq!(rendered.of_kind("KubeProxyReplacement").count(), 0);
+}
