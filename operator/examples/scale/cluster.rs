@@ -92,10 +92,10 @@ impl Cluster {
     }
 
     /// Gives it another configuration.
-    pub(crate) fn change_policy(&self) -> anyhow::Result<()> {
+    pub(crate) async fn change_policy(&self) -> anyhow::Result<()> {
         let policies = Api::<KubeProxyReplacement>::all(self.client());
         let patch = Patch::Merge(json!({ "spec": { "sessionAffinity": { "defaultTimeoutSeconds": 60 } } }));
-        tokio::spawn(async move { policies.patch("default", &PatchParams::default(), &patch).await });
+        policies.patch("default", &PatchParams::default(), &patch).await?;
         Ok(())
     }
 

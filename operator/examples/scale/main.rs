@@ -80,7 +80,7 @@ async fn measure(options: &Options) -> anyhow::Result<()> {
     report("idle", &cluster, &operator)?;
 
     let begin = Instant::now();
-    cluster.change_policy()?;
+    cluster.change_policy().await?;
     until_rolled_out(&cluster, 2).await?;
     println!(
         "rollout of a change with maxUnavailable {}: {:.1} s",
