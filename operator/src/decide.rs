@@ -187,10 +187,10 @@ fn serve<'a>(
         draining_since: None,
     };
     // Whoever takes a datapath's owner or label away gets them back, at once.
-    let changed: BTreeSet<&str> = plan.changes.iter().map(|change| change.node).collect();
+    let written: BTreeSet<&str> = plan.changes.iter().map(|change| change.node).collect();
     let astray = members
         .iter()
-        .filter(|member| !changed.contains(member.name))
+        .filter(|member| !written.contains(member.name))
         .filter_map(|member| member.datapath.filter(|datapath| datapath.spec.policy == name))
         .filter(|datapath| !owner.has(datapath))
         .map(|datapath| desired(&datapath.name_any(), datapath.spec.clone(), Memory::of(datapath)));

@@ -1,13 +1,10 @@
 //! `kpr-operator`: see `kpr-operator --help`.
 
 use std::process::ExitCode;
-use std::time::Duration;
 
 use anyhow::Context;
 use clap::Parser;
-use kpr_operator::lease::Timing;
-use kpr_operator::run::Election;
-use kpr_operator::{Options, Settings, connect, controller, logging, once, run};
+use kpr_operator::{Options, connect, logging, once, run};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
@@ -33,22 +30,8 @@ async fn start(options: &Options) -> anyhow::Result<()> {
     };
     let stop = CancellationToken::new();
     stop_on_signals(stop.clone()).context("signals can't be waited for")?;
-    let election = options.leader_elect.then(|| Election {
-        namespace: options.leader_election_namespace.clone(),
-        timing: Timing::default(),
-    });
-    let settings = Settings {
-        election,
-        controller: controller::Settings {
-            limits: options.drain_limits(),
-            collect: Duration::from_millis(500),
-            status_interval: Duration::from_secs(3),
-            identity,
-        },
-        first_retry: Duration::from_secs(1),
-    };
     let connection = connect::infer().await?;
-    Ok(Box::pin(run(connection, settings, stop)).await?)
+    Ok(Box::pin(run(connection, options.settings(identity), stop)).await?)
 }
 
 fn host_name() -> anyhow::Result<String> {

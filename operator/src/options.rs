@@ -4,8 +4,11 @@ use std::time::Duration;
 
 use clap::{Parser, ValueEnum};
 
+use crate::controller;
 use crate::drain::Limits;
+use crate::lease::Timing;
 use crate::once::Command;
+use crate::run::{Election, Settings};
 
 /// Runs kube-proxy replacement on the nodes of a cluster: reads KubeProxyReplacement objects, gives each selected node its
 /// NodeDatapath, and reports what the nodes say.
@@ -61,6 +64,24 @@ pub enum LogFormat {
 }
 
 impl Options {
+    /// How an operator of this name runs.
+    pub fn settings(&self, identity: String) -> Settings {
+        let election = self.leader_elect.then(|| Election {
+            namespace: self.leader_election_namespace.clone(),
+            timing: Timing::default(),
+        });
+        Settings {
+            election,
+            controller: controller::Settings {
+                limits: self.drain_limits(),
+                collect: Duration::from_millis(500),
+                status_interval: Duration::from_secs(3),
+                identity,
+            },
+            first_retry: Duration::from_secs(1),
+        }
+    }
+
     /// How long removals are waited for.
     pub fn drain_limits(&self) -> Limits {
         Limits {

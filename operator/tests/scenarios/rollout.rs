@@ -55,7 +55,7 @@ async fn rollout_halts() {
     cluster
         .configure("default", untouched.spec.session_affinity.default_timeout_seconds)
         .await;
-    let said = cluster.until_rollout_is("default", "RolledOut").await;
+    let said = cluster.until_rolled_out("default", 3).await;
     assert_eq!(said, "3/3 nodes at generation 3");
     cluster.until_available("default").await;
     assert_eq!(
@@ -222,7 +222,7 @@ async fn an_operator_that_crashes_in_the_middle_of_a_rollout_is_followed_by_one_
         drop(operator);
         operator = cluster.operator().start();
     }
-    let said = cluster.until_rollout_is("default", "RolledOut").await;
+    let said = cluster.until_rolled_out("default", 2).await;
     assert_eq!(said, "8/8 nodes at generation 2");
     operator.stop().await;
     assert_eq!(fleet.most_out(), 1);

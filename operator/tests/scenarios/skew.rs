@@ -56,7 +56,7 @@ async fn what_a_newer_agent_reports_is_kept_and_breaks_nothing() {
         .until("the node is told", async |c| c.told().await[0].1 == 2)
         .await;
     cluster.agent("node-a").ready_and_newer("Shiny", "future").await;
-    cluster.until_rollout_is("default", "RolledOut").await;
+    cluster.until_rolled_out("default", 2).await;
     let status = cluster.datapath_json("node-a").await["status"].clone();
     assert_eq!(status["future"]["a"], 1);
     assert_eq!(status["conditions"][1]["type"], "Shiny");

@@ -117,12 +117,12 @@ async fn what_happens_together_is_written_together() {
     let _fleet = cluster.fleet();
     let operator = cluster.operator().status_interval(INTERVAL).start();
     cluster.create_policy(policy("default")).await;
-    cluster.until_rollout_is("default", "RolledOut").await;
+    cluster.until_rolled_out("default", 1).await;
     cluster.until_quiet().await;
     let mark = cluster.mark();
     let start = std::time::Instant::now();
     cluster.configure("default", 60).await;
-    let said = cluster.until_rollout_is("default", "RolledOut").await;
+    let said = cluster.until_rolled_out("default", 2).await;
     assert_eq!(said, "20/20 nodes at generation 2");
     let seconds = start.elapsed().as_secs();
     operator.stop().await;

@@ -188,6 +188,16 @@ impl Cluster {
         self.condition(policy, "Progressing").await.2
     }
 
+    /// Waits until every node serves with this generation, and returns what is said of it.
+    pub(crate) async fn until_rolled_out(&self, policy: &str, generation: i64) -> String {
+        let done = async |c: &Self| {
+            let rollout = c.status(policy).await.rollout;
+            rollout.and_then(|rollout| rollout.completed_generation) == Some(generation)
+        };
+        self.until("every node has it", done).await;
+        self.until_rollout_is(policy, "RolledOut").await
+    }
+
     /// The generation of the policy that each node is told.
     pub(crate) async fn told(&self) -> Vec<(String, i64)> {
         let datapaths = self.list::<NodeDatapath>().await;
@@ -212,7 +222,7 @@ impl Cluster {
         let operator = cluster.operator().start();
         cluster.create_policy(policy).await;
         cluster.until_available("default").await;
-        cluster.until_rollout_is("default", "RolledOut").await;
+        cluster.until_rolled_out("default", 1).await;
         (cluster, fleet, operator)
     }
 

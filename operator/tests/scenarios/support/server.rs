@@ -3,7 +3,7 @@
 use std::net::{SocketAddr, TcpListener};
 
 use kpr_apiserver::{ApiServer, Fault, RequestRecord, Serving};
-use kube::Client;
+use kube::{Client, Config};
 
 /// User agent of the scenario itself; operators have their identity.
 const SCENARIO: &str = "scenario";
@@ -35,6 +35,11 @@ impl Server {
     /// Where operators find it.
     pub(crate) fn url(&self) -> http::Uri {
         format!("http://{}", self.address).parse().expect("URL")
+    }
+
+    /// A client for what an operator does once.
+    pub(crate) fn operator_client(&self) -> Client {
+        Client::try_from(Config::new(self.url())).expect("client")
     }
 
     /// Operators can't reach the server any more, and their watches break.
