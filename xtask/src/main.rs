@@ -7,6 +7,7 @@ mod cli;
 mod codegen;
 mod console;
 mod demo;
+mod image;
 mod interrupt;
 mod kernels;
 mod kubectl;
@@ -62,6 +63,7 @@ fn run(cli: &Cli) -> Result<ExitCode> {
         }
         Command::Test { only } => return test::run(&layout, only, toolchain),
         Command::Kernels { kernel, only } => return kernels::run(&layout, kernel, only, toolchain),
+        Command::Image(arguments) => return image::run(&layout, arguments, toolchain),
         Command::Sweep => sweep::run(&layout)?,
     }
     Ok(ExitCode::SUCCESS)
