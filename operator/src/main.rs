@@ -42,6 +42,7 @@ async fn start(options: &Options) -> anyhow::Result<()> {
         controller: controller::Settings {
             limits: options.drain_limits(),
             collect: Duration::from_millis(500),
+            status_interval: Duration::from_secs(3),
             identity,
         },
         first_retry: Duration::from_secs(1),

@@ -7,6 +7,7 @@ mod cli;
 mod codegen;
 mod console;
 mod demo;
+mod go_tools;
 mod image;
 mod interrupt;
 mod kernels;
@@ -50,7 +51,10 @@ fn run(cli: &Cli) -> Result<ExitCode> {
     interrupt::install()?;
     let toolchain = cli.bpf_toolchain;
     match &cli.command {
-        Command::Setup => setup::run(&layout, toolchain)?,
+        Command::Setup => {
+            setup::run(&layout, toolchain)?;
+            setup::helm(&layout)?;
+        }
         Command::Build(arguments) => build::run(&layout, arguments, toolchain)?,
         Command::Codegen { check } => codegen::run(&layout, *check)?,
         Command::Demo { keep, shape, families } => {

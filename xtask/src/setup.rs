@@ -5,7 +5,9 @@ use std::{path::Path, time::Instant};
 use anyhow::{Context, Result};
 
 use crate::{
-    apt, console, kubectl,
+    apt, console,
+    go_tools::{self, GoTool},
+    kubectl,
     layout::Layout,
     probe, process,
     toolchain::{self, ToolchainChoice},
@@ -35,6 +37,17 @@ pub(crate) fn run(layout: &Layout, choice: ToolchainChoice) -> Result<()> {
     let kubectl = kubectl::ready(layout)?;
     console::note(&format!("kubectl: {}", kubectl.display()));
     console::note(&format!("all tools are there ({})", console::duration(start.elapsed())));
+    Ok(())
+}
+
+/// What the tests of the chart need beyond the demo's tools. Without Go there is no helm, which they then say.
+pub(crate) fn helm(layout: &Layout) -> Result<()> {
+    if probe::on_path("go").is_none() {
+        console::note("helm: none, because it is built with Go, which this machine does not have (https://go.dev/dl/)");
+        return Ok(());
+    }
+    let helm = go_tools::ready(layout, GoTool::Helm)?;
+    console::note(&format!("helm: {}", helm.display()));
     Ok(())
 }
 

@@ -2,6 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
+use anyhow::Context as _;
 use ipnet::{Ipv4Net, Ipv6Net};
 
 pub use crate::address::Families;
@@ -36,6 +37,8 @@ pub struct ClusterSpec {
     pub pod_network: PodNetwork,
     /// Whether the CNI's own rules give pods that speak to the outside their node's address.
     pub masquerade: bool,
+    /// What serves its API; none: what the environment says ([`ControlPlaneKind::of_environment`]).
+    pub control_plane: Option<ControlPlaneKind>,
     /// `net.ipv4.conf.*.rp_filter` of the nodes. 2 (loose) is what systemd sets on most distributions.
     pub rp_filter: u8,
 }
@@ -58,6 +61,31 @@ pub enum Shape {
     CniBridge,
     /// Pods made by the real plugins `ptp` and `host-local`, as kindnet asks for them (the same package)
     CniPtp,
+}
+
+/// What serves a cluster's API and runs its controllers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum ControlPlaneKind {
+    /// The API server and the few controllers of this project, in this process: stands in milliseconds.
+    #[default]
+    InMemory,
+    /// etcd, kube-apiserver, kube-controller-manager and kube-scheduler (`cargo xtask conformance` builds them).
+    Real,
+}
+
+impl ControlPlaneKind {
+    /// The environment variable that chooses one for clusters whose spec does not: `in-memory` or `real`.
+    pub const VARIABLE: &str = "KPR_CONTROL_PLANE";
+
+    /// The one that [`Self::VARIABLE`] names, else the default.
+    pub fn of_environment() -> anyhow::Result<Self> {
+        use clap::ValueEnum as _;
+        match std::env::var(Self::VARIABLE) {
+            Ok(name) => Self::from_str(&name, false).map_err(|error| anyhow::anyhow!("{}: {error}", Self::VARIABLE)),
+            Err(std::env::VarError::NotPresent) => Ok(Self::default()),
+            Err(error) => Err(error).context(Self::VARIABLE),
+        }
+    }
 }
 
 /// One node of a [`ClusterSpec`].
@@ -92,6 +120,7 @@ impl ClusterSpec {
     pub fn families(self, families: Families) -> Self {
         Self {
             rp_filter: self.rp_filter,
+            control_plane: self.control_plane,
             ..Self::build(self.shape, families)
         }
     }
@@ -100,6 +129,13 @@ impl ClusterSpec {
     #[must_use]
     pub fn rp_filter(mut self, rp_filter: u8) -> Self {
         self.rp_filter = rp_filter;
+        self
+    }
+
+    /// With this control plane.
+    #[must_use]
+    pub fn control_plane(mut self, kind: ControlPlaneKind) -> Self {
+        self.control_plane = Some(kind);
         self
     }
 
@@ -147,6 +183,7 @@ impl ClusterSpec {
             ),
             pod_network,
             masquerade: matches!(shape, Shape::Flannel | Shape::PolicyRouted),
+            control_plane: None,
             rp_filter: 2,
         }
     }

@@ -8,4 +8,6 @@ mod failures;
 mod nodes;
 mod once;
 mod pools;
+mod rollout;
+mod skew;
 mod status;

@@ -39,7 +39,7 @@ async fn two_claims() {
         .message;
     assert_eq!(
         message,
-        "1 selected node belongs to an older KubeProxyReplacement: node-a to \"older\""
+        "1 node that \"younger\" selects belongs to an older KubeProxyReplacement: node-a to \"older\""
     );
     assert_eq!(status.desired_nodes, 1);
     let older = cluster.status("older").await;

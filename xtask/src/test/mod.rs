@@ -36,6 +36,9 @@ pub(crate) fn run(layout: &Layout, only: &[StageName], choice: ToolchainChoice) 
         probe::require_root("testing eBPF programs and test clusters (all but --only fmt,lint,unit)")?;
     }
     setup::run(layout, choice)?;
+    if stages.contains(&Stage::Unit) {
+        setup::helm(layout)?;
+    }
     let before = Leftovers::find();
     let ran = run_all(
         Run {

@@ -2,7 +2,7 @@
 
 use anyhow::{Context as _, Result, ensure};
 
-use super::Cluster;
+use super::{Cluster, control_plane::Identity};
 use crate::kube_proxy::{KubeProxyMode, Running, desired::ServicePort};
 
 impl Cluster {
@@ -14,8 +14,7 @@ impl Cluster {
     /// The same, with ports of Services that are not in the API (see [`crate::kube_proxy::desired::generate`]).
     pub async fn start_kube_proxy_with(&mut self, mode: KubeProxyMode, extra: Vec<ServicePort>) -> Result<()> {
         ensure!(self.kube_proxy.is_none(), "kube-proxy runs already");
-        let api = &self.control_plane.api;
-        let client = |node: &str| api.client_as(&format!("kube-proxy-{node}"));
+        let client = |node: &str| self.control_plane.client(Identity::KubeProxy(node));
         let running = Running::start(&self.testbed, mode, client, extra).await;
         self.kube_proxy = Some(running.with_context(|| format!("start kube-proxy in mode {mode}"))?);
         Ok(())

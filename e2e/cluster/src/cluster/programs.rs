@@ -109,6 +109,7 @@ impl Cluster {
                 logs.push((format!("agent of {node}"), log));
             }
         }
+        logs.extend(self.control_plane.logs());
         let tails: Vec<String> = logs
             .into_iter()
             .map(|(name, log)| format!("--- {name}\n{}", log_tail(&log)))

@@ -46,7 +46,7 @@ impl Running {
     pub async fn start(
         testbed: &Testbed,
         mode: KubeProxyMode,
-        client: impl Fn(&str) -> Client,
+        client: impl Fn(&str) -> Result<Client>,
         extra: Vec<ServicePort>,
     ) -> Result<Self> {
         let mut running = Self {
@@ -71,7 +71,7 @@ impl Running {
                 slices: BTreeMap::new(),
                 synced: sender,
             };
-            running.tasks.spawn(proxy.run(client(&host.spec.name)));
+            running.tasks.spawn(proxy.run(client(&host.spec.name)?));
             let (host, name) = (host.clone(), host.spec.name.clone());
             running.tasks.spawn(async move {
                 if let Err(error) = answers::serve(host, mode).await {

@@ -2,6 +2,7 @@
 //! with a server in them.
 
 mod container;
+mod lease;
 mod node;
 mod pool;
 mod sandbox;
@@ -26,6 +27,7 @@ use tokio::{
     task::JoinSet,
 };
 
+pub(crate) use self::container::{exec, token};
 pub use self::sandbox::{DRAIN_VARIABLE, Names};
 use self::{
     pool::AddressPool,
@@ -40,6 +42,7 @@ use crate::{
 pub struct Kubelet {
     shared: Arc<Shared>,
     notices: Notices,
+    /// One per pod, and the one that renews the node's Lease.
     workers: JoinSet<()>,
     /// By the pod's UID.
     inboxes: BTreeMap<String, UnboundedSender<Message>>,
@@ -52,7 +55,9 @@ impl Kubelet {
         let spec = host.spec.clone();
         let notify = host.dir.join("pods.sock");
         let notices = Notices::listen(&notify).with_context(|| format!("listen at {}", notify.display()))?;
-        node::register(&client, &spec, Time(Timestamp::now())).await?;
+        let node = node::register(&client, &spec, Time(Timestamp::now())).await?;
+        let mut workers = JoinSet::new();
+        workers.spawn(lease::renew(client.clone(), node));
         let pool = AddressPool::new(spec.pod_cidrs, testbed.spec().pod_network.first_pod_index());
         let shared = Shared {
             client,
@@ -65,7 +70,7 @@ impl Kubelet {
         Ok(Self {
             shared: Arc::new(shared),
             notices,
-            workers: JoinSet::new(),
+            workers,
             inboxes: BTreeMap::new(),
         })
     }

@@ -17,8 +17,8 @@ use kube::{
 
 use crate::spec;
 
-/// Creates the Node object of `spec` and reports it Ready.
-pub(super) async fn register(client: &Client, spec: &spec::NodeSpec, now: Time) -> Result<()> {
+/// Creates the Node object of `spec` and reports it Ready. Returns it.
+pub(super) async fn register(client: &Client, spec: &spec::NodeSpec, now: Time) -> Result<Node> {
     let nodes: Api<Node> = Api::all(client.clone());
     let node = node(spec);
     nodes
@@ -30,8 +30,7 @@ pub(super) async fn register(client: &Client, spec: &spec::NodeSpec, now: Time) 
     nodes
         .patch_status(&spec.name, &PatchParams::default(), &Patch::Merge(&status))
         .await
-        .with_context(|| format!("report node {} ready", spec.name))?;
-    Ok(())
+        .with_context(|| format!("report node {} ready", spec.name))
 }
 
 fn node(spec: &spec::NodeSpec) -> Node {

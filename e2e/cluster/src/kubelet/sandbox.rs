@@ -116,8 +116,13 @@ impl Sandbox {
         if container::program(pod).is_none() {
             return Ok(None);
         }
-        let host = self.testbed.host(node)?.clone();
-        let probing = container::ready(host, pod.clone(), self.addresses(), notify.to_owned());
+        let place = container::Place {
+            node: self.testbed.host(node)?.launch("")?,
+            pod: self.host.launch(""),
+            cgroup: self.host.cgroup.clone(),
+            addresses: self.addresses(),
+        };
+        let probing = container::ready(place, pod.clone(), notify.to_owned());
         let name = pod.name_any();
         Ok(Some(AbortOnDropHandle::new(tokio::spawn(async move {
             if let Err(error) = probing.await {

@@ -55,6 +55,15 @@ impl Binaries {
     }
 }
 
+/// A program that `cargo xtask` has built from e2e/tools.
+pub fn tool(name: &str) -> Result<PathBuf> {
+    let path = repository()?.join("target/tools/bin").join(name);
+    if !path.is_file() {
+        bail!("{} is not there: `cargo xtask conformance` builds it", path.display());
+    }
+    Ok(path)
+}
+
 /// The root of the source tree, where manifests are found.
 pub fn repository() -> Result<PathBuf> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");

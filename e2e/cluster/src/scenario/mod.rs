@@ -1,6 +1,7 @@
 //! What kpr must do, as functions over a running cluster. Each is a sentence; tests give it a cluster of its own.
 
 pub mod addresses;
+mod audit;
 pub mod bind_protection;
 pub mod churn;
 pub mod cluster_ip;
@@ -11,6 +12,7 @@ pub mod endpoint_goes;
 pub mod granular;
 pub mod healing;
 pub mod health;
+pub mod helm;
 pub mod host_port;
 pub mod install;
 pub mod kube_proxy;
@@ -80,7 +82,12 @@ pub async fn with_kpr_on(spec: ClusterSpec, scenario: impl AsyncFnOnce(&mut Clus
 
 /// Runs `scenario` on a cluster that knows nothing of kpr yet. After a failure the logs tell what the programs did.
 pub async fn without_kpr(scenario: impl AsyncFnOnce(&mut Cluster) -> Result<()>) -> Result<()> {
-    run_on(ClusterSpec::default(), scenario).await
+    without_kpr_on(ClusterSpec::default(), scenario).await
+}
+
+/// The same on a cluster of this spec.
+pub async fn without_kpr_on(spec: ClusterSpec, scenario: impl AsyncFnOnce(&mut Cluster) -> Result<()>) -> Result<()> {
+    run_on(spec, scenario).await
 }
 
 async fn run_on(spec: ClusterSpec, scenario: impl AsyncFnOnce(&mut Cluster) -> Result<()>) -> Result<()> {

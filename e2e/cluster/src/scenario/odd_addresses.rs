@@ -32,7 +32,7 @@ pub async fn leading_zeros_are_decimal(cluster: &mut Cluster) -> Result<()> {
 /// Upstream: "should create Services and serve on different Service CIDRs"
 pub async fn a_cluster_ip_of_another_range_is_served(cluster: &mut Cluster) -> Result<()> {
     // TEST-NET-3 (RFC 5737): nobody's.
-    cluster.api_server().add_service_cidr(("203.0.113.0".parse()?, 24));
+    cluster.add_service_cidr("203.0.113.0/24".parse()?).await?;
     let pods = ["web-1", "web-2"];
     server_pods(cluster, "cidr1-test", &[("web-1", "node-a"), ("web-2", "node-b")]).await?;
     let spec = json!({

@@ -3,9 +3,9 @@
 use std::net::{SocketAddr, TcpListener};
 
 use kpr_apiserver::{ApiServer, Fault, RequestRecord, Serving};
-use kube::{Client, Config};
+use kube::Client;
 
-/// User agent of the scenario itself; operators have none.
+/// User agent of the scenario itself; operators have their identity.
 const SCENARIO: &str = "scenario";
 
 /// The server, and the listener that operators use.
@@ -32,10 +32,9 @@ impl Server {
         self.api.client_as(SCENARIO)
     }
 
-    /// A client for an operator.
-    pub(crate) fn operator_client(&self) -> Client {
-        let url = format!("http://{}", self.address).parse().expect("URL");
-        Client::try_from(Config::new(url)).expect("client")
+    /// Where operators find it.
+    pub(crate) fn url(&self) -> http::Uri {
+        format!("http://{}", self.address).parse().expect("URL")
     }
 
     /// Operators can't reach the server any more, and their watches break.

@@ -4,7 +4,7 @@ use anyhow::{Context as _, Result, bail};
 use k8s_openapi::api::core::v1::{Container, EnvVar, Pod};
 use kube::ResourceExt as _;
 
-use super::joined;
+use super::{joined, root::PROGRAMS};
 use crate::address::Addresses;
 
 /// What a container may ask about.
@@ -21,7 +21,7 @@ pub(super) struct Surroundings<'a> {
 /// The variables of a container: the later of two of the same name wins, and its own win over those that every container gets.
 pub(super) fn of(container: &Container, surroundings: &Surroundings<'_>) -> Result<Vec<(String, String)>> {
     let mut variables = vec![
-        ("PATH".to_owned(), "/usr/sbin:/usr/bin:/sbin:/bin".to_owned()),
+        ("PATH".to_owned(), format!("{PROGRAMS}:/usr/sbin:/usr/bin:/sbin:/bin")),
         ("HOSTNAME".to_owned(), hostname(surroundings)),
     ];
     if let Some((host, port)) = &surroundings.kubernetes {
@@ -40,11 +40,14 @@ pub(super) fn of(container: &Container, surroundings: &Surroundings<'_>) -> Resu
     Ok(variables)
 }
 
-/// The arguments after the program, with `$(NAME)` replaced.
-pub(super) fn arguments(container: &Container, environment: &[(String, String)]) -> Result<Vec<String>> {
-    let command = container.command.as_deref().context("the container has no command")?;
-    let after = command.iter().skip(1).chain(container.args.iter().flatten());
-    Ok(after.map(|argument| expand(argument, environment)).collect())
+/// The program and its arguments, with `$(NAME)` replaced.
+pub(super) fn command(container: &Container, environment: &[(String, String)]) -> Vec<String> {
+    let words = container
+        .command
+        .iter()
+        .flatten()
+        .chain(container.args.iter().flatten());
+    words.map(|word| expand(word, environment)).collect()
 }
 
 /// With `hostNetwork` a pod has its node's name.
@@ -160,8 +163,8 @@ mod tests {
         assert_eq!(value("KUBERNETES_SERVICE_PORT"), "443");
         assert_eq!(value("HOSTNAME"), "node-a");
         assert_eq!(
-            arguments(&container, &variables).expect("arguments"),
-            ["--node-name=node-a", "$(NODE)", "$(NONE)"]
+            command(&container, &variables),
+            ["/kpr-node-agent", "--node-name=node-a", "$(NODE)", "$(NONE)"]
         );
     }
 

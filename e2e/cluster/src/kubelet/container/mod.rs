@@ -10,22 +10,29 @@ mod probe;
 mod root;
 mod security;
 
-use std::path::{Path, PathBuf};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
 
 use anyhow::{Context as _, Result, ensure};
 use k8s_openapi::api::core::v1::{Container, Pod, PodSpec};
 use kube::{Client, ResourceExt as _};
 
-pub(super) use self::probe::ready;
+pub(super) use self::probe::{Place, ready};
 use self::{environment::Surroundings, mounts::Places};
 use crate::{
     address::Addresses,
+    cgroup::Cgroup,
     process::{Launch, Process},
     testbed::{Host, PodHost, Testbed},
 };
 
 /// Programs that are run as containers; any other image stands for the test cluster's own server.
 const PROGRAMS: [&str; 3] = ["kpr", "kpr-node-agent", "kpr-operator"];
+
+/// The pod's token and what comes with it, in the container's directory.
+const SERVICE_ACCOUNT: &str = "serviceaccount";
 
 /// The program that a pod runs, if it is one of kpr's.
 pub(super) fn program(pod: &Pod) -> Option<&'static str> {
@@ -45,11 +52,10 @@ pub(super) async fn start(
     let host = testbed.host(node)?;
     let spec = pod.spec.as_ref().context("the pod has no spec")?;
     let container = only_container(spec)?;
-    let name = program(pod).context("not a program of kpr's")?;
     let directory = directory(host, pod);
-    let identity = identity::write(client, pod, &directory.join("serviceaccount")).await?;
+    let identity = identity::write(client, pod, &directory.join(SERVICE_ACCOUNT)).await?;
     let root = directory.join("root");
-    std::fs::create_dir_all(&root).with_context(|| format!("make {}", root.display()))?;
+    fs::create_dir_all(&root).with_context(|| format!("make {}", root.display()))?;
 
     let surroundings = Surroundings {
         pod,
@@ -64,7 +70,7 @@ pub(super) async fn start(
         service_account: &identity.directory,
     };
     let environment = environment::of(container, &surroundings)?;
-    let arguments = environment::arguments(container, &environment)?;
+    let command = environment::command(container, &environment);
     let script = root::script(
         &mounts::of(spec, container, &places)?,
         security::has_read_only_root(container),
@@ -73,19 +79,45 @@ pub(super) async fn start(
         .launch("unshare")
         .args(["--mount", "--propagation", "private", "sh", "-euc", &script, "sh"])
         .arg(&root)
-        .arg(testbed.binaries().get(name)?)
-        .args(["setpriv"])
+        .arg(testbed.binaries().directory())
+        .arg("setpriv")
         .args(security::arguments(spec, container)?)
-        .arg(root::PROGRAM)
-        .args(arguments)
+        .args(command)
         .only_env(environment);
     launch.spawn(&log(host, pod)).await
+}
+
+/// `kubectl exec`: a command inside the container of a pod of kpr's that runs, with what it has.
+pub(crate) fn exec(launch: Launch, cgroup: &Cgroup, pod: &Pod, command: &[String]) -> Result<Launch> {
+    let spec = pod.spec.as_ref().context("the pod has no spec")?;
+    let container = only_container(spec)?;
+    // The first is the container's own process: it was there before any other could be started in it.
+    let processes = fs::read_to_string(cgroup.procs()).context("list the container's processes")?;
+    let process = processes.lines().next().context("the container does not run")?;
+    let environment = fs::read(format!("/proc/{process}/environ")).context("read the container's environment")?;
+    let environment = String::from_utf8_lossy(&environment).into_owned();
+    let variables = environment
+        .split('\0')
+        .filter_map(|variable| variable.split_once('='))
+        .map(|(name, value)| (name.to_owned(), value.to_owned()));
+    Ok(launch
+        .with_program("nsenter")
+        .args(["--target", process, "--mount", "--root", "--wd=/", "setpriv"])
+        .args(security::arguments(spec, container)?)
+        .args(command)
+        .only_env(variables.collect::<Vec<_>>()))
+}
+
+/// The token of a pod of kpr's that runs on `host`.
+pub(crate) fn token(host: &Host, pod: &Pod) -> Result<String> {
+    let path = directory(host, pod).join(SERVICE_ACCOUNT).join("token");
+    fs::read_to_string(&path).with_context(|| format!("read {}", path.display()))
 }
 
 /// Removes what [`start`] has written.
 pub(super) fn clean_up(testbed: &Testbed, node: &str, pod: &Pod) -> Result<()> {
     let directory = directory(testbed.host(node)?, pod);
-    match std::fs::remove_dir_all(&directory) {
+    match fs::remove_dir_all(&directory) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
             Err(error).with_context(|| format!("remove {}", directory.display()))
         }

@@ -8,13 +8,24 @@ use k8s_openapi::{
     apimachinery::pkg::util::intstr::IntOrString,
 };
 use kube::ResourceExt as _;
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 
-use crate::{address::Addresses, server::Notifier, testbed::Host};
+use crate::{address::Addresses, cgroup::Cgroup, process::Launch, server::Notifier};
+
+/// From where a pod is asked.
+#[derive(Debug)]
+pub(crate) struct Place {
+    /// Whatever runs on its node.
+    pub(crate) node: Launch,
+    /// Whatever runs in its namespace.
+    pub(crate) pod: Launch,
+    pub(crate) cgroup: Cgroup,
+    pub(crate) addresses: Addresses,
+}
 
 /// Tells the kubelet at `notify` whether the pod is ready, as its readiness probe says, until this is dropped. A pod without one is
 /// ready as soon as it runs.
-pub(crate) async fn ready(host: Host, pod: Pod, addresses: Addresses, notify: PathBuf) -> Result<()> {
+pub(crate) async fn ready(place: Place, pod: Pod, notify: PathBuf) -> Result<()> {
     let notifier = Notifier::new(Some(notify), pod.uid().unwrap_or_default());
     let container = pod.spec.as_ref().and_then(|spec| spec.containers.first());
     let Some((container, probe)) =
@@ -22,14 +33,9 @@ pub(crate) async fn ready(host: Host, pod: Pod, addresses: Addresses, notify: Pa
     else {
         return Ok(notifier.ready(true).await?);
     };
-    let get = probe
-        .http_get
-        .as_ref()
-        .context("the test cluster's kubelet knows httpGet only")?;
-    let url = url(get, container, addresses.primary())?;
     let mut was = None;
     loop {
-        let ready = answers(&host, &url, probe).await?;
+        let ready = succeeds(&place, &pod, container, probe).await?;
         if was != Some(ready) {
             notifier.ready(ready).await?;
             was = Some(ready);
@@ -38,11 +44,13 @@ pub(crate) async fn ready(host: Host, pod: Pod, addresses: Addresses, notify: Pa
     }
 }
 
-async fn answers(host: &Host, url: &str, probe: &Probe) -> Result<bool> {
-    let limit = seconds(probe.timeout_seconds, 1).as_secs().to_string();
-    let asked = host
-        .launch("curl")?
-        .args([
+async fn succeeds(place: &Place, pod: &Pod, container: &Container, probe: &Probe) -> Result<bool> {
+    let limit = seconds(probe.timeout_seconds, 1);
+    let asked = if let Some(get) = &probe.http_get {
+        let url = url(get, container, place.addresses.primary())?;
+        let limit = limit.as_secs().to_string();
+        let node = place.node.clone().with_program("curl");
+        node.args([
             "--silent",
             "--output",
             "/dev/null",
@@ -51,11 +59,22 @@ async fn answers(host: &Host, url: &str, probe: &Probe) -> Result<bool> {
             "*",
             "--max-time",
             &limit,
-            url,
+            &url,
         ])
-        .output()
-        .await?;
-    Ok(asked.status.success())
+    } else {
+        let command = probe.exec.as_ref().and_then(|exec| exec.command.as_ref());
+        let command = command.context("the test cluster's kubelet knows httpGet and exec only")?;
+        match super::exec(place.pod.clone(), &place.cgroup, pod, command) {
+            Ok(launch) => launch,
+            // It is starting, or it has just ended.
+            Err(_) => return Ok(false),
+        }
+    };
+    // A command that takes longer is killed, as dropping it does.
+    match timeout(limit, asked.output()).await {
+        Ok(output) => Ok(output?.status.success()),
+        Err(_elapsed) => Ok(false),
+    }
 }
 
 fn url(get: &HTTPGetAction, container: &Container, pod: Option<IpAddr>) -> Result<String> {

@@ -4,27 +4,29 @@ use std::{fmt::Write as _, path::Path};
 
 use super::mounts::Mount;
 
-/// Where the container has its program.
-pub(super) const PROGRAM: &str = "/kpr-program";
+/// Where the container has its programs.
+pub(super) const PROGRAMS: &str = "/kpr";
 
-/// Builds the root at `$1` with the program `$2`, and goes on there with the command that follows.
+/// Builds the root at `$1` with kpr's programs of the directory `$2`, and goes on there with the command that follows.
 ///
 /// /proc and /sys are as container runtimes make them: of the container's own namespaces, and read-only where they configure the
 /// kernel.
 pub(super) fn script(mounts: &[Mount], read_only: bool) -> String {
     let mut script = String::from(
         r#"
-root=$1 program=$2
+root=$1 programs=$2
 shift 2
 mount -t tmpfs -o mode=755 root "$root"
 cd "$root"
-mkdir proc sys dev tmp etc usr run var
+mkdir proc sys dev tmp etc usr run var kpr
 mount --rbind -o ro /usr usr
 for link in bin sbin lib lib64; do
     if [ -L /$link ]; then cp -P /$link $link; elif [ -d /$link ]; then mkdir $link; mount --rbind -o ro /$link $link; fi
 done
-touch kpr-program
-mount --bind -o ro "$program" kpr-program
+for program in kpr kpr-node-agent kpr-operator; do
+    touch kpr/$program
+    mount --bind -o ro "$programs/$program" kpr/$program
+done
 mount -t proc -o nosuid,nodev,noexec proc proc
 mount --bind proc/sys proc/sys
 mount -o remount,bind,ro,nosuid,nodev,noexec proc/sys

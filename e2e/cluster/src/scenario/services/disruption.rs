@@ -44,7 +44,7 @@ pub async fn should_work_after_restarting_apiserver(cluster: &mut Cluster) -> Re
     let from = Vantage::pod(&client_pod(cluster, "node-a").await?);
     service1.is_up(cluster, &from).await?;
 
-    cluster.stop_api_server().await;
+    cluster.stop_api_server().await?;
     service1.is_up(cluster, &from).await?;
     cluster.start_api_server().await?;
     service1.is_up(cluster, &from).await?;
