@@ -3,6 +3,7 @@
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::{
+    image::Platform,
     kernels::{Group, Series},
     toolchain::ToolchainChoice,
 };
@@ -93,6 +94,12 @@ pub(crate) enum Command {
         #[arg(long, value_enum, value_delimiter = ',')]
         only: Vec<Group>,
     },
+    /// Build the container image: operator, agent and `kpr`, static, as an OCI archive in target/image (needs root).
+    ///
+    /// With buildah and without a daemon or a base image. Prints the digest, which is the same for the same commit and toolchain,
+    /// and the list of what the image is made of (CycloneDX), which is also in the image. `skopeo copy oci-archive:… docker://…`
+    /// or `buildah push` bring it to a registry; `ctr images import`, `kind load image-archive` or `minikube image load` to a node.
+    Image(ImageArgs),
     /// Remove what interrupted demos and tests have left behind: namespaces, cgroups, mounts, processes.
     #[command(alias = "clean-cluster")]
     Sweep,
@@ -106,6 +113,17 @@ pub(crate) struct BuildArgs {
     /// Build the eBPF object and nothing else.
     #[arg(long, conflicts_with = "release")]
     pub(crate) bpf_only: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ImageArgs {
+    /// What to build for; may be given several times, or as a list with commas. A platform whose tools are missing is left out
+    /// and told.
+    #[arg(long, value_delimiter = ',', default_value = "linux/amd64")]
+    pub(crate) platform: Vec<Platform>,
+    /// Pack the image twice and fail unless the digests are equal.
+    #[arg(long)]
+    pub(crate) verify: bool,
 }
 
 /// A group of stages of `cargo xtask test`.

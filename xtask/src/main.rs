@@ -8,6 +8,7 @@ mod codegen;
 mod console;
 mod demo;
 mod go_tools;
+mod image;
 mod interrupt;
 mod kernels;
 mod kubectl;
@@ -67,6 +68,7 @@ fn run(cli: &Cli) -> Result<ExitCode> {
         Command::Test { only } => return test::run(&layout, only, toolchain),
         Command::Conformance { only, target } => return test::conformance(&layout, only, target, toolchain),
         Command::Kernels { kernel, only } => return kernels::run(&layout, kernel, only, toolchain),
+        Command::Image(arguments) => return image::run(&layout, arguments, toolchain),
         Command::Sweep => sweep::run(&layout)?,
     }
     Ok(ExitCode::SUCCESS)

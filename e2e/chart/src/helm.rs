@@ -20,7 +20,6 @@ const API_SERVER: &str = "k8sServiceHost=192.168.49.2";
 pub struct Helm {
     values: Vec<String>,
     kube_version: String,
-    capabilities: Vec<String>,
 }
 
 /// What a run of helm printed, and whether it succeeded.
@@ -51,7 +50,6 @@ impl Helm {
         Self {
             values: values.iter().map(|&value| value.to_owned()).collect(),
             kube_version: KUBE_VERSION.to_owned(),
-            capabilities: Vec::new(),
         }
     }
 
