@@ -4,6 +4,7 @@ mod agents;
 mod combinations;
 mod custom_resource;
 mod hooks;
+mod notes;
 mod operators;
 mod policy;
 mod rights;
