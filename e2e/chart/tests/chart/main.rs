@@ -1,4 +1,8 @@
 //! What the chart renders, value by value, with the real helm.
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test that panics has failed, in its helpers as in itself"
+)]
 
 mod agents;
 mod combinations;
