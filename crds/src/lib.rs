@@ -25,7 +25,7 @@ mod resolve;
 mod schema;
 
 pub use fields::{
-    Acceleration, Algorithm, ForwardingMode, KubeProxy, KubeProxyPolicy, LoadBalancer, Maps, Mode, NodePort,
+    Acceleration, Algorithm, ForwardingMode, KubeProxy, KubeProxyPolicy, KubeProxyRules, LoadBalancer, Maps, Mode, NodePort,
     NodeSelector, OnFailure, PortRange, PortRangeError, Requirement, SelectorOperator, Services, SessionAffinity,
     SocketLb, UpdateStrategy,
 };
