@@ -5,7 +5,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::NodeDatapathStatus;
-use crate::fields::{KubeProxy, KubeProxyRules, LoadBalancer, Maps, Mode, NodePort, Services, SessionAffinity, SocketLb};
+use crate::fields::{
+    KubeProxy, KubeProxyRules, LoadBalancer, Maps, Mode, NodePort, Services, SessionAffinity, SocketLb,
+};
 
 /// What the agent does with the node's datapath.
 #[derive(Clone, Copy, Debug, Default, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
