@@ -38,6 +38,7 @@ async fn start(options: &Options) -> anyhow::Result<()> {
         election,
         controller: controller::Settings {
             limits: options.drain_limits(),
+            kube_proxy: options.kube_proxy(),
             collect: Duration::from_millis(500),
             identity,
         },

@@ -1,13 +1,16 @@
 //! What a node gets: the `NodeDatapath` as the operator writes it.
 
 use jiff::Timestamp;
-use kpr_crds::{KubeProxyReplacement, NodeDatapath, NodeDatapathSpec, Phase, names};
+use kpr_crds::{KubeProxyReplacement, KubeProxyRules, NodeDatapath, NodeDatapathSpec, Phase, names};
 use kube::{Resource, ResourceExt};
 use serde::Serialize;
 use serde_json::{Value, json};
 
 /// Annotation of a `NodeDatapath`: since when it is `Draining`, so that a restarted operator goes on with the same wait.
 pub const DRAINING_SINCE: &str = "kpr.dev/draining-since";
+
+/// Annotation of a `NodeDatapath`: since when the node waits for kube-proxy to come back before its datapath goes.
+pub const AWAITED_SINCE: &str = "kpr.dev/kube-proxy-awaited-since";
 
 /// The parts of a `NodeDatapath` that belong to the operator.
 #[derive(Clone, Debug, PartialEq)]
@@ -20,6 +23,8 @@ pub struct Desired {
     pub spec: NodeDatapathSpec,
     /// Since when it is `Draining`.
     pub draining_since: Option<Timestamp>,
+    /// Since when kube-proxy is waited for.
+    pub awaited_since: Option<Timestamp>,
 }
 
 /// The `KubeProxyReplacement` that a `NodeDatapath` belongs to.
@@ -54,6 +59,7 @@ pub fn active(policy: &KubeProxyReplacement, node: &str) -> Desired {
         owner,
         spec,
         draining_since: None,
+        awaited_since: None,
     }
 }
 
@@ -68,12 +74,40 @@ pub fn draining(policy: &KubeProxyReplacement, datapath: &NodeDatapath, now: Tim
         owner: Owner::new(policy),
         spec,
         draining_since: Some(draining_since(datapath).unwrap_or(now)),
+        awaited_since: None,
+    }
+}
+
+/// The datapath as it is, but for what becomes of kube-proxy's rules.
+pub fn with_rules(policy: &KubeProxyReplacement, datapath: &NodeDatapath, rules: KubeProxyRules) -> Desired {
+    Desired {
+        node: datapath.name_any(),
+        owner: Owner::new(policy),
+        spec: NodeDatapathSpec {
+            kube_proxy_rules: rules,
+            ..datapath.spec.clone()
+        },
+        draining_since: None,
+        awaited_since: None,
+    }
+}
+
+/// The datapath that goes once kube-proxy is back.
+pub fn awaiting(policy: &KubeProxyReplacement, datapath: &NodeDatapath, now: Timestamp) -> Desired {
+    Desired {
+        awaited_since: Some(awaited_since(datapath).unwrap_or(now)),
+        ..with_rules(policy, datapath, KubeProxyRules::Keep)
     }
 }
 
 /// Since when the object is `Draining`, if it says so.
 pub fn draining_since(datapath: &NodeDatapath) -> Option<Timestamp> {
     datapath.annotations().get(DRAINING_SINCE)?.parse().ok()
+}
+
+/// Since when kube-proxy is waited for, if the object says so.
+pub fn awaited_since(datapath: &NodeDatapath) -> Option<Timestamp> {
+    datapath.annotations().get(AWAITED_SINCE)?.parse().ok()
 }
 
 impl Desired {
@@ -87,6 +121,7 @@ impl Desired {
             && datapath.spec == self.spec
             && datapath.labels().get(names::POLICY_LABEL) == Some(&self.owner.name)
             && draining_since(datapath) == self.draining_since
+            && awaited_since(datapath) == self.awaited_since
     }
 
     /// The body of a server-side apply: exactly the fields that the operator owns.
@@ -103,7 +138,10 @@ impl Desired {
             }],
         });
         if let Some(since) = self.draining_since {
-            metadata["annotations"] = json!({ DRAINING_SINCE: since.to_string() });
+            metadata["annotations"][DRAINING_SINCE] = json!(since.to_string());
+        }
+        if let Some(since) = self.awaited_since {
+            metadata["annotations"][AWAITED_SINCE] = json!(since.to_string());
         }
         Ok(json!({
             "apiVersion": NodeDatapath::api_version(&()),

@@ -101,10 +101,12 @@ pub fn carried_out(datapath: &NodeDatapath) -> bool {
     })
 }
 
-/// The same but for the generation: a node goes from one to the other without doing anything.
+/// The same but for the generation, and for what becomes of kube-proxy's rules, which is no part of it: a node goes from one to
+/// the other without doing anything about its datapath.
 fn same_configuration(have: &NodeDatapathSpec, want: &NodeDatapathSpec) -> bool {
     let want = NodeDatapathSpec {
         policy_generation: have.policy_generation,
+        kube_proxy_rules: have.kube_proxy_rules,
         ..want.clone()
     };
     *have == want

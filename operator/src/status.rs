@@ -1,12 +1,13 @@
 //! What the user is told: counts and conditions of a `KubeProxyReplacement`, from the status of its nodes.
 
 mod observe;
-mod phrase;
+pub(crate) mod phrase;
 
 use jiff::Timestamp;
 use kpr_crds::conditions;
 use kpr_crds::{KubeProxyReplacement, KubeProxyReplacementStatus, NodeDatapath, Phase};
 
+use crate::kube_proxy::Outlook;
 use crate::node::NodeView;
 use crate::rollout;
 
@@ -57,6 +58,8 @@ pub struct Pool<'a> {
     pub lost: Vec<(&'a str, &'a str)>,
     /// Is the policy being deleted?
     pub deleting: bool,
+    /// What becomes of kube-proxy.
+    pub kube_proxy: Outlook<'a>,
 }
 
 /// The status of the policy now. Equal to the one that it has, if nothing changed.
@@ -92,6 +95,7 @@ mod tests {
             nodes,
             lost: Vec::new(),
             deleting: false,
+            kube_proxy: Outlook::Observed,
         }
     }
 
@@ -232,6 +236,7 @@ mod tests {
                 nodes: nodes.collect(),
                 lost: vec![],
                 deleting: false,
+                kube_proxy: Outlook::Observed,
             };
             let (status, reason, _) = said(&pool, PolicyCondition::KubeProxyAbsent);
             (status, reason)

@@ -3,7 +3,7 @@
 use std::{io, time::Duration};
 
 use super::{
-    message::{Attributes, Nfnetlink},
+    message::{Attributes, NLM_F_EXCL, Nfnetlink},
     nf_tables::terminated,
 };
 
@@ -28,7 +28,8 @@ pub fn destroy(name: &str) -> io::Result<bool> {
     let family = u8::try_from(libc::AF_INET).unwrap_or_default();
     let mut attempt = 1;
     loop {
-        let outcome = netfilter.order(DESTROY, 0, family, &attributes);
+        // Without the flag, it is no error that there is none.
+        let outcome = netfilter.order(DESTROY, NLM_F_EXCL, family, &attributes);
         let code = outcome.as_ref().err().and_then(io::Error::raw_os_error);
         match code {
             // No such set; no such subsystem.

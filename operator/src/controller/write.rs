@@ -4,6 +4,7 @@ use std::future::ready;
 use std::sync::Arc;
 
 use futures::{StreamExt, stream};
+use k8s_openapi::api::apps::v1::DaemonSet;
 use kpr_crds::names::{FINALIZER, OPERATOR_MANAGER};
 use kpr_crds::{KubeProxyReplacement, KubeProxyReplacementStatus, NodeDatapath};
 use kube::api::{DeleteParams, ObjectMeta, Patch, PatchParams, Preconditions};
@@ -17,6 +18,7 @@ use super::reduced;
 use super::superseded::Superseded;
 use crate::connect;
 use crate::decide::{Decision, Deletion, Finalizer};
+use crate::kube_proxy::{self, view::DaemonSetView};
 use crate::notice::Notice;
 use crate::render::Desired;
 
@@ -51,13 +53,20 @@ pub(super) struct Writer {
     datapaths: Api<NodeDatapath>,
     recorder: Recorder,
     known: Cache<Arc<NodeDatapath>>,
+    daemon_sets: Cache<Option<Arc<DaemonSetView>>>,
+    client: Client,
     superseded: Superseded,
     /// Forced: fields that the operator applies are the operator's, whoever changed them.
     apply: PatchParams,
 }
 
 impl Writer {
-    pub(super) fn new(client: Client, identity: &str, known: Cache<Arc<NodeDatapath>>) -> Self {
+    pub(super) fn new(
+        client: Client,
+        identity: &str,
+        known: Cache<Arc<NodeDatapath>>,
+        daemon_sets: Cache<Option<Arc<DaemonSetView>>>,
+    ) -> Self {
         let reporter = Reporter {
             controller: OPERATOR_MANAGER.to_owned(),
             instance: Some(identity.to_owned()),
@@ -65,8 +74,10 @@ impl Writer {
         Self {
             policies: Api::all(client.clone()),
             datapaths: Api::all(client.clone()),
-            recorder: Recorder::new(client, reporter),
+            recorder: Recorder::new(client.clone(), reporter),
             known,
+            daemon_sets,
+            client,
             superseded: Superseded::default(),
             apply: PatchParams::apply(OPERATOR_MANAGER).force(),
         }
@@ -85,6 +96,7 @@ impl Writer {
             finalizer,
             apply,
             delete,
+            daemon_sets,
             status,
             notices,
             again_in: _,
@@ -94,10 +106,11 @@ impl Writer {
         }
         let applied = all(apply.into_iter().map(|desired| self.apply_datapath(desired))).await;
         let deleted = all(delete.into_iter().map(|deletion| self.delete_datapath(deletion))).await;
+        let patched = all(daemon_sets.into_iter().map(|patch| self.patch_daemon_set(patch))).await;
         if let Some(status) = status {
             self.write_status(policy, &status).await?;
         }
-        applied.and(deleted)?;
+        applied.and(deleted).and(patched)?;
         // Told last: if something above failed, the next try tells it.
         for notice in notices {
             self.publish(policy, notice).await;
@@ -156,6 +169,26 @@ impl Writer {
             phase = desired.spec.phase.as_str(),
             "NodeDatapath written"
         );
+        Ok(())
+    }
+
+    /// A merge patch of the version that we know: refused (409) if anyone wrote in between.
+    async fn patch_daemon_set(&self, patch: kube_proxy::Patch) -> Result<(), WriteError> {
+        let kube_proxy::Patch { namespace, name, body } = patch;
+        let sets: Api<DaemonSet> = Api::namespaced(self.client.clone(), &namespace);
+        let params = PatchParams {
+            field_manager: Some(OPERATOR_MANAGER.to_owned()),
+            ..PatchParams::default()
+        };
+        match sets.patch(&name, &params, &Patch::Merge(body)).await {
+            Ok(written) => {
+                self.daemon_sets
+                    .put(name.clone(), DaemonSetView::of(&written).map(Arc::new));
+                info!("DaemonSet {namespace}/{name} written");
+            }
+            Err(error) if is_gone(&error) => {}
+            Err(error) => return Err(WriteError::new(format!("DaemonSet {namespace}/{name}"))(error)),
+        }
         Ok(())
     }
 

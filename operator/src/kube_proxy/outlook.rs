@@ -1,7 +1,9 @@
 //! What the user is told about kube-proxy: the condition `KubeProxyAbsent` of a policy.
 
 use kpr_crds::NodeDatapath;
-use kpr_crds::conditions::{self, ConditionStatus, NodeCondition, NodeReason, Observation, PolicyCondition, PolicyReason};
+use kpr_crds::conditions::{
+    self, ConditionStatus, NodeCondition, NodeReason, Observation, PolicyCondition, PolicyReason,
+};
 
 use crate::status::{PoolNode, phrase};
 
@@ -35,7 +37,10 @@ pub fn condition(outlook: &Outlook<'_>, nodes: &[PoolNode<'_>]) -> Observation {
         Outlook::WaitingForNodes(waiting) => (
             ConditionStatus::False,
             PolicyReason::WaitingForNodes,
-            format!("kube-proxy is parked once every node is ready: waiting for {}", phrase::list(waiting)),
+            format!(
+                "kube-proxy is parked once every node is ready: waiting for {}",
+                phrase::list(waiting)
+            ),
         ),
         Outlook::NotParkable(why) => (ConditionStatus::False, PolicyReason::NotParkable, why.clone()),
         Outlook::Parking(on) => (
@@ -52,7 +57,10 @@ pub fn condition(outlook: &Outlook<'_>, nodes: &[PoolNode<'_>]) -> Observation {
         Outlook::Restoring(set, waiting) => (
             ConditionStatus::False,
             PolicyReason::Restoring,
-            format!("DaemonSet {set} is brought back before the datapath goes: waiting for {}", phrase::list(waiting)),
+            format!(
+                "DaemonSet {set} is brought back before the datapath goes: waiting for {}",
+                phrase::list(waiting)
+            ),
         ),
     };
     Observation {
@@ -90,16 +98,26 @@ fn parked(set: &str, nodes: &[PoolNode<'_>]) -> Because {
         .filter_map(|node| Some(format!("{}: {}", node.name, failure(node.datapath?)?)))
         .collect();
     if !failed.is_empty() {
-        return (ConditionStatus::False, PolicyReason::CleanUpFailed, phrase::list(failed));
+        return (
+            ConditionStatus::False,
+            PolicyReason::CleanUpFailed,
+            phrase::list(failed),
+        );
     }
     let found: Vec<_> = with_status(nodes, ConditionStatus::False).collect();
     if !found.is_empty() {
-        let message = format!("DaemonSet {set} is parked, and its rules are removed from {}", phrase::list(found));
+        let message = format!(
+            "DaemonSet {set} is parked, and its rules are removed from {}",
+            phrase::list(found)
+        );
         return (ConditionStatus::False, PolicyReason::CleaningUp, message);
     }
     let silent: Vec<_> = with_status(nodes, ConditionStatus::Unknown).collect();
     if !silent.is_empty() {
-        let message = format!("DaemonSet {set} is parked; what is left of it is not reported yet by {}", phrase::list(silent));
+        let message = format!(
+            "DaemonSet {set} is parked; what is left of it is not reported yet by {}",
+            phrase::list(silent)
+        );
         return (ConditionStatus::Unknown, PolicyReason::NotReported, message);
     }
     let message = format!("DaemonSet {set} is parked, and no node has kube-proxy or its rules");

@@ -19,7 +19,9 @@ const MOST_TERMS: usize = 32;
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum Refusal {
     /// The selectors would make too many alternatives.
-    #[error("the node affinity that keeps it off the pool would have more than {MOST_TERMS} alternatives: simplify spec.nodeSelector")]
+    #[error(
+        "the node affinity that keeps it off the pool would have more than {MOST_TERMS} alternatives: simplify spec.nodeSelector"
+    )]
     TooManyTerms,
     /// The annotation with its original affinity can't be read.
     #[error("its annotation {ORIGINAL_AFFINITY} can't be read")]
@@ -44,7 +46,9 @@ pub fn patch(set: &DaemonSetView, holders: &Holders<'_>) -> Result<Option<Value>
     node_selector.remove(PARKED_LABEL);
     let mut affinity = original.clone();
     let mut remembered = None;
-    let everywhere = holders.values().any(|pool| pool.is_none_or(|pool| *pool == NodeSelector::default()));
+    let everywhere = holders
+        .values()
+        .any(|pool| pool.is_none_or(|pool| *pool == NodeSelector::default()));
     if everywhere {
         node_selector.insert(PARKED_LABEL.to_owned(), "true".to_owned());
     } else if !holders.is_empty() {
@@ -52,7 +56,12 @@ pub fn patch(set: &DaemonSetView, holders: &Holders<'_>) -> Result<Option<Value>
         affinity = Some(off(original, holders.values().copied().flatten())?);
     }
     let names: BTreeSet<String> = holders.keys().map(|&name| name.to_owned()).collect();
-    let before = shape(&set.parked_by, set.original_affinity.as_deref(), &set.node_selector, set.affinity.as_ref());
+    let before = shape(
+        &set.parked_by,
+        set.original_affinity.as_deref(),
+        &set.node_selector,
+        set.affinity.as_ref(),
+    );
     let after = shape(&names, remembered.as_deref(), &node_selector, affinity.as_ref());
     Ok(difference(&before, &after).map(|mut patch| {
         patch["metadata"]["resourceVersion"] = json!(set.version);
@@ -143,7 +152,10 @@ fn outside(pool: &NodeSelector) -> Vec<NodeSelectorRequirement> {
 fn difference(before: &Value, after: &Value) -> Option<Value> {
     match (before, after) {
         (Value::Object(old), Value::Object(new)) => {
-            let gone = old.keys().filter(|key| !new.contains_key(*key)).map(|key| (key.clone(), Value::Null));
+            let gone = old
+                .keys()
+                .filter(|key| !new.contains_key(*key))
+                .map(|key| (key.clone(), Value::Null));
             let changed = new.iter().filter_map(|(key, value)| match old.get(key) {
                 Some(old) => Some((key.clone(), difference(old, value)?)),
                 None => Some((key.clone(), value.clone())),
@@ -207,7 +219,10 @@ mod tests {
             let before = object(pod);
             let holders = Holders::from([("default", None)]);
             let patch_in = patch(&view(&before), &holders).expect("possible").expect("a change");
-            assert_eq!(patch_in["metadata"]["resourceVersion"], "7", "for the version that was looked at");
+            assert_eq!(
+                patch_in["metadata"]["resourceVersion"], "7",
+                "for the version that was looked at"
+            );
             let parked = patched(&before, &patch_in);
             let set = view(&parked);
             assert!(is_parked(&set));
@@ -227,7 +242,10 @@ mod tests {
         } } }));
         let edge = pool(&[("pool", "edge")]);
         let holders = Holders::from([("edge", Some(&edge))]);
-        let parked = patched(&before, &patch(&view(&before), &holders).expect("possible").expect("a change"));
+        let parked = patched(
+            &before,
+            &patch(&view(&before), &holders).expect("possible").expect("a change"),
+        );
         let path = "/spec/template/spec/affinity/nodeAffinity/requiredDuringSchedulingIgnoredDuringExecution/nodeSelectorTerms";
         assert_eq!(
             parked.pointer(path),
@@ -236,13 +254,24 @@ mod tests {
             ] }]))
         );
         assert_eq!(patch(&view(&parked), &holders), Ok(None));
-        let back = patch(&view(&parked), &Holders::new()).expect("possible").expect("a change");
+        let back = patch(&view(&parked), &Holders::new())
+            .expect("possible")
+            .expect("a change");
         assert_eq!(patched(&parked, &back), before);
     }
 
     #[test]
     fn too_many_alternatives_are_refused() {
-        let wide = |name: &str| pool(&(0..7).map(|n| format!("{name}-{n}")).collect::<Vec<_>>().iter().map(|k| (k.as_str(), "x")).collect::<Vec<_>>());
+        let wide = |name: &str| {
+            pool(
+                &(0..7)
+                    .map(|n| format!("{name}-{n}"))
+                    .collect::<Vec<_>>()
+                    .iter()
+                    .map(|k| (k.as_str(), "x"))
+                    .collect::<Vec<_>>(),
+            )
+        };
         let (a, b) = (wide("a"), wide("b"));
         let holders = Holders::from([("a", Some(&a)), ("b", Some(&b))]);
         assert_eq!(patch(&view(&object(json!({}))), &holders), Err(Refusal::TooManyTerms));

@@ -18,7 +18,11 @@ pub const LABELS: [(&str, &str); 2] = [("k8s-app", "kube-proxy"), ("component", 
 
 /// Who would undo a change of an object: label or annotation, its value if it matters, and what that is.
 const MANAGERS: [(&str, Option<&str>, &str); 3] = [
-    ("addonmanager.kubernetes.io/mode", Some("Reconcile"), "the addon manager"),
+    (
+        "addonmanager.kubernetes.io/mode",
+        Some("Reconcile"),
+        "the addon manager",
+    ),
     ("argocd.argoproj.io/tracking-id", None, "Argo CD"),
     ("kustomize.toolkit.fluxcd.io/name", None, "Flux"),
 ];
@@ -51,10 +55,14 @@ pub struct DaemonSetView {
 impl DaemonSetView {
     /// The DaemonSet, if it is one of kube-proxy.
     pub fn of(set: &DaemonSet) -> Option<Self> {
-        let pods = &set.spec.as_ref()?.template;
+        let pods = &set.spec.template;
         let template = pods.metadata.as_ref().and_then(|metadata| metadata.labels.as_ref());
         let is_labelled = |labels: Option<&BTreeMap<String, String>>| {
-            labels.is_some_and(|labels| LABELS.iter().any(|(key, value)| labels.get(*key).is_some_and(|is| is == value)))
+            labels.is_some_and(|labels| {
+                LABELS
+                    .iter()
+                    .any(|(key, value)| labels.get(*key).is_some_and(|is| is == value))
+            })
         };
         if !is_labelled(template) {
             return None;
@@ -216,6 +224,9 @@ mod tests {
         assert!(pod(json!({ "annotations": { "kubernetes.io/config.mirror": "abc" } })).is_static);
         let of_set = pod(json!({ "ownerReferences": owned("DaemonSet") }));
         assert!(!of_set.is_static && of_set.ready);
-        assert!(!pod(json!({ "deletionTimestamp": "2026-01-01T00:00:00Z" })).ready, "it is about to go");
+        assert!(
+            !pod(json!({ "deletionTimestamp": "2026-01-01T00:00:00Z" })).ready,
+            "it is about to go"
+        );
     }
 }

@@ -3,7 +3,7 @@
 //! Each chain is a row of entries: a built-in one begins where the table's header says and ends with its policy; any other begins
 //! with an `ERROR` entry that has its name, and ends with a `RETURN`. Jumps are offsets.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::takeover::{Chain, Plan, Rule};
 
@@ -133,7 +133,8 @@ impl Rules {
     /// The table without what the plan takes away.
     pub(super) fn without(&self, plan: &Plan) -> Replacement {
         let mut gone = vec![false; self.entries.len()];
-        for row in self.rows().iter().filter(|row| plan.chains.contains(&row.name)) {
+        let chains: BTreeSet<&str> = plan.chains.iter().map(String::as_str).collect();
+        for row in self.rows().iter().filter(|row| chains.contains(row.name.as_str())) {
             gone[row.head..=row.last].fill(true);
         }
         for (_, id) in &plan.rules {

@@ -39,24 +39,49 @@ impl Agent {
         .await;
     }
 
+    /// It has carried out the spec, serves, and sees this of kube-proxy.
+    pub(crate) async fn sees_kube_proxy(&self, reason: NodeReason) {
+        let serves = [
+            (NodeCondition::Ready, ConditionStatus::True, NodeReason::Serving),
+            (NodeCondition::ServicesSynced, ConditionStatus::True, NodeReason::Synced),
+            (
+                NodeCondition::KubeProxyAbsent,
+                ConditionStatus::from(reason == NodeReason::NotFound),
+                reason,
+            ),
+        ];
+        self.write(&serves, |_| {}).await;
+    }
+
     /// It has removed the datapath.
     pub(crate) async fn removed(&self) {
         self.report(NodeCondition::Removed, NodeReason::Removed, |_| {}).await;
     }
 
     async fn report(&self, holds: NodeCondition, reason: NodeReason, with: impl FnOnce(&mut NodeDatapathStatus)) {
+        self.write(&[(holds, ConditionStatus::True, reason)], with).await;
+    }
+
+    async fn write(
+        &self,
+        says: &[(NodeCondition, ConditionStatus, NodeReason)],
+        with: impl FnOnce(&mut NodeDatapathStatus),
+    ) {
         let datapath = self.datapaths.get(&self.node).await.expect("datapath");
         let old = datapath.status.unwrap_or_default().conditions;
-        let observation = Observation {
-            type_: holds.as_str(),
-            status: ConditionStatus::True,
-            reason: reason.as_str(),
-            message: String::new(),
-        };
+        let observations = says
+            .iter()
+            .map(|(type_, status, reason)| Observation {
+                type_: type_.as_str(),
+                status: *status,
+                reason: reason.as_str(),
+                message: String::new(),
+            })
+            .collect();
         let mut status = NodeDatapathStatus {
             observed_generation: datapath.metadata.generation,
             policy_generation: Some(datapath.spec.policy_generation),
-            conditions: conditions::apply(&old, vec![observation], datapath.metadata.generation, Timestamp::now()),
+            conditions: conditions::apply(&old, observations, datapath.metadata.generation, Timestamp::now()),
             ..NodeDatapathStatus::default()
         };
         with(&mut status);

@@ -1,6 +1,7 @@
 //! A cluster for scenarios: an API server, Nodes, simulated agents, and operators whose every request is seen.
 
 mod agent;
+mod kube_proxy;
 mod objects;
 mod operator;
 mod server;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use kpr_crds::{KubeProxyReplacement, KubeProxyReplacementSpec, NodeSelector};
+use kpr_crds::{KubeProxyPolicy, KubeProxyReplacement, KubeProxyReplacementSpec, NodeSelector};
 
 /// A policy for every node.
 pub(crate) fn policy(name: &str) -> Policy {
@@ -19,6 +19,12 @@ impl Policy {
             match_labels,
             ..NodeSelector::default()
         });
+        self
+    }
+
+    /// kube-proxy is parked for it.
+    pub(crate) fn parks_kube_proxy(mut self) -> Self {
+        self.0.spec.kube_proxy.policy = KubeProxyPolicy::Disable;
         self
     }
 

@@ -6,7 +6,7 @@ use kpr_operator::connect::Connection;
 use kpr_operator::drain::Limits;
 use kpr_operator::lease::Timing;
 use kpr_operator::run::Election;
-use kpr_operator::{Error, Settings, controller, run};
+use kpr_operator::{Error, Settings, controller, kube_proxy, run};
 use kube::Client;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -24,6 +24,7 @@ impl OperatorBuilder {
     pub(crate) fn new(client: Client) -> Self {
         let controller = controller::Settings {
             limits: Limits::default(),
+            kube_proxy: kube_proxy::Settings::default(),
             collect: Duration::from_millis(20),
             identity: "operator".to_owned(),
         };
@@ -38,6 +39,12 @@ impl OperatorBuilder {
     /// How long a removal waits for a node that is down.
     pub(crate) fn node_down_wait(mut self, wait: Duration) -> Self {
         self.settings.controller.limits.node_down = wait;
+        self
+    }
+
+    /// How long a removal waits for kube-proxy to come back to a node.
+    pub(crate) fn kube_proxy_wait(mut self, wait: Duration) -> Self {
+        self.settings.controller.kube_proxy.patience = wait;
         self
     }
 
