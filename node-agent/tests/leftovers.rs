@@ -325,7 +325,7 @@ fn a_connection_outlives_the_only_table_that_translates() {
         "nft -f -",
         "add table ip kube-proxy
         add chain ip kube-proxy service
-        add rule ip kube-proxy service dnat to 10.244.0.6:8080
+        add rule ip kube-proxy service meta l4proto tcp dnat to 10.244.0.6:8080
         add chain ip kube-proxy nat-output { type nat hook output priority -100; }
         add rule ip kube-proxy nat-output ip daddr 10.244.0.5 tcp dport 80 goto service
         add table ip6 kube-proxy

@@ -42,8 +42,10 @@ impl Cluster {
 
     /// Its pod on a node runs.
     pub(crate) async fn start_kube_proxy_pod(&self, node: &str) {
+        // The API server collects what has no owner.
+        let uid = self.kube_proxy().await.metadata.uid;
         let owner =
-            json!([{ "apiVersion": "apps/v1", "kind": "DaemonSet", "name": NAME, "uid": "1", "controller": true }]);
+            json!([{ "apiVersion": "apps/v1", "kind": "DaemonSet", "name": NAME, "uid": uid, "controller": true }]);
         self.create_pod(node, json!({ "labels": { "k8s-app": NAME }, "ownerReferences": owner }))
             .await;
     }
