@@ -121,8 +121,11 @@ pub fn decide(policy: &KubeProxyReplacement, world: &World<'_>) -> Decision {
         kube_proxy.outlook = Outlook::Restoring(sets, awaiting);
     }
     if deleting && leaving.is_empty() {
-        decision.finalizer = Finalizer::Release;
-        return decision;
+        if !kube_proxy::holds(policy, world.kube_proxy, world.now) {
+            decision.finalizer = Finalizer::Release;
+            return decision;
+        }
+        again(&mut decision, Duration::from_secs(1));
     }
 
     let mine: Vec<&str> = if deleting { leaving } else { claims.of(&name).collect() };

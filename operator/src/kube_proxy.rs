@@ -17,9 +17,15 @@ pub mod give_back;
 pub mod outlook;
 pub mod parking;
 mod plan;
+#[cfg(test)]
+mod tests;
 pub mod view;
 
 use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+use kpr_crds::{KubeProxyPolicy, KubeProxyReplacement};
+use kube::ResourceExt;
 
 pub use outlook::Outlook;
 pub use plan::{Patch, Plan, Question, plan};
@@ -32,6 +38,24 @@ pub struct Input<'a> {
     pub state: Option<&'a State<'a>>,
     /// How long a node waits for it to come back before its datapath goes all the same.
     pub patience: Duration,
+}
+
+/// Is a DaemonSet parked for this policy, which is being deleted? Then it must not go yet: nobody would let it back.
+///
+/// Where that can't be told, because DaemonSets can't be read, it is taken for so for a while.
+pub fn holds(policy: &KubeProxyReplacement, kube_proxy: Input<'_>, now: Timestamp) -> bool {
+    match kube_proxy.state {
+        Some(state) => state
+            .daemon_sets
+            .iter()
+            .any(|set| set.parked_by.contains(&policy.name_any())),
+        None if policy.spec.kube_proxy.policy == KubeProxyPolicy::Disable => {
+            let since = policy.metadata.deletion_timestamp.as_ref().map_or(now, |time| time.0);
+            let patience = SignedDuration::try_from(kube_proxy.patience).unwrap_or(SignedDuration::ZERO);
+            now.duration_since(since) < patience
+        }
+        None => false,
+    }
 }
 
 /// How kube-proxy is looked for.

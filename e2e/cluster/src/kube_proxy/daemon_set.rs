@@ -27,7 +27,6 @@ const NAMESPACE: &str = "kube-system";
 pub const NAME: &str = "kube-proxy";
 
 /// A kube-proxy that its DaemonSet governs. Dropping it ends its pods, and leaves their rules.
-#[derive(Debug)]
 pub struct Deployed {
     client: Client,
     controller: JoinHandle<()>,
