@@ -147,6 +147,7 @@ async fn kube_proxy_known(daemon_sets: &Cache<Option<Arc<DaemonSetView>>>, proxi
 }
 
 /// The generation counts the changes of a DaemonSet's spec.
+#[expect(clippy::ref_option, reason = "the signature is that of a cache's values")]
 fn older_set(first: &Option<Arc<DaemonSetView>>, second: &Option<Arc<DaemonSetView>>) -> bool {
     let (Some(first), Some(second)) = (first, second) else {
         return false;

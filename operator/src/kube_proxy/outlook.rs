@@ -8,9 +8,10 @@ use kpr_crds::conditions::{
 use crate::status::{PoolNode, phrase};
 
 /// What becomes of kube-proxy.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub enum Outlook<'a> {
     /// Nothing: it is only looked at.
+    #[default]
     Observed,
     /// It is to be parked, once these nodes serve.
     WaitingForNodes(Vec<&'a str>),
@@ -22,12 +23,6 @@ pub enum Outlook<'a> {
     Parked(String),
     /// It is brought back: this DaemonSet, which these nodes still wait for.
     Restoring(String, Vec<&'a str>),
-}
-
-impl Default for Outlook<'_> {
-    fn default() -> Self {
-        Self::Observed
-    }
 }
 
 /// The condition `KubeProxyAbsent`.

@@ -158,7 +158,10 @@ fn park<'a>(question: &Question<'a>, state: &State<'a>, name: &str, plan: &mut P
         .filter(|node| !ready.contains(**node))
         .copied()
         .collect();
-    if !waiting.is_empty() || question.pool.is_empty() {
+    if question.pool.is_empty() {
+        return;
+    }
+    if !waiting.is_empty() {
         plan.outlook = Outlook::WaitingForNodes(waiting);
         return;
     }

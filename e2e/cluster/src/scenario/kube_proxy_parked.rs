@@ -9,7 +9,7 @@ use serde_json::json;
 use tokio::time::sleep;
 
 use super::{
-    Holding, Load, TCP_PORT, Vantage, install,
+    Holding, Pacing, TCP_PORT, Vantage, install,
     ways::{BALANCED, Everywhere},
 };
 use crate::{
@@ -25,7 +25,9 @@ const TRAFFIC: Duration = Duration::from_secs(2);
 /// Connections to each of four addresses: two hundred in all.
 const CONNECTIONS: u32 = 50;
 /// Between two requests on one: all together must not be what the machine is busy with.
-const PAUSE: Duration = Duration::from_millis(500);
+const PAUSE: Duration = Duration::from_secs(1);
+/// New connections each second, to each of the four.
+const RATE: u32 = 15;
 
 /// Two hundred connections through kube-proxy's rules outlive its end and its return, and so do connections that are begun in
 /// between; whoever opens new ones all the time fails none; nothing of kube-proxy is left in between, and everything is as it was
@@ -36,7 +38,7 @@ pub async fn parking_and_giving_back_breaks_nothing(cluster: &mut Cluster, mode:
     web.served(cluster).await?;
     let before = kube_proxy.object().await?;
     let first = hold(cluster, &web).await?;
-    let loads = load(cluster, &web).await?;
+    let loads = keep_connecting(cluster, &web).await?;
 
     install::kpr_with(cluster, json!({"mode": "Strict", "kubeProxy": {"policy": "Disable"}})).await?;
     until_parked(cluster).await?;
@@ -60,7 +62,7 @@ pub async fn parking_and_giving_back_breaks_nothing(cluster: &mut Cluster, mode:
     );
     sleep(TRAFFIC).await;
     for load in loads {
-        let tally = load.finish().await?;
+        let tally = load.finish().await?.tally;
         ensure!(tally.failed() == 0, "new connections failed: {tally:?}");
         ensure!(tally.answered() >= 100, "too little traffic to tell: {tally:?}");
     }
@@ -86,10 +88,10 @@ async fn hold(cluster: &Cluster, web: &Everywhere) -> Result<Vec<Holding>> {
     Ok(held)
 }
 
-async fn load(cluster: &Cluster, web: &Everywhere) -> Result<Vec<Load>> {
+async fn keep_connecting(cluster: &Cluster, web: &Everywhere) -> Result<Vec<Pacing>> {
     let mut loads = Vec::new();
     for (from, target) in targets(cluster, web)? {
-        loads.push(from.load(cluster, target, 1).await?);
+        loads.push(from.pace(cluster, target, RATE).await?);
     }
     Ok(loads)
 }
