@@ -122,6 +122,7 @@ pub(crate) fn datapath(node: &str, policy: &KubeProxyReplacement) -> Datapath {
         spec: render::active(policy),
         memory: None,
         draining_since: None,
+        awaited_since: None,
     };
     let applied = desired.to_apply().expect("JSON");
     let mut object: NodeDatapath = serde_json::from_value(applied).expect("object");

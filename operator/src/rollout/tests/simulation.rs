@@ -236,6 +236,7 @@ impl Cluster {
             policies: &policies,
             nodes: &self.nodes,
             datapaths: &datapaths,
+            kube_proxy: kube_proxy::Input::default(),
             limits: Limits::default(),
             now: at(self.now),
         };
