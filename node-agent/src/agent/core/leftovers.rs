@@ -22,7 +22,9 @@ impl<L: Loader> Core<L> {
             return;
         };
         running.apart_due = now + KEEP_APART;
-        let wanted = self.applied.as_ref().map(|applied| applied.spec.kube_proxy_rules);
+        // Where nobody says any more what is wanted, kube-proxy may have come back.
+        let applied = self.applied.as_ref().filter(|_| self.object.is_some());
+        let wanted = applied.map(|applied| applied.spec.kube_proxy_rules);
         if wanted != Some(KubeProxyRules::Remove) {
             self.report_stale |= self.cleared.take().is_some();
             self.troubles.leftovers = None;
