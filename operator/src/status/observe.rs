@@ -9,9 +9,6 @@ use super::{Pool, phrase};
 use crate::kube_proxy;
 use crate::rollout::{Phase, health};
 
-/// Longest text of an agent that is passed on in a message.
-const QUOTED: usize = 200;
-
 /// All conditions, in the order in which they are shown.
 pub(super) fn all(pool: &Pool<'_>) -> Vec<Observation> {
     vec![

@@ -12,6 +12,7 @@ use super::super::{health, same_configuration};
 use crate::decide::fixtures::{at, datapath, node, policy};
 use crate::decide::{Decision, World, decide};
 use crate::drain::Limits;
+use crate::kube_proxy;
 use crate::node::NodeView;
 
 const NODES: usize = 6;
