@@ -33,7 +33,9 @@ pub use node_datapath::{
     Counts, DeviceStatus, KernelFeature, KernelStatus, MapStatus, NodeDatapath, NodeDatapathSpec, NodeDatapathStatus,
     Phase, Programming,
 };
-pub use policy::{KubeProxyReplacement, KubeProxyReplacementSpec, KubeProxyReplacementStatus};
+pub use policy::{
+    KubeProxyReplacement, KubeProxyReplacementSpec, KubeProxyReplacementStatus, RolloutFailure, RolloutStatus,
+};
 
 /// The `Condition` of the Kubernetes API conventions (`metav1.Condition`).
 pub use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;

@@ -145,9 +145,44 @@ pub struct KubeProxyReplacementStatus {
     #[serde(default)]
     #[schemars(schema_with = "crate::schema::count")]
     pub ready_nodes: u32,
+    /// How the generations reached the nodes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rollout: Option<RolloutStatus>,
     /// `Available`, `Progressing`, `Degraded`, `Conflicted`, `KubeProxyAbsent`.
     #[serde(default)]
     #[schemars(length(max = 16))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]
     pub conditions: Vec<Condition>,
+}
+
+/// What is remembered of rollouts: which generation is good, and which one is not tried again.
+#[derive(Clone, Debug, Default, Deserialize, Eq, KubeSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RolloutStatus {
+    /// The last generation that reached every node of the pool.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub completed_generation: Option<i64>,
+    /// Why the newest generation was stopped. It is not tried again; the next generation is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failure: Option<RolloutFailure>,
+}
+
+/// Why a rollout was stopped: the first node that did not become ready with it.
+#[derive(Clone, Debug, Default, Deserialize, Eq, KubeSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RolloutFailure {
+    /// The generation that was stopped.
+    pub generation: i64,
+    /// Name of the node.
+    #[schemars(length(max = 253))]
+    pub node: String,
+    /// The reason that the node gave, or `ProgressDeadlineExceeded`.
+    #[schemars(length(max = 1024))]
+    pub reason: String,
+    /// What the node said, in one line.
+    #[schemars(length(max = 1024))]
+    pub message: String,
+    /// Are the changed nodes back at what they served with before? Only with `onFailure: Rollback`.
+    #[serde(default)]
+    pub rolled_back: bool,
 }

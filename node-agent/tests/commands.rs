@@ -50,6 +50,18 @@ fn status_without_an_agent_says_so_and_exits_with_3() {
 }
 
 #[test]
+fn a_probe_without_an_agent_is_one_line_and_exits_with_3() {
+    let dir = tempfile::tempdir().unwrap();
+    for question in ["live", "ready"] {
+        let output = kpr(dir.path(), &["probe", question]);
+        assert_eq!(code(&output), Some(3), "{question}");
+        let said = stdout(&output);
+        assert!(said.starts_with("the agent is not running on this node: "), "{said}");
+        assert_eq!(said.lines().count(), 1, "{said}");
+    }
+}
+
+#[test]
 fn service_list_without_a_datapath_is_one_sentence_and_exits_with_1() {
     let dir = tempfile::tempdir().unwrap();
     let output = kpr(dir.path(), &["service", "list"]);

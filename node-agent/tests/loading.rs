@@ -93,6 +93,7 @@ impl Place {
             cgroup_root: datapath::cgroup2_mount().expect("cgroup2 is mounted"),
             bpffs_root: directory.path().join("kpr"),
             run_dir: directory.path().join("run"),
+            sysctl_root: "/proc/sys".into(),
             tc: TcChoice::Auto,
         };
         Self { options, directory }

@@ -14,21 +14,23 @@ use crate::node::NodeView;
 
 /// The owner of every node that is selected, and who else wanted it.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
-pub struct Claims {
-    nodes: BTreeMap<String, Claim>,
+pub struct Claims<'a> {
+    /// Sorted by name.
+    nodes: Vec<Claim<'a>>,
 }
 
 #[derive(Clone, Debug, Eq, PartialEq)]
-struct Claim {
-    owner: String,
-    others: Vec<String>,
+struct Claim<'a> {
+    node: &'a str,
+    owner: &'a str,
+    others: Vec<&'a str>,
 }
 
 /// Shares the nodes out among the policies.
 pub fn share<'a>(
     policies: impl IntoIterator<Item = &'a KubeProxyReplacement>,
-    nodes: &BTreeMap<String, NodeView>,
-) -> Claims {
+    nodes: &'a BTreeMap<String, NodeView>,
+) -> Claims<'a> {
     let mut by_precedence: Vec<&KubeProxyReplacement> = policies.into_iter().collect();
     // Names break ties: creation times have whole seconds.
     by_precedence.sort_by_key(|policy| {
@@ -39,51 +41,50 @@ pub fn share<'a>(
             policy.name_any(),
         )
     });
-    let mut claims = Claims::default();
-    for (name, node) in nodes {
+    let mut claims = Claims {
+        nodes: Vec::with_capacity(nodes.len()),
+    };
+    for (node, view) in nodes {
+        let selects = |policy: &&&KubeProxyReplacement| {
+            let selector = policy.spec.node_selector.as_ref();
+            selector.is_none_or(|selector| selector.matches(&view.labels))
+        };
         let mut claimants = by_precedence
             .iter()
-            .filter(|policy| {
-                policy
-                    .spec
-                    .node_selector
-                    .as_ref()
-                    .is_none_or(|selector| selector.matches(&node.labels))
-            })
-            .map(|policy| policy.name_any());
+            .filter(selects)
+            .map(|policy| policy.metadata.name.as_deref().unwrap_or_default());
         if let Some(owner) = claimants.next() {
-            claims.nodes.insert(
-                name.clone(),
-                Claim {
-                    owner,
-                    others: claimants.collect(),
-                },
-            );
+            claims.nodes.push(Claim {
+                node,
+                owner,
+                others: claimants.collect(),
+            });
         }
     }
     claims
 }
 
-impl Claims {
+impl<'a> Claims<'a> {
     /// The policy that the node belongs to.
-    pub fn owner(&self, node: &str) -> Option<&str> {
-        self.nodes.get(node).map(|claim| claim.owner.as_str())
+    pub fn owner(&self, node: &str) -> Option<&'a str> {
+        let index = self.nodes.binary_search_by_key(&node, |claim| claim.node).ok()?;
+        Some(self.nodes[index].owner)
     }
 
     /// Names of the nodes of a policy, sorted.
-    pub fn of<'a>(&'a self, policy: &'a str) -> impl Iterator<Item = &'a str> {
+    pub fn of<'s>(&'s self, policy: &'s str) -> impl Iterator<Item = &'a str> + 's {
         self.nodes
             .iter()
-            .filter(move |(_, claim)| claim.owner == policy)
-            .map(|(node, _)| node.as_str())
+            .filter(move |claim| claim.owner == policy)
+            .map(|claim| claim.node)
     }
 
     /// Nodes that the policy selects but does not have, with the one that has them.
-    pub fn lost_by<'a>(&'a self, policy: &'a str) -> impl Iterator<Item = (&'a str, &'a str)> {
+    pub fn lost_by<'s>(&'s self, policy: &'s str) -> impl Iterator<Item = (&'a str, &'a str)> + 's {
         self.nodes
             .iter()
-            .filter(move |(_, claim)| claim.others.iter().any(|other| other == policy))
-            .map(|(node, claim)| (node.as_str(), claim.owner.as_str()))
+            .filter(move |claim| claim.others.contains(&policy))
+            .map(|claim| (claim.node, claim.owner))
     }
 }
 
@@ -125,7 +126,8 @@ mod tests {
     #[test]
     fn each_pool_gets_its_nodes() {
         let policies = [policy("a", 1, Some("x"), false), policy("b", 2, Some("y"), false)];
-        let claims = share(&policies, &nodes(&[("n1", "x"), ("n2", "y"), ("n3", "z")]));
+        let nodes = nodes(&[("n1", "x"), ("n2", "y"), ("n3", "z")]);
+        let claims = share(&policies, &nodes);
         assert_eq!(claims.of("a").collect::<Vec<_>>(), ["n1"]);
         assert_eq!(claims.of("b").collect::<Vec<_>>(), ["n2"]);
         assert_eq!(claims.owner("n3"), None);
@@ -138,7 +140,8 @@ mod tests {
             policy("a-young", 20, None, false),
             policy("z-old", 10, Some("x"), false),
         ];
-        let claims = share(&policies, &nodes(&[("n1", "x"), ("n2", "y")]));
+        let nodes = nodes(&[("n1", "x"), ("n2", "y")]);
+        let claims = share(&policies, &nodes);
         assert_eq!(claims.owner("n1"), Some("z-old"));
         assert_eq!(claims.owner("n2"), Some("a-young"));
         assert_eq!(claims.lost_by("a-young").collect::<Vec<_>>(), [("n1", "z-old")]);
@@ -154,7 +157,8 @@ mod tests {
     #[test]
     fn an_object_being_deleted_hands_its_nodes_to_another_that_selects_them() {
         let policies = [policy("old", 10, None, true), policy("young", 20, Some("x"), false)];
-        let claims = share(&policies, &nodes(&[("n1", "x"), ("n2", "y")]));
+        let nodes = nodes(&[("n1", "x"), ("n2", "y")]);
+        let claims = share(&policies, &nodes);
         assert_eq!(claims.owner("n1"), Some("young"));
         assert_eq!(
             claims.owner("n2"),
@@ -169,7 +173,7 @@ mod tests {
             created in prop::collection::vec((0i64..4, any::<bool>()), 1..6),
             rotate in 0usize..6,
         ) {
-            let mut policies: Vec<_> = created
+            let policies: Vec<_> = created
                 .iter()
                 .enumerate()
                 .map(|(index, &(second, deleting))| policy(&format!("p{index}"), second, None, deleting))
@@ -177,8 +181,9 @@ mod tests {
             let nodes = nodes(&[("n1", "x"), ("n2", "y")]);
             let before = share(&policies, &nodes);
             let by = rotate % policies.len();
-            policies.rotate_left(by);
-            prop_assert_eq!(before, share(&policies, &nodes));
+            let mut rotated = policies.clone();
+            rotated.rotate_left(by);
+            prop_assert_eq!(before, share(&rotated, &nodes));
         }
     }
 }

@@ -2,9 +2,14 @@
 
 use std::error::Error as StdError;
 
+use http::HeaderValue;
+use http::header::USER_AGENT;
 use kpr_crds::names::{GROUP, VERSION};
 use kube::config::{KubeConfigOptions, KubeconfigError};
 use kube::{Client, Config};
+
+/// Name of this program to the API server.
+const AGENT: &str = concat!("kpr-operator/", env!("CARGO_PKG_VERSION"));
 
 /// Why there is no usable API.
 #[derive(Debug, thiserror::Error)]
@@ -60,7 +65,9 @@ pub struct Connection {
 
 /// A client for the API server that the environment names. Nothing is sent yet.
 pub async fn infer() -> Result<Connection, Error> {
-    let config = configuration().await?;
+    let mut config = configuration().await?;
+    // The API server's audit log tells who it was.
+    config.headers.push((USER_AGENT, HeaderValue::from_static(AGENT)));
     let url = config.cluster_url.to_string();
     match Client::try_from(config) {
         Ok(client) => Ok(Connection { client, url }),

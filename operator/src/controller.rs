@@ -5,6 +5,7 @@ mod cache;
 mod neighbours;
 mod signal;
 mod superseded;
+mod throttle;
 mod write;
 
 use std::collections::HashMap;
@@ -14,7 +15,9 @@ use std::time::Duration;
 use futures::{StreamExt, stream};
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Node;
-use kpr_crds::{KubeProxyReplacement, NodeDatapath};
+use kpr_crds::names::POLICY_LABEL;
+use kpr_crds::{KubeProxyReplacement, NodeDatapath, NodeDatapathStatus};
+use kube::api::ObjectMeta;
 use kube::runtime::controller::{self, Action, Controller};
 use kube::runtime::reflector::Store;
 use kube::runtime::watcher;
@@ -27,6 +30,8 @@ use crate::connect;
 use crate::decide::{World, decide};
 use crate::drain::Limits;
 use crate::node::NodeView;
+use crate::render::DRAINING_SINCE;
+use crate::rollout::ROLLOUT;
 use cache::Cache;
 use neighbours::Neighbours;
 use write::{WriteError, Writer};
@@ -39,6 +44,8 @@ pub struct Settings {
     /// Changes of Nodes and NodeDatapaths are collected for this long before they are looked at: an upgrade of thousands
     /// of agents must not write a status for each of them.
     pub collect: Duration,
+    /// Least time between two writes of the status of one policy, but for news that something waits for.
+    pub status_interval: Duration,
     /// Name of this operator in Events.
     pub identity: String,
 }
@@ -69,7 +76,7 @@ pub async fn run(client: Client, settings: Settings, stop: CancellationToken) {
         policies: controller.store(),
         nodes: nodes.clone(),
         datapaths: datapaths.clone(),
-        writer: Writer::new(client.clone(), &settings.identity, datapaths.clone()),
+        writer: Writer::new(client.clone(), &settings, datapaths.clone()),
         neighbours,
         limits: settings.limits,
         failures: Mutex::default(),
@@ -93,18 +100,38 @@ pub async fn run(client: Client, settings: Settings, stop: CancellationToken) {
     }
 }
 
-/// What decisions need of a NodeDatapath; maps, devices and counters would make each agent's report a change.
-fn reduced(mut datapath: NodeDatapath) -> Arc<NodeDatapath> {
-    datapath.metadata.managed_fields = None;
-    datapath.metadata.resource_version = None;
-    if let Some(status) = &mut datapath.status {
-        status.kernel = None;
-        status.devices = Vec::new();
-        status.maps = Vec::new();
-        status.counts = None;
-        status.programming = None;
-    }
-    Arc::new(datapath)
+/// What decisions need of a NodeDatapath: thousands of them are kept. Maps, devices and counters would also make each
+/// agent's report a change, and so would the words of conditions that hold.
+fn reduced(datapath: NodeDatapath) -> Arc<NodeDatapath> {
+    let NodeDatapath { metadata, spec, status } = datapath;
+    let mut annotations = metadata.annotations.unwrap_or_default();
+    annotations.retain(|key, _| key == DRAINING_SINCE || key == ROLLOUT);
+    let mut labels = metadata.labels.unwrap_or_default();
+    labels.retain(|key, _| key == POLICY_LABEL);
+    let metadata = ObjectMeta {
+        name: metadata.name,
+        uid: metadata.uid,
+        generation: metadata.generation,
+        deletion_timestamp: metadata.deletion_timestamp,
+        owner_references: metadata.owner_references,
+        annotations: Some(annotations),
+        labels: Some(labels),
+        ..ObjectMeta::default()
+    };
+    let status = status.map(|status| {
+        let mut conditions = status.conditions;
+        for condition in conditions.iter_mut().filter(|condition| condition.status == "True") {
+            condition.message = String::new();
+        }
+        NodeDatapathStatus {
+            observed_generation: status.observed_generation,
+            policy_generation: status.policy_generation,
+            unknown_fields: status.unknown_fields,
+            conditions,
+            ..NodeDatapathStatus::default()
+        }
+    });
+    Arc::new(NodeDatapath { metadata, spec, status })
 }
 
 /// The generation counts the changes of the spec, and begins anew with a new object of the same name.
@@ -131,13 +158,14 @@ async fn reconcile(policy: Arc<KubeProxyReplacement>, context: Arc<Context>) -> 
         decide(&policy, &world)
     };
     let again_in = decision.again_in;
-    context.writer.carry_out(&policy, decision).await?;
+    let status_in = context.writer.carry_out(&policy, decision).await?;
     context
         .failures
         .lock()
         .unwrap_or_else(PoisonError::into_inner)
         .remove(&policy.name_any());
-    Ok(again_in.map_or_else(Action::await_change, Action::requeue))
+    let next = again_in.into_iter().chain(status_in).min();
+    Ok(next.map_or_else(Action::await_change, Action::requeue))
 }
 
 #[expect(

@@ -5,7 +5,7 @@ pub(crate) mod fixtures;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,8 +17,8 @@ use crate::claims::{self, Claims};
 use crate::drain::{self, Step};
 use crate::node::NodeView;
 use crate::notice::{self, Notice};
-use crate::render::{self, Desired};
-use crate::rollout::{self, Member};
+use crate::render::{self, Desired, Owner};
+use crate::rollout::{self, Context, Member, Memory, Plan};
 use crate::status::{self, Pool, PoolNode};
 
 /// Everything that a decision depends on.
@@ -46,11 +46,22 @@ pub struct Decision {
     /// Datapaths to delete.
     pub delete: Vec<Deletion>,
     /// Status to write.
-    pub status: Option<KubeProxyReplacementStatus>,
+    pub status: Option<NewStatus>,
     /// Events to publish.
     pub notices: Vec<Notice>,
     /// Look again after this time, even if nothing happens.
     pub again_in: Option<Duration>,
+}
+
+/// A status that differs from the one that the object has.
+#[derive(Clone, Debug, PartialEq)]
+pub struct NewStatus {
+    /// The status.
+    pub status: KubeProxyReplacementStatus,
+    /// Does something wait for it to be written? All else can be written a little later, with what changes until then.
+    pub urgent: bool,
+    /// Events to publish when it is written.
+    pub notices: Vec<Notice>,
 }
 
 /// What to do with the finalizer of the `KubeProxyReplacement`.
@@ -90,9 +101,11 @@ pub fn decide(policy: &KubeProxyReplacement, world: &World<'_>) -> Decision {
     if !held {
         decision.finalizer = Finalizer::Take;
     }
-    if !deleting {
-        serve(policy, &name, &claims, world, &mut decision);
-    }
+    let plan = if deleting {
+        None
+    } else {
+        Some(serve(policy, &name, &claims, world, &mut decision))
+    };
     let leaving = leave(policy, &name, deleting, &claims, world, &mut decision);
     if deleting && leaving.is_empty() {
         decision.finalizer = Finalizer::Release;
@@ -103,18 +116,29 @@ pub fn decide(policy: &KubeProxyReplacement, world: &World<'_>) -> Decision {
     let nodes = mine.into_iter().map(|node| pool_node(node, &name, world)).collect();
     let generation = policy.metadata.generation.unwrap_or_default();
     let pool = Pool {
+        policy: &name,
         generation,
         nodes,
         lost: claims.lost_by(&name).collect(),
-        deleting,
+        plan,
     };
     let status = status::aggregate(policy, &pool, world.now);
     if policy.status.as_ref() != Some(&status) {
-        let notices = notice::of_transition(policy.spec.mode, policy.status.as_ref(), &status);
-        decision.notices.extend(notices);
-        decision.status = Some(status);
+        decision.status = Some(NewStatus {
+            urgent: urgent(policy.status.as_ref(), &status),
+            notices: notice::of_transition(policy.spec.mode, policy.status.as_ref(), &status),
+            status,
+        });
     }
     decision
+}
+
+/// Nothing is done about a failure before it is written down; and whoever has just changed the object looks at it.
+fn urgent(old: Option<&KubeProxyReplacementStatus>, new: &KubeProxyReplacementStatus) -> bool {
+    old.is_none_or(|old| {
+        let failure = |status: &KubeProxyReplacementStatus| Some(status.rollout.as_ref()?.failure.as_ref()?.generation);
+        old.observed_generation != new.observed_generation || failure(old) != failure(new)
+    })
 }
 
 fn pool_node<'a>(node: &'a str, policy: &str, world: &World<'a>) -> PoolNode<'a> {
@@ -129,31 +153,56 @@ fn pool_node<'a>(node: &'a str, policy: &str, world: &World<'a>) -> PoolNode<'a>
     }
 }
 
-/// Nodes of the pool that may be told the newest configuration, and don't have it yet.
-fn serve(policy: &KubeProxyReplacement, name: &str, claims: &Claims, world: &World<'_>, decision: &mut Decision) {
-    let wanted: BTreeMap<&str, Desired> = claims
+/// Datapaths of the pool that have to be written now.
+fn serve<'a>(
+    policy: &KubeProxyReplacement,
+    name: &str,
+    claims: &Claims<'a>,
+    world: &World<'a>,
+    decision: &mut Decision,
+) -> Plan<'a> {
+    let members: Vec<Member<'a>> = claims
         .of(name)
-        .map(|node| (node, render::active(policy, node)))
+        .filter_map(|node| {
+            Some(Member {
+                name: node,
+                up: world.nodes.get(node)?.up,
+                datapath: world.datapaths.get(node).map(AsRef::as_ref),
+            })
+        })
         .collect();
-    let members: Vec<Member<'_>> = wanted
+    let context = Context {
+        newest: &render::active(policy),
+        strategy: &policy.spec.update_strategy,
+        before: policy.status.as_ref().and_then(|status| status.rollout.as_ref()),
+        now: world.now,
+    };
+    let mut plan = rollout::plan(&members, &context);
+    let owner = Owner::new(policy);
+    let desired = |node: &str, spec, memory| Desired {
+        node: node.to_owned(),
+        owner: owner.clone(),
+        spec,
+        memory,
+        draining_since: None,
+    };
+    // Whoever takes a datapath's owner or label away gets them back, at once.
+    let written: BTreeSet<&str> = plan.changes.iter().map(|change| change.node).collect();
+    let astray = members
         .iter()
-        .filter_map(|(&node, desired)| {
-            let datapath = world.datapaths.get(node).map(AsRef::as_ref);
-            Some(Member::new(node, world.nodes.get(node)?, datapath, desired))
-        })
-        .collect();
-    let max_unavailable = policy.spec.update_strategy.max_unavailable_of(members.len());
-    let apply = rollout::admitted(&members, max_unavailable)
-        .into_iter()
-        .filter_map(|node| wanted.get_key_value(node))
-        .filter(|(node, desired)| {
-            !world
-                .datapaths
-                .get(**node)
-                .is_some_and(|datapath| desired.is_in(datapath))
-        })
-        .map(|(_, desired)| desired.clone());
-    decision.apply.extend(apply);
+        .filter(|member| !written.contains(member.name))
+        .filter_map(|member| member.datapath.filter(|datapath| datapath.spec.policy == name))
+        .filter(|datapath| !owner.has(datapath))
+        .map(|datapath| desired(&datapath.name_any(), datapath.spec.clone(), Memory::of(datapath)));
+    decision.apply.extend(astray);
+    let changes = std::mem::take(&mut plan.changes);
+    decision.apply.extend(
+        changes
+            .into_iter()
+            .map(|change| desired(change.node, change.spec, Some(change.memory))),
+    );
+    decision.again_in = plan.again_in;
+    plan
 }
 
 /// Datapaths of this policy that have to go. Returns the nodes that must still be waited for.
@@ -161,7 +210,7 @@ fn leave<'a>(
     policy: &KubeProxyReplacement,
     name: &str,
     deleting: bool,
-    claims: &Claims,
+    claims: &Claims<'_>,
     world: &World<'a>,
     decision: &mut Decision,
 ) -> Vec<&'a str> {

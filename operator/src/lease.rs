@@ -43,6 +43,8 @@ pub struct Elector {
     identity: String,
     timing: Timing,
     candidate: Candidate,
+    /// The Lease as we wrote it last: as long as nobody else writes it, a renewal needs no look at it before.
+    held: Option<Lease>,
 }
 
 /// Why a try to take or renew the Lease failed.
@@ -62,6 +64,7 @@ impl Elector {
             identity: identity.to_owned(),
             timing,
             candidate: Candidate::new(identity),
+            held: None,
         }
     }
 
@@ -128,41 +131,49 @@ impl Elector {
 
     /// Takes or renews the Lease, if that may be done.
     async fn try_once(&mut self) -> Result<(), TryError> {
-        let Some(mut lease) = self.leases.get_opt(OPERATOR_LEASE).await? else {
-            let metadata = ObjectMeta {
-                name: Some(OPERATOR_LEASE.to_owned()),
-                ..ObjectMeta::default()
-            };
-            let spec = self.spec(
-                Step::Acquire,
-                &LeaseSpec {
-                    lease_transitions: Some(-1),
-                    ..LeaseSpec::default()
-                },
-            );
-            self.leases
-                .create(
-                    &PostParams::default(),
-                    &Lease {
-                        metadata,
-                        spec: Some(spec),
-                    },
-                )
-                .await?;
-            return Ok(());
-        };
-        let old = lease.spec.unwrap_or_default();
-        let step = self
-            .candidate
-            .step(record(&old, lease.metadata.resource_version.as_deref()), Instant::now());
-        if let Step::Wait(_) = step {
-            return Err(TryError::Held(old.holder_identity.unwrap_or_default()));
+        if let Some(held) = self.held.take() {
+            match self.write(Step::Renew, held).await {
+                // Somebody wrote it in between, or it is gone: look first.
+                Err(kube::Error::Api(status)) if matches!(status.code, 404 | 409) => {}
+                written => return Ok(written?),
+            }
         }
-        // With the resourceVersion that we read: if anyone wrote in between, this is refused (409).
-        lease.spec = Some(self.spec(step, &old));
-        self.leases
+        let Some(lease) = self.leases.get_opt(OPERATOR_LEASE).await? else {
+            return Ok(self.create().await?);
+        };
+        let spec = lease.spec.clone().unwrap_or_default();
+        let record = record(&spec, lease.metadata.resource_version.as_deref());
+        match self.candidate.step(record, Instant::now()) {
+            Step::Wait(_) => Err(TryError::Held(spec.holder_identity.unwrap_or_default())),
+            step => Ok(self.write(step, lease).await?),
+        }
+    }
+
+    async fn create(&mut self) -> Result<(), kube::Error> {
+        let metadata = ObjectMeta {
+            name: Some(OPERATOR_LEASE.to_owned()),
+            ..ObjectMeta::default()
+        };
+        let first = LeaseSpec {
+            lease_transitions: Some(-1),
+            ..LeaseSpec::default()
+        };
+        let lease = Lease {
+            metadata,
+            spec: Some(self.spec(Step::Acquire, &first)),
+        };
+        self.held = Some(self.leases.create(&PostParams::default(), &lease).await?);
+        Ok(())
+    }
+
+    /// With the resourceVersion that we read or wrote: if anyone wrote in between, this is refused (409).
+    async fn write(&mut self, step: Step, mut lease: Lease) -> Result<(), kube::Error> {
+        lease.spec = Some(self.spec(step, &lease.spec.unwrap_or_default()));
+        let written = self
+            .leases
             .replace(OPERATOR_LEASE, &PostParams::default(), &lease)
             .await?;
+        self.held = Some(written);
         Ok(())
     }
 

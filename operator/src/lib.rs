@@ -15,6 +15,7 @@ pub mod lease;
 pub mod logging;
 pub mod node;
 pub mod notice;
+pub mod once;
 pub mod options;
 pub mod render;
 pub mod rollout;

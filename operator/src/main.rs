@@ -1,13 +1,10 @@
 //! `kpr-operator`: see `kpr-operator --help`.
 
 use std::process::ExitCode;
-use std::time::Duration;
 
 use anyhow::Context;
 use clap::Parser;
-use kpr_operator::lease::Timing;
-use kpr_operator::run::Election;
-use kpr_operator::{Options, Settings, connect, controller, logging, run};
+use kpr_operator::{Options, connect, logging, once, run};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
@@ -24,27 +21,17 @@ fn main() -> ExitCode {
 #[tokio::main]
 async fn start(options: &Options) -> anyhow::Result<()> {
     logging::start(options.log_format, &options.log)?;
+    if let Some(command) = &options.command {
+        return once::run(command, async || Ok(connect::infer().await?.client)).await;
+    }
     let identity = match &options.identity {
         Some(identity) => identity.clone(),
         None => host_name().context("this host has no usable name: give --identity")?,
     };
     let stop = CancellationToken::new();
     stop_on_signals(stop.clone()).context("signals can't be waited for")?;
-    let election = options.leader_elect.then(|| Election {
-        namespace: options.leader_election_namespace.clone(),
-        timing: Timing::default(),
-    });
-    let settings = Settings {
-        election,
-        controller: controller::Settings {
-            limits: options.drain_limits(),
-            collect: Duration::from_millis(500),
-            identity,
-        },
-        first_retry: Duration::from_secs(1),
-    };
     let connection = connect::infer().await?;
-    Ok(Box::pin(run(connection, settings, stop)).await?)
+    Ok(Box::pin(run(connection, options.settings(identity), stop)).await?)
 }
 
 fn host_name() -> anyhow::Result<String> {

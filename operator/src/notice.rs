@@ -29,9 +29,6 @@ pub fn of_transition(
     for condition in &new.conditions {
         let now = ConditionStatus::parse(&condition.status);
         let before = conditions::status(old, &condition.type_);
-        if now == before {
-            continue;
-        }
         let told = |warning, reason| {
             Some(Notice {
                 warning,
@@ -41,6 +38,14 @@ pub fn of_transition(
             })
         };
         let is = |type_: PolicyCondition| condition.type_ == type_.as_str();
+        if is(PolicyCondition::Progressing) {
+            let old = conditions::find(old, &condition.type_).map(|condition| condition.reason.as_str());
+            let news = stop(&condition.reason).filter(|_| old != Some(condition.reason.as_str()));
+            notices.extend(news.and_then(|reason| told(true, reason)));
+        }
+        if now == before {
+            continue;
+        }
         let notice = match now {
             ConditionStatus::True if is(PolicyCondition::Available) => told(false, "Available"),
             ConditionStatus::False if is(PolicyCondition::Available) && before == ConditionStatus::True => {
@@ -55,7 +60,9 @@ pub fn of_transition(
             ConditionStatus::False if is(PolicyCondition::KubeProxyAbsent) && mode == Mode::Strict => {
                 told(true, "KubeProxyFound")
             }
-            ConditionStatus::False if is(PolicyCondition::Progressing) && before == ConditionStatus::True => {
+            ConditionStatus::False
+                if condition.reason == PolicyReason::RolledOut.as_str() && before == ConditionStatus::True =>
+            {
                 told(false, "RolledOut")
             }
             _ => None,
@@ -63,6 +70,20 @@ pub fn of_transition(
         notices.extend(notice);
     }
     notices
+}
+
+/// The reason of a rollout that does not get on, as the Event's own.
+fn stop(reason: &str) -> Option<&'static str> {
+    [
+        PolicyReason::RolloutStalled,
+        PolicyReason::RolloutHalted,
+        PolicyReason::RollingBack,
+        PolicyReason::RolledBack,
+        PolicyReason::RollbackStalled,
+    ]
+    .into_iter()
+    .map(PolicyReason::as_str)
+    .find(|stop| *stop == reason)
 }
 
 /// The removal from a node was not waited for any longer.
@@ -119,7 +140,7 @@ mod tests {
     #[test]
     fn events_tell_transitions() {
         use ConditionStatus::{False, True, Unknown};
-        use PolicyCondition::{Available, Conflicted, Degraded, KubeProxyAbsent, Progressing};
+        use PolicyCondition::{Available, Conflicted, Degraded, KubeProxyAbsent};
         let table = [
             (Available, Unknown, True, Some((false, "Available"))),
             (Available, Unknown, False, None),
@@ -131,8 +152,6 @@ mod tests {
             (Conflicted, False, True, Some((true, "Conflicted"))),
             (KubeProxyAbsent, Unknown, False, Some((true, "KubeProxyFound"))),
             (KubeProxyAbsent, Unknown, True, None),
-            (Progressing, True, False, Some((false, "RolledOut"))),
-            (Progressing, Unknown, False, None),
         ];
         for (type_, before, now, expected) in table {
             let notices = of_transition(
@@ -146,6 +165,43 @@ mod tests {
                 expected.into_iter().collect::<Vec<_>>(),
                 "{type_} from {before} to {now}"
             );
+        }
+    }
+
+    #[test]
+    fn a_rollout_tells_its_end_and_whatever_stops_it() {
+        use ConditionStatus::{False, True, Unknown};
+        use PolicyReason::{RolledBack, RolledOut, RollingBack, RollingOut, RolloutHalted};
+        let progressing = |status, reason: PolicyReason| {
+            let observation = Observation {
+                type_: PolicyCondition::Progressing.as_str(),
+                status,
+                reason: reason.as_str(),
+                message: String::new(),
+            };
+            KubeProxyReplacementStatus {
+                conditions: conditions::apply(&[], vec![observation], None, at(0)),
+                ..KubeProxyReplacementStatus::default()
+            }
+        };
+        let table = [
+            ((True, RollingOut), (False, RolledOut), Some((false, "RolledOut"))),
+            ((Unknown, RollingOut), (False, RolledOut), None),
+            ((True, RollingOut), (True, RollingOut), None),
+            (
+                (True, RollingOut),
+                (False, RolloutHalted),
+                Some((true, "RolloutHalted")),
+            ),
+            ((True, RollingOut), (True, RollingBack), Some((true, "RollingBack"))),
+            ((True, RollingBack), (False, RolledBack), Some((true, "RolledBack"))),
+            ((False, RolledBack), (False, RolledBack), None),
+        ];
+        for (before, now, expected) in table {
+            let (old, new) = (progressing(before.0, before.1), progressing(now.0, now.1));
+            let notices = of_transition(Mode::Strict, Some(&old), &new);
+            let told: Vec<_> = notices.iter().map(|notice| (notice.warning, notice.reason)).collect();
+            assert_eq!(told, expected.into_iter().collect::<Vec<_>>(), "{before:?} to {now:?}");
         }
     }
 

@@ -4,7 +4,11 @@ use std::time::Duration;
 
 use clap::{Parser, ValueEnum};
 
+use crate::controller;
 use crate::drain::Limits;
+use crate::lease::Timing;
+use crate::once::Command;
+use crate::run::{Election, Settings};
 
 /// Runs kube-proxy replacement on the nodes of a cluster: reads KubeProxyReplacement objects, gives each selected node its
 /// NodeDatapath, and reports what the nodes say.
@@ -44,6 +48,10 @@ pub struct Options {
     /// What is logged: a level (error, warn, info, debug, trace), or levels by module, as in `info,kpr_operator=debug`
     #[arg(long, env = "KPR_LOG", default_value = "info", value_name = "FILTER")]
     pub log: String,
+
+    /// What to do once, instead of running.
+    #[command(subcommand)]
+    pub command: Option<Command>,
 }
 
 /// Form of the log lines.
@@ -56,6 +64,24 @@ pub enum LogFormat {
 }
 
 impl Options {
+    /// How an operator of this name runs.
+    pub fn settings(&self, identity: String) -> Settings {
+        let election = self.leader_elect.then(|| Election {
+            namespace: self.leader_election_namespace.clone(),
+            timing: Timing::default(),
+        });
+        Settings {
+            election,
+            controller: controller::Settings {
+                limits: self.drain_limits(),
+                collect: Duration::from_millis(500),
+                status_interval: Duration::from_secs(3),
+                identity,
+            },
+            first_retry: Duration::from_secs(1),
+        }
+    }
+
     /// How long removals are waited for.
     pub fn drain_limits(&self) -> Limits {
         Limits {

@@ -6,6 +6,8 @@ use kube::{Resource, ResourceExt};
 use serde::Serialize;
 use serde_json::{Value, json};
 
+use crate::rollout::{Memory, ROLLOUT};
+
 /// Annotation of a `NodeDatapath`: since when it is `Draining`, so that a restarted operator goes on with the same wait.
 pub const DRAINING_SINCE: &str = "kpr.dev/draining-since";
 
@@ -18,6 +20,8 @@ pub struct Desired {
     pub owner: Owner,
     /// The resolved configuration.
     pub spec: NodeDatapathSpec,
+    /// What is noted beside the configuration; none if it is `Draining`.
+    pub memory: Option<Memory>,
     /// Since when it is `Draining`.
     pub draining_since: Option<Timestamp>,
 }
@@ -41,20 +45,13 @@ impl Owner {
     }
 }
 
-/// The active datapath of a node of this policy.
-pub fn active(policy: &KubeProxyReplacement, node: &str) -> Desired {
-    let owner = Owner::new(policy);
-    let spec = policy.spec.resolve(
-        &owner.name,
+/// What every node of this policy should have.
+pub fn active(policy: &KubeProxyReplacement) -> NodeDatapathSpec {
+    policy.spec.resolve(
+        &policy.name_any(),
         policy.metadata.generation.unwrap_or_default(),
         Phase::Active,
-    );
-    Desired {
-        node: node.to_owned(),
-        owner,
-        spec,
-        draining_since: None,
-    }
+    )
 }
 
 /// The datapath on its way out. Its configuration stays what it is: a node does not change and drain at the same time.
@@ -67,6 +64,7 @@ pub fn draining(policy: &KubeProxyReplacement, datapath: &NodeDatapath, now: Tim
         node: datapath.name_any(),
         owner: Owner::new(policy),
         spec,
+        memory: None,
         draining_since: Some(draining_since(datapath).unwrap_or(now)),
     }
 }
@@ -76,17 +74,21 @@ pub fn draining_since(datapath: &NodeDatapath) -> Option<Timestamp> {
     datapath.annotations().get(DRAINING_SINCE)?.parse().ok()
 }
 
+impl Owner {
+    /// Does the object say that it is this owner's?
+    pub fn has(&self, datapath: &NodeDatapath) -> bool {
+        let referred = datapath
+            .owner_references()
+            .iter()
+            .any(|owner| owner.uid == self.uid && owner.controller == Some(true));
+        referred && datapath.labels().get(names::POLICY_LABEL) == Some(&self.name)
+    }
+}
+
 impl Desired {
     /// Does the object already say all of this?
     pub fn is_in(&self, datapath: &NodeDatapath) -> bool {
-        let owned = datapath
-            .owner_references()
-            .iter()
-            .any(|owner| owner.uid == self.owner.uid && owner.controller == Some(true));
-        owned
-            && datapath.spec == self.spec
-            && datapath.labels().get(names::POLICY_LABEL) == Some(&self.owner.name)
-            && draining_since(datapath) == self.draining_since
+        self.owner.has(datapath) && datapath.spec == self.spec && draining_since(datapath) == self.draining_since
     }
 
     /// The body of a server-side apply: exactly the fields that the operator owns.
@@ -103,7 +105,10 @@ impl Desired {
             }],
         });
         if let Some(since) = self.draining_since {
-            metadata["annotations"] = json!({ DRAINING_SINCE: since.to_string() });
+            metadata["annotations"][DRAINING_SINCE] = json!(since.to_string());
+        }
+        if let Some(memory) = &self.memory {
+            metadata["annotations"][ROLLOUT] = json!(serde_json::to_string(memory)?);
         }
         Ok(json!({
             "apiVersion": NodeDatapath::api_version(&()),
@@ -121,20 +126,27 @@ mod tests {
 
     #[test]
     fn a_node_gets_the_resolved_configuration_of_its_policy() {
-        let desired = active(&policy("default").generation(7).build(), "node-a");
+        let spec = active(&policy("default").generation(7).build());
         assert_eq!(
-            (desired.node.as_str(), desired.spec.policy.as_str()),
-            ("node-a", "default")
+            (spec.policy.as_str(), spec.policy_generation, spec.phase),
+            ("default", 7, Phase::Active)
         );
-        assert_eq!((desired.spec.policy_generation, desired.spec.phase), (7, Phase::Active));
     }
 
     #[test]
     fn what_was_applied_is_recognised() {
         let policy = policy("default").build();
-        let desired = active(&policy, "node-a");
+        let memory = Memory::first(at(5));
+        let desired = Desired {
+            node: "node-a".to_owned(),
+            owner: Owner::new(&policy),
+            spec: active(&policy),
+            memory: Some(memory.clone()),
+            draining_since: None,
+        };
         let applied: NodeDatapath = serde_json::from_value(desired.to_apply().expect("JSON")).expect("object");
         assert!(desired.is_in(&applied));
+        assert_eq!(Memory::of(&applied), Some(memory));
         assert!(!draining(&policy, &applied, at(5)).is_in(&applied));
     }
 

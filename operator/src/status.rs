@@ -5,10 +5,10 @@ mod phrase;
 
 use jiff::Timestamp;
 use kpr_crds::conditions;
-use kpr_crds::{KubeProxyReplacement, KubeProxyReplacementStatus, NodeDatapath, Phase};
+use kpr_crds::{KubeProxyReplacement, KubeProxyReplacementStatus, NodeDatapath, Phase, RolloutStatus};
 
 use crate::node::NodeView;
-use crate::rollout;
+use crate::rollout::{Plan, health};
 
 /// A node of the pool, with its datapath if it has one.
 #[derive(Clone, Copy, Debug)]
@@ -36,37 +36,44 @@ impl<'a> PoolNode<'a> {
         self.up
             && self
                 .datapath
-                .is_some_and(|datapath| datapath.spec.phase == Phase::Active && rollout::serving(datapath))
+                .is_some_and(|datapath| datapath.spec.phase == Phase::Active && health::serving(datapath))
     }
 
     /// Has its agent carried out this generation of the policy?
     pub fn updated(&self, generation: i64) -> bool {
         self.datapath
-            .is_some_and(|datapath| datapath.spec.policy_generation == generation && rollout::carried_out(datapath))
+            .is_some_and(|datapath| datapath.spec.policy_generation == generation && health::carried_out(datapath))
     }
 }
 
 /// Everything that the status speaks of.
 #[derive(Clone, Debug)]
 pub struct Pool<'a> {
+    /// Name of the policy.
+    pub policy: &'a str,
     /// `metadata.generation` of the policy.
     pub generation: i64,
     /// Nodes of the policy; while it is deleted, those whose datapath is still there.
     pub nodes: Vec<PoolNode<'a>>,
     /// Nodes that the policy selects, but that belong to another one (second).
     pub lost: Vec<(&'a str, &'a str)>,
-    /// Is the policy being deleted?
-    pub deleting: bool,
+    /// The next step of the rollout; none while the policy is deleted.
+    pub plan: Option<Plan<'a>>,
 }
 
 /// The status of the policy now. Equal to the one that it has, if nothing changed.
 pub fn aggregate(policy: &KubeProxyReplacement, pool: &Pool<'_>, now: Timestamp) -> KubeProxyReplacementStatus {
     let old = policy.status.as_ref().map_or(&[][..], |status| &status.conditions);
+    let rollout = match &pool.plan {
+        Some(plan) => Some(plan.record.clone()).filter(|record| *record != RolloutStatus::default()),
+        None => policy.status.as_ref().and_then(|status| status.rollout.clone()),
+    };
     KubeProxyReplacementStatus {
         observed_generation: Some(pool.generation),
         desired_nodes: count(&pool.nodes, |_| true),
         updated_nodes: count(&pool.nodes, |node| node.updated(pool.generation)),
         ready_nodes: count(&pool.nodes, PoolNode::ready),
+        rollout,
         conditions: conditions::apply(old, observe::all(pool), Some(pool.generation), now),
     }
 }
@@ -77,21 +84,39 @@ fn count<'a>(nodes: &[PoolNode<'a>], holds: impl Fn(&PoolNode<'a>) -> bool) -> u
 
 #[cfg(test)]
 mod tests {
+    use kpr_crds::RolloutFailure;
     use kpr_crds::conditions::{ConditionStatus, PolicyCondition};
 
     use super::*;
     use crate::decide::fixtures::{Datapath, at, datapath, policy};
+    use crate::render;
+    use crate::rollout::{self, Context, Member, Progress, Waiting};
 
     fn pool<'a>(nodes: &[(&'a str, bool, Option<&'a NodeDatapath>)]) -> Pool<'a> {
-        let nodes = nodes
+        pool_at(1, nodes)
+    }
+
+    fn pool_at<'a>(generation: i64, nodes: &[(&'a str, bool, Option<&'a NodeDatapath>)]) -> Pool<'a> {
+        let policy = policy("default").generation(generation).build();
+        let members: Vec<_> = nodes
             .iter()
-            .map(|&(name, up, datapath)| PoolNode { name, up, datapath })
+            .map(|&(name, up, datapath)| Member { name, up, datapath })
             .collect();
+        let context = Context {
+            newest: &render::active(&policy),
+            strategy: &policy.spec.update_strategy,
+            before: None,
+            now: at(0),
+        };
         Pool {
-            generation: 1,
-            nodes,
+            policy: "default",
+            generation,
+            nodes: nodes
+                .iter()
+                .map(|&(name, up, datapath)| PoolNode { name, up, datapath })
+                .collect(),
             lost: Vec::new(),
-            deleting: false,
+            plan: Some(rollout::plan(&members, &context)),
         }
     }
 
@@ -181,8 +206,7 @@ mod tests {
     #[test]
     fn a_node_with_the_old_generation_serves_but_is_waited_for() {
         let a = built("a", |d| d.ready(1));
-        let mut pool = pool(&[("a", true, Some(&a))]);
-        pool.generation = 2;
+        let pool = pool_at(2, &[("a", true, Some(&a))]);
         let status = aggregate(&policy("default").build(), &pool, at(0));
         assert_eq!((status.ready_nodes, status.updated_nodes), (1, 0));
         let (status, reason, _) = said(&pool, PolicyCondition::Progressing);
@@ -205,6 +229,118 @@ mod tests {
     }
 
     #[test]
+    fn where_a_rollout_stands_is_one_line() {
+        use rollout::Phase;
+        let (a, b) = (built("a", |d| d.ready(1)), built("b", |d| d.ready(1)));
+        let failure = Some(RolloutFailure {
+            generation: 1,
+            node: "b".to_owned(),
+            reason: "AttachFailed".to_owned(),
+            message: "eth7: no such device".to_owned(),
+            rolled_back: false,
+        });
+        let waiting = Some(Waiting {
+            node: "a",
+            why: "its agent is applying it".to_owned(),
+        });
+        let table = [
+            (Phase::RolledOut, false, "RolledOut", "2/2 nodes at generation 1"),
+            (
+                Phase::RollingOut,
+                true,
+                "RollingOut",
+                "2/2 nodes at generation 1, waiting for a: its agent is applying it; then c",
+            ),
+            (
+                Phase::Stalled,
+                false,
+                "RolloutStalled",
+                "2/2 nodes at generation 1, held up by a: its agent is applying it; then c",
+            ),
+            (
+                Phase::Halted,
+                false,
+                "RolloutHalted",
+                "halted with 2/2 nodes at generation 1, which failed on b: AttachFailed: eth7: no such device",
+            ),
+            (
+                Phase::RollingBack,
+                true,
+                "RollingBack",
+                "going back from generation 1, which failed on b: AttachFailed: eth7: no such device; \
+                 waiting for a: its agent is applying it; then c",
+            ),
+            (
+                Phase::RollbackStalled,
+                false,
+                "RollbackStalled",
+                "going back from generation 1, which failed on b: AttachFailed: eth7: no such device; \
+                 held up by a: its agent is applying it; then c",
+            ),
+            (
+                Phase::RolledBack,
+                false,
+                "RolledBack",
+                "went back from generation 1, which failed on b: AttachFailed: eth7: no such device",
+            ),
+        ];
+        for (phase, holds, reason, message) in table {
+            let mut pool = pool(&[("a", true, Some(&a)), ("b", true, Some(&b))]);
+            let stopped = !matches!(phase, Phase::RolledOut | Phase::RollingOut | Phase::Stalled);
+            let waits = !matches!(phase, Phase::RolledOut | Phase::Halted | Phase::RolledBack);
+            pool.plan.as_mut().expect("a plan").progress = Progress {
+                phase,
+                failure: failure.clone().filter(|_| stopped),
+                waiting: waiting.clone().filter(|_| waits),
+                then: if waits { vec!["c"] } else { vec![] },
+            };
+            let said = said(&pool, PolicyCondition::Progressing);
+            assert_eq!(
+                said,
+                (ConditionStatus::from(holds), reason.to_owned(), message.to_owned())
+            );
+        }
+    }
+
+    #[test]
+    fn a_generation_that_failed_degrades_the_pool_even_if_every_node_serves() {
+        let a = built("a", |d| d.ready(1));
+        let mut pool = pool(&[("a", true, Some(&a))]);
+        pool.plan.as_mut().expect("a plan").record.failure = Some(RolloutFailure {
+            generation: 1,
+            node: "a".to_owned(),
+            reason: "ProgressDeadlineExceeded".to_owned(),
+            message: "not ready within 600 s: its agent is applying it".to_owned(),
+            rolled_back: true,
+        });
+        let (status, reason, message) = said(&pool, PolicyCondition::Degraded);
+        assert_eq!((status, reason.as_str()), (ConditionStatus::True, "RolloutFailed"));
+        assert_eq!(
+            message,
+            "generation 1 failed on a: ProgressDeadlineExceeded: not ready within 600 s: its agent is applying it"
+        );
+    }
+
+    #[test]
+    fn fields_that_agents_do_not_know_are_named() {
+        let old = |name| {
+            built(name, |d| {
+                d.ready(1).unknown_fields("0.1.0", &["spec.loadBalancer.mode"])
+            })
+        };
+        let (a, b, c) = (old("a"), old("b"), built("c", |d| d.ready(1)));
+        let pool = pool(&[("a", true, Some(&a)), ("b", true, Some(&b)), ("c", true, Some(&c))]);
+        let (status, reason, message) = said(&pool, PolicyCondition::Degraded);
+        assert_eq!((status, reason.as_str()), (ConditionStatus::True, "UnknownFields"));
+        assert_eq!(
+            message,
+            "not carried out, as agents are too old for it: spec.loadBalancer.mode on a, b"
+        );
+        let (available, ..) = said(&pool, PolicyCondition::Available);
+        assert_eq!(available, ConditionStatus::True, "they serve all the same");
+    }
+
+    #[test]
     fn lost_nodes_are_a_conflict_that_names_the_winner() {
         let mut pool = pool(&[]);
         pool.lost = vec![("a", "edge"), ("b", "edge"), ("c", "core")];
@@ -212,7 +348,7 @@ mod tests {
         assert_eq!((status, reason.as_str()), (ConditionStatus::True, "NodesClaimed"));
         assert_eq!(
             message,
-            "3 selected nodes belong to an older KubeProxyReplacement: c to \"core\"; a, b to \"edge\""
+            "3 nodes that \"default\" selects belong to an older KubeProxyReplacement: c to \"core\"; a, b to \"edge\""
         );
     }
 
@@ -222,18 +358,11 @@ mod tests {
         let present = built("b", |d| d.ready(1).kube_proxy_absent(false));
         let silent = built("c", |d| d.ready(1));
         let say = |nodes: &[(&'static str, &NodeDatapath)]| {
-            let nodes = nodes.iter().map(|&(name, datapath)| PoolNode {
-                name,
-                up: true,
-                datapath: Some(datapath),
-            });
-            let pool = Pool {
-                generation: 1,
-                nodes: nodes.collect(),
-                lost: vec![],
-                deleting: false,
-            };
-            let (status, reason, _) = said(&pool, PolicyCondition::KubeProxyAbsent);
+            let nodes: Vec<_> = nodes
+                .iter()
+                .map(|&(name, datapath)| (name, true, Some(datapath)))
+                .collect();
+            let (status, reason, _) = said(&pool(&nodes), PolicyCondition::KubeProxyAbsent);
             (status, reason)
         };
         assert_eq!(say(&[("a", &absent)]), (ConditionStatus::True, "NotFound".to_owned()));
@@ -270,7 +399,7 @@ mod tests {
     fn while_it_is_deleted_it_says_which_nodes_are_waited_for() {
         let a = built("a", |d| d.draining_since(at(0)));
         let mut pool = pool(&[("a", true, Some(&a))]);
-        pool.deleting = true;
+        pool.plan = None;
         let (status, reason, message) = said(&pool, PolicyCondition::Progressing);
         assert_eq!((status, reason.as_str()), (ConditionStatus::True, "Draining"));
         assert_eq!(message, "removing the datapath from 1 node: a");

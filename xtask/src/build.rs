@@ -78,6 +78,7 @@ pub(crate) fn bpf_cargo(layout: &Layout, rust: &BpfRust, subcommand: &str) -> Re
 }
 
 fn encoded_flags(root: &Path) -> OsString {
+    let [checkout, registry] = remapped(root);
     let flags: [OsString; 7] = [
         // aya-ebpf chooses struct pt_regs by it.
         r#"--cfg=bpf_target_arch="x86_64""#.into(),
@@ -88,10 +89,15 @@ fn encoded_flags(root: &Path) -> OsString {
         "-Ctarget-cpu=v3".into(),
         "-Clinker=bpf-linker".into(),
         // The line information in the BTF is the same wherever the checkout and cargo's registry are.
-        remap(root, "."),
-        remap(&cargo_home(), "cargo"),
+        checkout,
+        registry,
     ];
     flags.join("\x1f".as_ref())
+}
+
+/// Flags by which what is built is the same wherever the checkout and cargo's registry are.
+pub(crate) fn remapped(root: &Path) -> [OsString; 2] {
+    [remap(root, "."), remap(&cargo_home(), "cargo")]
 }
 
 fn remap(from: &Path, to: &str) -> OsString {
@@ -103,7 +109,7 @@ fn remap(from: &Path, to: &str) -> OsString {
 }
 
 /// Where cargo keeps the sources of dependencies.
-fn cargo_home() -> PathBuf {
+pub(crate) fn cargo_home() -> PathBuf {
     let home = || PathBuf::from(env::var_os("HOME").unwrap_or_else(|| "/root".into()));
     env::var_os("CARGO_HOME").map_or_else(|| home().join(".cargo"), PathBuf::from)
 }

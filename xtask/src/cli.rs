@@ -3,6 +3,7 @@
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::{
+    image::Platform,
     kernels::{Group, Series},
     toolchain::ToolchainChoice,
 };
@@ -40,7 +41,8 @@ pub(crate) enum Command {
     Setup,
     /// Build the eBPF object, then the operator, the node agent and the test cluster.
     Build(BuildArgs),
-    /// Write the files that are generated from the Rust types (the CRDs in crds/).
+    /// Write the files that are generated: the CRDs in crds/ from the Rust types, and what the Helm chart has of them and of its
+    /// own values.yaml.
     Codegen {
         /// Write nothing; fail if a generated file is not up to date.
         #[arg(long)]
@@ -92,6 +94,12 @@ pub(crate) enum Command {
         #[arg(long, value_enum, value_delimiter = ',')]
         only: Vec<Group>,
     },
+    /// Build the container image: operator, agent and `kpr`, static, as an OCI archive in target/image (needs root).
+    ///
+    /// With buildah and without a daemon or a base image. Prints the digest, which is the same for the same commit and toolchain,
+    /// and the list of what the image is made of (CycloneDX), which is also in the image. `skopeo copy oci-archive:… docker://…`
+    /// or `buildah push` bring it to a registry; `ctr images import`, `kind load image-archive` or `minikube image load` to a node.
+    Image(ImageArgs),
     /// Remove what interrupted demos and tests have left behind: namespaces, cgroups, mounts, processes.
     #[command(alias = "clean-cluster")]
     Sweep,
@@ -107,6 +115,17 @@ pub(crate) struct BuildArgs {
     pub(crate) bpf_only: bool,
 }
 
+#[derive(Debug, Args)]
+pub(crate) struct ImageArgs {
+    /// What to build for; may be given several times, or as a list with commas. A platform whose tools are missing is left out
+    /// and told.
+    #[arg(long, value_delimiter = ',', default_value = "linux/amd64")]
+    pub(crate) platform: Vec<Platform>,
+    /// Pack the image twice and fail unless the digests are equal.
+    #[arg(long)]
+    pub(crate) verify: bool,
+}
+
 /// A group of stages of `cargo xtask test`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum StageName {
@@ -116,6 +135,8 @@ pub(crate) enum StageName {
     Lint,
     /// Tests that run anywhere.
     Unit,
+    /// What helm makes of the chart.
+    Chart,
     /// Tests that load the eBPF programs into this machine's kernel.
     Bpf,
     /// Scenarios with real traffic in the test cluster.

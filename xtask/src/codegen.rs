@@ -3,7 +3,7 @@
 
 use anyhow::{Context, Result};
 
-use crate::{layout::Layout, process, toolchain};
+use crate::{chart, layout::Layout, process, toolchain};
 
 pub(crate) fn run(layout: &Layout, check: bool) -> Result<()> {
     let mut command = toolchain::cargo();
@@ -13,5 +13,6 @@ pub(crate) fn run(layout: &Layout, check: bool) -> Result<()> {
     if check {
         command.arg("--check");
     }
-    process::run(&mut command).context("code generation failed: see the message above")
+    process::run(&mut command).context("code generation failed: see the message above")?;
+    chart::codegen(layout, check)
 }

@@ -2,11 +2,13 @@
 
 mod apt;
 mod build;
+mod chart;
 mod cli;
 mod codegen;
 mod console;
 mod demo;
 mod go_tools;
+mod image;
 mod interrupt;
 mod kernels;
 mod kubectl;
@@ -66,6 +68,7 @@ fn run(cli: &Cli) -> Result<ExitCode> {
         Command::Test { only } => return test::run(&layout, only, toolchain),
         Command::Conformance { only, target } => return test::conformance(&layout, only, target, toolchain),
         Command::Kernels { kernel, only } => return kernels::run(&layout, kernel, only, toolchain),
+        Command::Image(arguments) => return image::run(&layout, arguments, toolchain),
         Command::Sweep => sweep::run(&layout)?,
     }
     Ok(ExitCode::SUCCESS)

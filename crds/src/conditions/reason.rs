@@ -13,12 +13,26 @@ pub enum PolicyReason {
     RolledOut,
     /// Progressing: some nodes don't have the newest generation yet.
     RollingOut,
+    /// Progressing: nodes that were not ready before the change are not ready with it either, and hold it up.
+    RolloutStalled,
+    /// Progressing: a node did not become ready with the newest generation, so no further node is changed.
+    RolloutHalted,
+    /// Progressing: a node did not become ready with the newest generation, so changed nodes go back.
+    RollingBack,
+    /// Progressing: the changed nodes are back at the generation that they served with before.
+    RolledBack,
+    /// Progressing: a changed node does not become ready with the generation that it served with before either.
+    RollbackStalled,
     /// Progressing, Available: the object is being deleted and nodes remove their datapath.
     Draining,
     /// Degraded: no node reports a failure.
     AsExpected,
     /// Degraded: nodes report that they can't do what the spec asks for.
     NodesFailing,
+    /// Degraded: the newest generation was stopped or taken back.
+    RolloutFailed,
+    /// Degraded: agents don't know all fields of the spec.
+    UnknownFields,
     /// Conflicted: no node is claimed by an older object.
     NoConflict,
     /// Conflicted: nodes belong to an older object.
@@ -40,9 +54,16 @@ impl PolicyReason {
             Self::NoNodes => "NoNodes",
             Self::RolledOut => "RolledOut",
             Self::RollingOut => "RollingOut",
+            Self::RolloutStalled => "RolloutStalled",
+            Self::RolloutHalted => "RolloutHalted",
+            Self::RollingBack => "RollingBack",
+            Self::RolledBack => "RolledBack",
+            Self::RollbackStalled => "RollbackStalled",
             Self::Draining => "Draining",
             Self::AsExpected => "AsExpected",
             Self::NodesFailing => "NodesFailing",
+            Self::RolloutFailed => "RolloutFailed",
+            Self::UnknownFields => "UnknownFields",
             Self::NoConflict => "NoConflict",
             Self::NodesClaimed => "NodesClaimed",
             Self::NotFound => "NotFound",

@@ -19,6 +19,12 @@ pub struct NodeDatapathStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 128))]
     pub agent_version: Option<String>,
+    /// Fields of the spec that the agent does not know, because it is older than the operator: paths such as
+    /// `spec.loadBalancer.algorithm`. It serves without them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 32), inner(length(min = 1, max = 253)))]
+    #[x_kube(merge_strategy = ListMerge::Atomic)]
+    pub unknown_fields: Vec<String>,
     /// `Ready`, `DevicesAttached`, `ServicesSynced`, `KubeProxyAbsent`; `Removed` once `phase: Draining` is carried out.
     #[serde(default)]
     #[schemars(length(max = 16))]

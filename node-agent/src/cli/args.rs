@@ -62,6 +62,23 @@ pub enum Command {
         #[command(subcommand)]
         command: ServiceCommand,
     },
+    /// For a kubelet: is the agent alive, has it reached what it was told?
+    ///
+    /// Exits with 0 if so. Prints why if not.
+    Probe {
+        /// What is asked.
+        #[arg(value_enum)]
+        question: Question,
+    },
+}
+
+/// What a kubelet asks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Question {
+    /// Does the agent answer?
+    Live,
+    /// Does the node serve Services as it was told, if it was told anything?
+    Ready,
 }
 
 /// What about Services.

@@ -3,6 +3,7 @@
 mod age;
 mod args;
 mod exit;
+mod probe;
 mod service;
 mod status;
 mod table;
@@ -11,7 +12,7 @@ use std::io::Write;
 
 use anyhow::Context;
 
-pub use args::{Args, Command, Output, ServiceCommand};
+pub use args::{Args, Command, Output, Question, ServiceCommand};
 pub use exit::Exit;
 
 /// Carries out one command and prints its answer to `out`.
@@ -21,6 +22,7 @@ pub async fn run(args: &Args, out: &mut dyn Write) -> anyhow::Result<Exit> {
         Command::Service {
             command: ServiceCommand::List { output },
         } => service::list(&args.place, *output, out),
+        Command::Probe { question } => probe::run(&args.place, *question, out).await,
     }
 }
 

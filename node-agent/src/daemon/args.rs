@@ -46,6 +46,15 @@ pub struct Args {
         default_value = "/run/kpr"
     )]
     pub run_dir: PathBuf,
+    /// Directory of the node's sysctls, where /proc/sys is read-only (in a container): a mount of the node's own
+    #[arg(
+        long,
+        global = true,
+        value_name = "DIR",
+        env = "KPR_SYSCTL_ROOT",
+        default_value = "/proc/sys"
+    )]
+    pub sysctl_root: PathBuf,
     /// How packet programs are attached to devices
     #[arg(long, value_name = "HOOK", value_enum, env = "KPR_TC", default_value_t)]
     pub tc: Tc,
@@ -162,6 +171,7 @@ impl Args {
             cgroup_root,
             bpffs_root: self.bpffs_root.clone(),
             run_dir: self.run_dir.clone(),
+            sysctl_root: self.sysctl_root.clone(),
             tc: match self.tc {
                 Tc::Auto => TcChoice::Auto,
                 Tc::Clsact => TcChoice::Clsact,

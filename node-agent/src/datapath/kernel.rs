@@ -55,8 +55,8 @@ impl Datapath {
         let v4 = FamilyTables::open(&mut ebpf, &pins)?;
         let v6 = FamilyTables::open(&mut ebpf, &pins)?;
         let counters = convert(maps::COUNTERS, take(&mut ebpf, maps::COUNTERS)?)?;
-        reserved_ports::reserve(settings.snat_ports, &options.run_dir)?;
-        local_ports::shorten(settings.snat_ports, &options.run_dir)?;
+        reserved_ports::reserve(settings.snat_ports, options)?;
+        local_ports::shorten(settings.snat_ports, options)?;
         packet_hooks::load(&mut ebpf)?;
         let bind_protection = settings.bind_protection;
         let socket_groups = [
@@ -265,8 +265,8 @@ impl Datapath {
             what: format!("remove the pins under {}", options.bpffs_root.display()),
             source,
         })?;
-        local_ports::restore(&options.run_dir)?;
-        reserved_ports::restore(&options.run_dir)
+        local_ports::restore(options)?;
+        reserved_ports::restore(options)
     }
 
     /// Where this datapath lives.

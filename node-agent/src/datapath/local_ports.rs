@@ -7,7 +7,7 @@
 //! again meet flows of others.
 
 use super::{
-    Error, PortRange,
+    Error, Options, PortRange,
     reserved_ports::{io_error, read},
 };
 use std::{
@@ -15,15 +15,20 @@ use std::{
     path::{Path, PathBuf},
 };
 
-const SYSCTL: &str = "/proc/sys/net/ipv4/ip_local_port_range";
+/// Below the directory of sysctls.
+const SYSCTL: &str = "net/ipv4/ip_local_port_range";
 
 /// Fewer ports than this are too few for a node: the range stays as it is, and the reserved list does its work.
 const ENOUGH: u16 = 4096;
 
-/// Takes `snat` off the range, and remembers the range that was there before anything of kpr's in `run_dir`.
-pub(super) fn shorten(snat: PortRange, run_dir: &Path) -> Result<(), Error> {
+/// Takes `snat` off the range, and remembers the range that was there before anything of kpr's in the run directory.
+pub(super) fn shorten(snat: PortRange, options: &Options) -> Result<(), Error> {
+    let Options {
+        run_dir, sysctl_root, ..
+    } = options;
+    let sysctl = sysctl_root.join(SYSCTL);
     let before = memory(run_dir);
-    let current = read(Path::new(SYSCTL))?;
+    let current = read(&sysctl)?;
     if !before.exists() {
         fs::create_dir_all(run_dir).map_err(io_error("make the run directory", run_dir))?;
         fs::write(&before, &current).map_err(io_error("write", &before))?;
@@ -35,18 +40,18 @@ pub(super) fn shorten(snat: PortRange, run_dir: &Path) -> Result<(), Error> {
     if parse(&current) == Some(wanted) {
         Ok(())
     } else {
-        write(wanted)
+        write(&sysctl, wanted)
     }
 }
 
 /// Puts back the range that was there before [`shorten`].
-pub(super) fn restore(run_dir: &Path) -> Result<(), Error> {
-    let before = memory(run_dir);
+pub(super) fn restore(options: &Options) -> Result<(), Error> {
+    let before = memory(&options.run_dir);
     if !before.exists() {
         return Ok(());
     }
     if let Some(original) = parse(&read(&before)?) {
-        write(original)?;
+        write(&options.sysctl_root.join(SYSCTL), original)?;
     }
     fs::remove_file(&before).map_err(io_error("remove", &before))
 }
@@ -80,8 +85,8 @@ fn parse(text: &str) -> Option<PortRange> {
     Some(PortRange { min, max })
 }
 
-fn write(PortRange { min, max }: PortRange) -> Result<(), Error> {
-    fs::write(SYSCTL, format!("{min} {max}\n")).map_err(io_error("write", Path::new(SYSCTL)))
+fn write(sysctl: &Path, PortRange { min, max }: PortRange) -> Result<(), Error> {
+    fs::write(sysctl, format!("{min} {max}\n")).map_err(io_error("write", sysctl))
 }
 
 #[cfg(test)]

@@ -11,6 +11,9 @@ pub struct Options {
     pub bpffs_root: PathBuf,
     /// Directory for what has to be remembered to undo it at removal, such as a sysctl's value before.
     pub run_dir: PathBuf,
+    /// Directory of the node's sysctls: `/proc/sys`, or where the node's own is mounted in a container, whose `/proc/sys` is
+    /// read-only.
+    pub sysctl_root: PathBuf,
     /// How the packet programs are attached.
     pub tc: TcChoice,
 }

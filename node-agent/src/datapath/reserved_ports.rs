@@ -1,33 +1,42 @@
 //! Keeps the node's own connections off the SNAT port range (`net.ipv4.ip_local_reserved_ports`), and gives it back.
 
-use super::{Error, PortRange};
+use super::{Error, Options, PortRange};
 use std::{
     fs, io,
     path::{Path, PathBuf},
 };
 
-const SYSCTL: &str = "/proc/sys/net/ipv4/ip_local_reserved_ports";
+/// Below the directory of sysctls.
+const SYSCTL: &str = "net/ipv4/ip_local_reserved_ports";
 
-/// Reserves the range, and remembers the list that was there before anything of kpr's in `run_dir`.
-pub(super) fn reserve(range: PortRange, run_dir: &Path) -> Result<(), Error> {
+/// Reserves the range, and remembers the list that was there before anything of kpr's in the run directory.
+pub(super) fn reserve(range: PortRange, options: &Options) -> Result<(), Error> {
+    let Options {
+        run_dir, sysctl_root, ..
+    } = options;
+    let sysctl = sysctl_root.join(SYSCTL);
     let before = memory(run_dir);
-    let current = read(Path::new(SYSCTL))?;
+    let current = read(&sysctl)?;
     if !before.exists() {
         fs::create_dir_all(run_dir).map_err(io_error("make the run directory", run_dir))?;
         fs::write(&before, &current).map_err(io_error("write", &before))?;
     }
     let original = read(&before)?;
     let wanted = add(&original, range);
-    if wanted == current { Ok(()) } else { write(&wanted) }
+    if wanted == current {
+        Ok(())
+    } else {
+        write(&sysctl, &wanted)
+    }
 }
 
 /// Puts back the list that was there before [`reserve`].
-pub(super) fn restore(run_dir: &Path) -> Result<(), Error> {
-    let before = memory(run_dir);
+pub(super) fn restore(options: &Options) -> Result<(), Error> {
+    let before = memory(&options.run_dir);
     if !before.exists() {
         return Ok(());
     }
-    write(&read(&before)?)?;
+    write(&options.sysctl_root.join(SYSCTL), &read(&before)?)?;
     fs::remove_file(&before).map_err(io_error("remove", &before))
 }
 
@@ -68,9 +77,9 @@ pub(super) fn read(path: &Path) -> Result<String, Error> {
         .map_err(io_error("read", path))
 }
 
-fn write(list: &str) -> Result<(), Error> {
+fn write(sysctl: &Path, list: &str) -> Result<(), Error> {
     // The kernel takes an empty list only as an empty line.
-    fs::write(SYSCTL, format!("{list}\n")).map_err(io_error("write", Path::new(SYSCTL)))
+    fs::write(sysctl, format!("{list}\n")).map_err(io_error("write", sysctl))
 }
 
 pub(super) fn io_error(what: &str, path: &Path) -> impl FnOnce(io::Error) -> Error {

@@ -34,6 +34,7 @@ pub fn build(
         observed_generation: applied.map(|applied| applied.generation),
         policy_generation: applied.map(|applied| applied.spec.policy_generation),
         agent_version: Some(agent.version.clone()),
+        unknown_fields: Vec::new(),
         conditions: conditions::apply(before, observations(snapshot, kube_proxy), seen, now),
         kernel: Some(KernelStatus {
             release: agent.kernel.clone(),

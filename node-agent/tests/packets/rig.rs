@@ -131,6 +131,7 @@ impl Rig {
             cgroup_root: cgroup.clone(),
             bpffs_root: bpffs.join("kpr"),
             run_dir: directory.path().join("run"),
+            sysctl_root: "/proc/sys".into(),
             tc,
         };
         let ifindex = nix::net::if_::if_nametoindex("eth0").unwrap();

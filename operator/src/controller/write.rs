@@ -2,6 +2,7 @@
 
 use std::future::ready;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures::{StreamExt, stream};
 use kpr_crds::names::{FINALIZER, OPERATOR_MANAGER};
@@ -10,13 +11,16 @@ use kube::api::{DeleteParams, ObjectMeta, Patch, PatchParams, Preconditions};
 use kube::runtime::events::{Event, EventType, Recorder, Reporter};
 use kube::{Api, Client, Resource, ResourceExt};
 use serde_json::json;
+use tokio::time::Instant;
 use tracing::{info, warn};
 
+use super::Settings;
 use super::cache::Cache;
 use super::reduced;
 use super::superseded::Superseded;
+use super::throttle::Throttle;
 use crate::connect;
-use crate::decide::{Decision, Deletion, Finalizer};
+use crate::decide::{Decision, Deletion, Finalizer, NewStatus};
 use crate::notice::Notice;
 use crate::render::Desired;
 
@@ -52,15 +56,16 @@ pub(super) struct Writer {
     recorder: Recorder,
     known: Cache<Arc<NodeDatapath>>,
     superseded: Superseded,
+    statuses: Throttle,
     /// Forced: fields that the operator applies are the operator's, whoever changed them.
     apply: PatchParams,
 }
 
 impl Writer {
-    pub(super) fn new(client: Client, identity: &str, known: Cache<Arc<NodeDatapath>>) -> Self {
+    pub(super) fn new(client: Client, settings: &Settings, known: Cache<Arc<NodeDatapath>>) -> Self {
         let reporter = Reporter {
             controller: OPERATOR_MANAGER.to_owned(),
-            instance: Some(identity.to_owned()),
+            instance: Some(settings.identity.clone()),
         };
         Self {
             policies: Api::all(client.clone()),
@@ -68,6 +73,7 @@ impl Writer {
             recorder: Recorder::new(client, reporter),
             known,
             superseded: Superseded::default(),
+            statuses: Throttle::new(settings.status_interval),
             apply: PatchParams::apply(OPERATOR_MANAGER).force(),
         }
     }
@@ -79,14 +85,18 @@ impl Writer {
     }
 
     /// Carries the decision out, in its order. A node that can't be written does not keep others from it, but the
-    /// finalizer stays.
-    pub(super) async fn carry_out(&self, policy: &KubeProxyReplacement, decision: Decision) -> Result<(), WriteError> {
+    /// finalizer stays. Returns how long the status has to wait, if it is too early to write it again.
+    pub(super) async fn carry_out(
+        &self,
+        policy: &KubeProxyReplacement,
+        decision: Decision,
+    ) -> Result<Option<Duration>, WriteError> {
         let Decision {
             finalizer,
             apply,
             delete,
             status,
-            notices,
+            mut notices,
             again_in: _,
         } = decision;
         if finalizer == Finalizer::Take {
@@ -94,8 +104,22 @@ impl Writer {
         }
         let applied = all(apply.into_iter().map(|desired| self.apply_datapath(desired))).await;
         let deleted = all(delete.into_iter().map(|deletion| self.delete_datapath(deletion))).await;
-        if let Some(status) = status {
-            self.write_status(policy, &status).await?;
+        let mut wait = None;
+        if let Some(new) = status {
+            let NewStatus {
+                status,
+                urgent,
+                notices: told,
+            } = new;
+            wait = self
+                .statuses
+                .left(&policy.name_any(), Instant::now())
+                .filter(|_| !urgent);
+            if wait.is_none() {
+                self.write_status(policy, &status).await?;
+                self.statuses.wrote(&policy.name_any(), Instant::now());
+                notices.extend(told);
+            }
         }
         applied.and(deleted)?;
         // Told last: if something above failed, the next try tells it.
@@ -104,9 +128,10 @@ impl Writer {
         }
         if finalizer == Finalizer::Release {
             self.set_finalizers(policy, false).await?;
+            self.statuses.forget(&policy.name_any());
             info!(policy = %policy.name_any(), "every node is done: the object may go");
         }
-        Ok(())
+        Ok(wait)
     }
 
     /// A merge patch of the version that we know: refused (409) if anyone wrote in between.

@@ -6,12 +6,14 @@ use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kpr_crds::conditions::{self, ConditionStatus, NodeCondition, NodeReason, Observation};
 use kpr_crds::{
-    KubeProxyReplacement, KubeProxyReplacementSpec, NodeDatapath, NodeDatapathStatus, NodeSelector, Phase, names,
+    IntOrString, KubeProxyReplacement, KubeProxyReplacementSpec, NodeDatapath, NodeDatapathSpec, NodeDatapathStatus,
+    NodeSelector, OnFailure, Phase, RolloutStatus, names,
 };
 use kube::ResourceExt;
 
 use crate::node::NodeView;
-use crate::render::{self, DRAINING_SINCE};
+use crate::render::{self, DRAINING_SINCE, Desired, Owner};
+use crate::rollout::{Memory, ROLLOUT};
 
 /// A time, in seconds.
 pub(crate) fn at(second: i64) -> Timestamp {
@@ -92,6 +94,21 @@ impl Policy {
         self
     }
 
+    pub(crate) fn max_unavailable(mut self, nodes: i32) -> Self {
+        self.0.spec.update_strategy.max_unavailable = IntOrString::Int(nodes);
+        self
+    }
+
+    pub(crate) fn on_failure(mut self, on_failure: OnFailure) -> Self {
+        self.0.spec.update_strategy.on_failure = on_failure;
+        self
+    }
+
+    pub(crate) fn rollout(mut self, rollout: RolloutStatus) -> Self {
+        self.0.status.get_or_insert_default().rollout = Some(rollout);
+        self
+    }
+
     pub(crate) fn build(self) -> KubeProxyReplacement {
         self.0
     }
@@ -99,7 +116,14 @@ impl Policy {
 
 /// The datapath that this policy gives to a node, of generation 1, without status.
 pub(crate) fn datapath(node: &str, policy: &KubeProxyReplacement) -> Datapath {
-    let applied = render::active(policy, node).to_apply().expect("JSON");
+    let desired = Desired {
+        node: node.to_owned(),
+        owner: Owner::new(policy),
+        spec: render::active(policy),
+        memory: None,
+        draining_since: None,
+    };
+    let applied = desired.to_apply().expect("JSON");
     let mut object: NodeDatapath = serde_json::from_value(applied).expect("object");
     object.metadata.uid = Some(format!("uid-of-datapath-{node}"));
     object.metadata.generation = Some(1);
@@ -111,6 +135,37 @@ pub(crate) struct Datapath(NodeDatapath);
 impl Datapath {
     pub(crate) fn generation(mut self, generation: i64) -> Self {
         self.0.metadata.generation = Some(generation);
+        self
+    }
+
+    pub(crate) fn spec(mut self, spec: NodeDatapathSpec) -> Self {
+        self.0.spec = spec;
+        self
+    }
+
+    pub(crate) fn annotation(mut self, key: &str, value: &str) -> Self {
+        self.0.annotations_mut().insert(key.to_owned(), value.to_owned());
+        self
+    }
+
+    pub(crate) fn memory(self, memory: &Memory) -> Self {
+        let json = serde_json::to_string(memory).expect("JSON");
+        self.annotation(ROLLOUT, &json)
+    }
+
+    /// The agent saw this generation of the object when it wrote its conditions.
+    pub(crate) fn conditions_seen(mut self, generation: i64) -> Self {
+        let status = self.0.status.get_or_insert_default();
+        for condition in &mut status.conditions {
+            condition.observed_generation = Some(generation);
+        }
+        self
+    }
+
+    pub(crate) fn unknown_fields(mut self, agent: &str, fields: &[&str]) -> Self {
+        let status = self.0.status.get_or_insert_default();
+        status.agent_version = Some(agent.to_owned());
+        status.unknown_fields = fields.iter().map(|&field| field.to_owned()).collect();
         self
     }
 

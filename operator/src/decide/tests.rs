@@ -74,7 +74,8 @@ fn a_new_policy_takes_its_finalizer_and_gives_every_node_a_datapath() {
         .decide();
     assert_eq!(decision.finalizer, Finalizer::Take);
     assert_eq!(applied(&decision), [("a", "default", Active), ("b", "default", Active)]);
-    assert_eq!(decision.status.expect("status").desired_nodes, 2);
+    let status = decision.status.expect("status");
+    assert_eq!((status.status.desired_nodes, status.urgent), (2, true));
 }
 
 #[test]
@@ -86,7 +87,7 @@ fn what_is_there_already_is_not_written_again() {
             .datapath(datapath("a", policy).ready(1))
             .decide()
     };
-    policy.status = settled(&policy).status;
+    policy.status = settled(&policy).status.map(|new| new.status);
     assert_eq!(settled(&policy), Decision::default());
 }
 
@@ -101,6 +102,16 @@ fn a_change_goes_to_one_node_at_a_time() {
         .datapath(datapath("b", &old).ready(1))
         .decide();
     assert_eq!(applied(&decision), [("a", "default", Active)]);
+}
+
+#[test]
+fn a_datapath_that_lost_its_owner_gets_it_back_at_once() {
+    let policy = policy("default").build();
+    let mut orphan = datapath("a", &policy).ready(1).build();
+    orphan.metadata.owner_references = None;
+    let mut cluster = cluster(policy).node("a", node());
+    cluster.datapaths.insert("a".to_owned(), Arc::new(orphan));
+    assert_eq!(applied(&cluster.decide()), [("a", "default", Active)]);
 }
 
 #[test]
@@ -148,7 +159,8 @@ fn the_younger_policy_says_that_it_lost_a_node_and_does_not_touch_it() {
         .decide();
     assert_eq!(applied(&decision), []);
     assert_eq!(deleted(&decision), [] as [&str; 0]);
-    let reasons: Vec<_> = decision.notices.iter().map(|notice| notice.reason).collect();
+    let told = decision.status.expect("status").notices;
+    let reasons: Vec<_> = told.iter().map(|notice| notice.reason).collect();
     assert_eq!(reasons, ["Conflicted"]);
 }
 

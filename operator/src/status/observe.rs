@@ -2,16 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use kpr_crds::conditions::{
-    self, ConditionStatus, NodeCondition, NodeReason, Observation, PolicyCondition, PolicyReason,
-};
-use kpr_crds::{Condition, NodeDatapath};
+use kpr_crds::RolloutFailure;
+use kpr_crds::conditions::{self, ConditionStatus, NodeCondition, Observation, PolicyCondition, PolicyReason};
 
 use super::{Pool, PoolNode, phrase};
-use crate::rollout;
-
-/// Longest text of an agent that is passed on in a message.
-const QUOTED: usize = 200;
+use crate::rollout::{Phase, health};
 
 /// All conditions, in the order in which they are shown.
 pub(super) fn all(pool: &Pool<'_>) -> Vec<Observation> {
@@ -40,7 +35,7 @@ fn observation(
 
 fn available(pool: &Pool<'_>) -> Observation {
     let say = |status: bool, reason, message| observation(PolicyCondition::Available, status, reason, message);
-    if pool.deleting {
+    if pool.plan.is_none() {
         return say(false, PolicyReason::Draining, "the object is being deleted".to_owned());
     }
     if pool.nodes.is_empty() {
@@ -90,48 +85,56 @@ fn available(pool: &Pool<'_>) -> Observation {
 fn progressing(pool: &Pool<'_>) -> Observation {
     let say = |status: bool, reason, message| observation(PolicyCondition::Progressing, status, reason, message);
     let total = pool.nodes.len();
-    if pool.deleting {
+    let Some(plan) = &pool.plan else {
         let names = phrase::list(pool.nodes.iter().map(|node| node.name));
         let message = match total {
             0 => "the datapath is removed from every node".to_owned(),
             _ => format!("removing the datapath from {}: {names}", phrase::nodes(total)),
         };
         return say(true, PolicyReason::Draining, message);
-    }
+    };
+    let progress = &plan.progress;
     let generation = pool.generation;
     let updated = pool.nodes.iter().filter(|node| node.updated(generation)).count();
-    let mut waiting = pool.nodes.iter().filter(|node| node.up && !node.updated(generation));
-    let Some(first) = waiting.next() else {
-        let message = format!("{updated}/{total} nodes at generation {generation}");
-        return say(false, PolicyReason::RolledOut, message);
+    let count = format!("{updated}/{total} nodes at generation {generation}");
+    let failed = |failure: &RolloutFailure| format!("generation {generation}, which {}", on_its_node(failure));
+    let failed = progress.failure.as_ref().map_or_else(String::new, failed);
+    let waiting = |verb: &str| {
+        let first = progress.waiting.iter();
+        let first = first.map(|waiting| format!("{verb} {}: {}", waiting.node, waiting.why));
+        let then = Some(&progress.then).filter(|then| !then.is_empty());
+        let then = then.map(|then| format!("then {}", phrase::list(then)));
+        first.chain(then).collect::<Vec<_>>().join("; ")
     };
-    let mut parts = vec![format!(
-        "{updated}/{total} nodes at generation {generation}, waiting for {}: {}",
-        first.name,
-        why(first)
-    )];
-    let more: Vec<_> = waiting.map(|node| node.name).collect();
-    if !more.is_empty() {
-        parts.push(format!("then {}", phrase::list(&more)));
+    match progress.phase {
+        Phase::RolledOut => say(false, PolicyReason::RolledOut, count),
+        Phase::RollingOut => {
+            let message = format!("{count}, {}", waiting("waiting for"));
+            say(true, PolicyReason::RollingOut, message)
+        }
+        Phase::Stalled => {
+            let message = format!("{count}, {}", waiting("held up by"));
+            say(false, PolicyReason::RolloutStalled, message)
+        }
+        Phase::Halted => {
+            let failed = failed.replacen("generation", "nodes at generation", 1);
+            let message = format!("halted with {updated}/{total} {failed}");
+            say(false, PolicyReason::RolloutHalted, message)
+        }
+        Phase::RollingBack => {
+            let message = format!("going back from {failed}; {}", waiting("waiting for"));
+            say(true, PolicyReason::RollingBack, message)
+        }
+        Phase::RollbackStalled => {
+            let message = format!("going back from {failed}; {}", waiting("held up by"));
+            say(false, PolicyReason::RollbackStalled, message)
+        }
+        Phase::RolledBack => say(false, PolicyReason::RolledBack, format!("went back from {failed}")),
     }
-    say(true, PolicyReason::RollingOut, parts.join("; "))
 }
 
-/// Why a node does not have the newest generation yet.
-fn why(node: &PoolNode<'_>) -> String {
-    let Some(datapath) = node.datapath else {
-        return "its agent has not reported yet".to_owned();
-    };
-    if let Some(failure) = failure(datapath) {
-        return failure;
-    }
-    if datapath.status.is_none() {
-        return "its agent has not reported yet".to_owned();
-    }
-    if rollout::carried_out(datapath) {
-        return "its turn has not come".to_owned();
-    }
-    "its agent is applying it".to_owned()
+fn on_its_node(failure: &RolloutFailure) -> String {
+    format!("failed on {}: {}: {}", failure.node, failure.reason, failure.message)
 }
 
 fn degraded(pool: &Pool<'_>) -> Observation {
@@ -139,49 +142,57 @@ fn degraded(pool: &Pool<'_>) -> Observation {
         .nodes
         .iter()
         .filter(|node| node.up)
-        .filter_map(|node| Some(format!("{}: {}", node.name, failure(node.datapath?)?)))
+        .filter_map(|node| {
+            Some(format!(
+                "{}: {}",
+                node.name,
+                health::in_words(health::failure(node.datapath?)?)
+            ))
+        })
         .collect();
-    if failing.is_empty() {
+    let failed = pool.plan.as_ref().and_then(|plan| plan.record.failure.as_ref());
+    let failed = failed.filter(|failure| failure.generation == pool.generation);
+    let unknown = unknown_fields(pool);
+    let reason = if !failing.is_empty() {
+        PolicyReason::NodesFailing
+    } else if failed.is_some() {
+        PolicyReason::RolloutFailed
+    } else if !unknown.is_empty() {
+        PolicyReason::UnknownFields
+    } else {
         let message = "no node reports a failure".to_owned();
         return observation(PolicyCondition::Degraded, false, PolicyReason::AsExpected, message);
+    };
+    let mut parts = Vec::new();
+    if !failing.is_empty() {
+        parts.push(phrase::list(&failing));
     }
-    observation(
-        PolicyCondition::Degraded,
-        true,
-        PolicyReason::NodesFailing,
-        phrase::list(&failing),
-    )
+    parts.extend(failed.map(|failure| format!("generation {} {}", failure.generation, on_its_node(failure))));
+    if !unknown.is_empty() {
+        let fields: Vec<_> = unknown
+            .iter()
+            .map(|(field, nodes)| format!("{field} on {}", phrase::list(nodes)))
+            .collect();
+        let fields = phrase::list(fields);
+        parts.push(format!("not carried out, as agents are too old for it: {fields}"));
+    }
+    observation(PolicyCondition::Degraded, true, reason, parts.join("; "))
 }
 
-/// What a node says that it can't do, in its own words.
-fn failure(datapath: &NodeDatapath) -> Option<String> {
-    let conditions = &datapath.status.as_ref()?.conditions;
-    // `Ready` last: it only sums up what the others say in detail.
-    [
-        NodeCondition::DevicesAttached,
-        NodeCondition::ServicesSynced,
-        NodeCondition::SnatPortsAvailable,
-        NodeCondition::Ready,
-    ]
-    .into_iter()
-    .filter_map(|type_| conditions::find(conditions, type_.as_str()))
-    .find(|condition| condition.status == "False" && !transient(condition))
-    .map(|condition| format!("{}: {}", condition.reason, cut(&condition.message)))
-}
-
-fn transient(condition: &Condition) -> bool {
-    [NodeReason::Starting, NodeReason::Syncing, NodeReason::Draining]
-        .iter()
-        .any(|reason| condition.reason == reason.as_str())
-}
-
-fn cut(text: &str) -> &str {
-    let end = text.char_indices().nth(QUOTED).map_or(text.len(), |(index, _)| index);
-    &text[..end]
+/// Fields of the spec that agents don't know, each with their nodes.
+fn unknown_fields<'a>(pool: &Pool<'a>) -> BTreeMap<&'a str, Vec<&'a str>> {
+    let mut fields: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    for node in &pool.nodes {
+        let status = node.datapath.and_then(|datapath| datapath.status.as_ref());
+        for field in status.iter().flat_map(|status| &status.unknown_fields) {
+            fields.entry(field).or_default().push(node.name);
+        }
+    }
+    fields
 }
 
 fn conflicted(pool: &Pool<'_>) -> Observation {
-    if pool.lost.is_empty() || pool.deleting {
+    if pool.lost.is_empty() || pool.plan.is_none() {
         let message = "every selected node belongs to this object".to_owned();
         return observation(PolicyCondition::Conflicted, false, PolicyReason::NoConflict, message);
     }
@@ -193,11 +204,15 @@ fn conflicted(pool: &Pool<'_>) -> Observation {
         .iter()
         .map(|(owner, nodes)| format!("{} to {owner:?}", phrase::list(nodes)))
         .collect();
-    let (count, verb) = match pool.lost.len() {
-        1 => ("1 selected node".to_owned(), "belongs"),
-        count => (format!("{count} selected nodes"), "belong"),
-    };
-    let message = format!("{count} {verb} to an older KubeProxyReplacement: {}", lists.join("; "));
+    let (nodes, verb) = (
+        phrase::nodes(pool.lost.len()),
+        if pool.lost.len() == 1 { "belongs" } else { "belong" },
+    );
+    let message = format!(
+        "{nodes} that {:?} selects {verb} to an older KubeProxyReplacement: {}",
+        pool.policy,
+        lists.join("; ")
+    );
     observation(PolicyCondition::Conflicted, true, PolicyReason::NodesClaimed, message)
 }
 

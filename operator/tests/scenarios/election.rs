@@ -1,8 +1,11 @@
 //! One operator writes at a time.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use kpr_operator::Error;
+
+use kpr_operator::lease::Timing;
 
 use crate::support::{Cluster, policy};
 
@@ -98,4 +101,91 @@ async fn a_lease_that_nobody_renews_is_taken() {
         })
         .await;
     operator.stop().await;
+}
+
+/// How an operator ends.
+#[derive(Clone, Copy, Debug)]
+enum End {
+    Crash,
+    Stop,
+    /// It can do everything but renew its lease.
+    NoLease,
+}
+
+#[tokio::test]
+async fn two_operators_never_both_write() {
+    const TIMING: Timing = Timing {
+        duration: Duration::from_secs(3),
+        renew_deadline: Duration::from_millis(1500),
+        retry: Duration::from_millis(200),
+    };
+    let cluster = Cluster::with_nodes(&["node-a", "node-b", "node-c"]).await;
+    let _fleet = cluster.fleet();
+    cluster.create_policy(policy("default")).await;
+    let start = |name: &str| cluster.operator().elected_with(name, TIMING).start();
+    let is_leader = async |name: &str| {
+        cluster
+            .until("it is the leader", async |c| {
+                c.lease_holder().await.as_deref() == Some(name)
+            })
+            .await;
+    };
+    let mut timeout = 1000;
+    let mut leader = ("operator-0".to_owned(), start("operator-0"));
+    let ends = [End::NoLease, End::Crash, End::NoLease, End::Stop, End::NoLease];
+    for (number, end) in ends.into_iter().enumerate() {
+        is_leader(&leader.0).await;
+        let next = format!("operator-{}", number + 1);
+        let standby = (next.clone(), start(&next));
+        let old = match end {
+            End::Crash => {
+                drop(leader.1);
+                None
+            }
+            End::Stop => {
+                leader.1.stop().await;
+                None
+            }
+            End::NoLease => {
+                cluster.refuse_lease_to(&leader.0);
+                Some(leader.1)
+            }
+        };
+        // There is work all the time, whoever does it.
+        let works = |c: &Cluster| {
+            c.all_requests()
+                .iter()
+                .any(|request| request.is_write() && request.resource != "leases" && request.user_agent == next)
+        };
+        while !works(&cluster) {
+            timeout += 1;
+            cluster.configure("default", timeout).await;
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        is_leader(&next).await;
+        if let Some(old) = old {
+            assert!(matches!(old.ended().await, Err(Error::LeaseLost)), "{end:?}");
+        }
+        leader = standby;
+    }
+    leader.1.stop().await;
+
+    let mut holders: Vec<String> = Vec::new();
+    let mut writers = BTreeSet::new();
+    for request in cluster.all_requests().iter().filter(|request| request.is_write()) {
+        let who = &request.user_agent;
+        if request.resource != "leases" {
+            assert_eq!(
+                holders.last(),
+                Some(who),
+                "only the holder of the lease writes: {request:?}"
+            );
+            writers.insert(who.clone());
+        } else if request.code < 300 && holders.last() != Some(who) {
+            holders.push(who.clone());
+        }
+    }
+    let expected: Vec<_> = (0..6).map(|number| format!("operator-{number}")).collect();
+    assert_eq!(holders, expected, "one after the other");
+    assert_eq!(writers, expected.into_iter().collect(), "each had work to do");
 }

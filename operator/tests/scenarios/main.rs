@@ -6,5 +6,8 @@ mod delete;
 mod election;
 mod failures;
 mod nodes;
+mod once;
 mod pools;
+mod rollout;
+mod skew;
 mod status;

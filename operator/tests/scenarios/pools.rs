@@ -39,7 +39,7 @@ async fn two_claims() {
         .message;
     assert_eq!(
         message,
-        "1 selected node belongs to an older KubeProxyReplacement: node-a to \"older\""
+        "1 node that \"younger\" selects belongs to an older KubeProxyReplacement: node-a to \"older\""
     );
     assert_eq!(status.desired_nodes, 1);
     let older = cluster.status("older").await;
@@ -120,4 +120,36 @@ async fn a_node_that_leaves_its_pool_is_drained() {
 
     operator.stop().await;
     assert_eq!(cluster.policy_names().await, ["default"], "the policy stays");
+}
+
+#[tokio::test]
+async fn a_node_whose_labels_change_goes_to_the_other_pool_as_it_is() {
+    let cluster = Cluster::with_nodes(&["node-a"]).await;
+    cluster.label_node("node-a", "pool", "edge").await;
+    let fleet = cluster.fleet();
+    let operator = cluster.operator().start();
+    cluster.create_policy(policy("edge").pool("edge")).await;
+    cluster.create_policy(policy("core").pool("core")).await;
+    cluster.until_available("edge").await;
+    let before = cluster.datapath("node-a").await;
+
+    cluster.label_node("node-a", "pool", "core").await;
+    cluster.until_available("core").await;
+    cluster
+        .until("the first pool is empty", async |c| {
+            c.status("edge").await.desired_nodes == 0
+        })
+        .await;
+    operator.stop().await;
+    let after = cluster.datapath("node-a").await;
+    assert_eq!(
+        (after.spec.policy.as_str(), before.spec.policy.as_str()),
+        ("core", "edge")
+    );
+    assert_eq!(after.uid(), before.uid(), "it is the same object");
+    assert_eq!(fleet.most_out(), 0, "it never stopped serving");
+    for policy in ["edge", "core"] {
+        let events = cluster.events_of(policy).await;
+        assert!(!events.contains(&"Draining".to_owned()), "{policy}: {events:?}");
+    }
 }

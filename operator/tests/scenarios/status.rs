@@ -107,3 +107,29 @@ async fn a_restarted_operator_writes_nothing_that_is_there() {
         .await;
     operator.stop().await;
 }
+
+#[tokio::test]
+async fn what_happens_together_is_written_together() {
+    const INTERVAL: Duration = Duration::from_secs(1);
+    let names: Vec<_> = (0..20).map(|node| format!("node-{node:02}")).collect();
+    let names: Vec<_> = names.iter().map(String::as_str).collect();
+    let cluster = Cluster::with_nodes(&names).await;
+    let _fleet = cluster.fleet();
+    let operator = cluster.operator().status_interval(INTERVAL).start();
+    cluster.create_policy(policy("default")).await;
+    cluster.until_rolled_out("default", 1).await;
+    cluster.until_quiet().await;
+    let mark = cluster.mark();
+    let start = std::time::Instant::now();
+    cluster.configure("default", 60).await;
+    let said = cluster.until_rolled_out("default", 2).await;
+    assert_eq!(said, "20/20 nodes at generation 2");
+    let seconds = start.elapsed().as_secs();
+    operator.stop().await;
+    let writes = cluster.writes_since(mark);
+    let statuses = writes
+        .iter()
+        .filter(|write| write.target() == "kubeproxyreplacements/status");
+    let statuses = u64::try_from(statuses.count()).expect("few");
+    assert!(statuses <= seconds + 2, "{statuses} writes in {seconds} s");
+}

@@ -17,7 +17,7 @@ use crate::{build, console, layout::Layout, probe, process, toolchain};
 const KPR: [&str; 4] = ["kpr", "kpr-cluster", "kpr-node-agent", "kpr-operator"];
 
 /// What kpr's tests call.
-const TOOLS: [&str; 4] = ["ip", "tc", "nsenter", "curl"];
+const TOOLS: [&str; 7] = ["ip", "tc", "nsenter", "curl", "nft", "iptables-legacy", "iptables-nft"];
 
 /// Programs for guests.
 #[derive(Debug)]

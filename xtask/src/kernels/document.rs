@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, fmt::Write as _, fs};
 
 use anyhow::{Context, Result};
 
-use super::{Tried, jobs};
+use super::{Series, findings::Findings, jobs};
 use crate::{console, layout::Layout};
 
 const HEAD: &str = "\
@@ -20,20 +20,24 @@ as signed packages of Debian and Ubuntu, unpacked below `target/kernels` and not
 ";
 
 /// Writes the page.
-pub(super) fn write(layout: &Layout, all: &[Tried]) -> Result<()> {
+pub(super) fn write(layout: &Layout, all: &[(Series, Findings)], untried: &[&str]) -> Result<()> {
     let path = layout.root.join("docs/kernels.md");
-    fs::write(&path, page(all)).with_context(|| format!("cannot write {}", path.display()))?;
+    fs::write(&path, page(all, untried)).with_context(|| format!("cannot write {}", path.display()))?;
     console::note(&format!("{} written", path.display()));
     Ok(())
 }
 
-fn page(all: &[Tried]) -> String {
+fn page(all: &[(Series, Findings)], untried: &[&str]) -> String {
     let mut page = HEAD.to_owned();
     // Writing to a String cannot fail.
-    let _ = write!(page, "\n## Results\n\n{}\n## What kpr chose\n\n", results(all));
-    for tried in all {
-        let _ = writeln!(page, "Linux {}:\n", tried.series.name());
-        for feature in &tried.findings.features {
+    let _ = writeln!(page, "\n## Results\n\n{}", results(all));
+    if !untried.is_empty() {
+        let _ = writeln!(page, "Not tried with these programs: {}.\n", untried.join(", "));
+    }
+    page.push_str("## What kpr chose\n\n");
+    for (series, findings) in all {
+        let _ = writeln!(page, "Linux {}:\n", series.name());
+        for feature in &findings.features {
             let _ = writeln!(page, "* {feature}");
         }
         page.push('\n');
@@ -44,14 +48,14 @@ fn page(all: &[Tried]) -> String {
     page
 }
 
-fn results(all: &[Tried]) -> String {
+fn results(all: &[(Series, Findings)]) -> String {
     let jobs = jobs::of(&[]);
     let mut table = String::from("| kernel | configurations |");
     for job in &jobs {
         let _ = write!(table, " {} |", job.title);
     }
     table.push_str(&rule(jobs.len() + 2));
-    for Tried { series, findings, .. } in all {
+    for (series, findings) in all {
         let release = findings.release.as_deref().unwrap_or("did not boot");
         let configurations = findings
             .configurations
@@ -74,17 +78,17 @@ fn results(all: &[Tried]) -> String {
     table
 }
 
-fn walked(all: &[Tried]) -> String {
+fn walked(all: &[(Series, Findings)]) -> String {
     let mut table = String::from("| program |");
-    for tried in all {
-        let _ = write!(table, " {} |", tried.series.name());
+    for (series, _) in all {
+        let _ = write!(table, " {} |", series.name());
     }
     table.push_str(&rule(all.len() + 1));
-    let names: BTreeSet<&String> = all.iter().flat_map(|tried| tried.findings.walked.keys()).collect();
+    let names: BTreeSet<&String> = all.iter().flat_map(|(_, findings)| findings.walked.keys()).collect();
     for name in names {
         let _ = write!(table, "| `{name}` |");
-        for tried in all {
-            let cell = match tried.findings.walked.get(name) {
+        for (_, findings) in all {
+            let cell = match findings.walked.get(name) {
                 Some(Some(walked)) => walked.to_string(),
                 Some(None) => "loaded".to_owned(),
                 None => "-".to_owned(),

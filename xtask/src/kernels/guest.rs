@@ -1,24 +1,28 @@
 //! Booting a guest and listening to it.
 
-use std::{path::Path, process::Command, time::Instant};
+use std::{path::Path, process::Command};
 
 use anyhow::{Result, ensure};
 
-use super::{
-    findings::Findings,
-    jobs::{self, Job},
-};
+use super::jobs::{self, Job};
 use crate::{console, process};
 
 /// The file system is in it, too.
 const MEMORY: &str = "2048";
 
-/// Boots `vmlinuz` with `initrd` and writes down what its jobs come to, until it powers itself off.
-pub(super) fn boot(vmlinuz: &Path, initrd: &Path, log: &Path, jobs: &[Job], findings: &mut Findings) -> Result<()> {
+/// Boots `vmlinuz` with `initrd` and passes on what its jobs say, until it powers itself off. A line that `hear` does not take is
+/// for the reader.
+pub(super) fn boot(
+    vmlinuz: &Path,
+    initrd: &Path,
+    log: &Path,
+    jobs: &[Job],
+    mut hear: impl FnMut(&str) -> bool + Send,
+) -> Result<()> {
     let limit = jobs::limit(jobs);
     console::note(&format!("booting (at most {} min)", limit.as_secs() / 60));
     let status = process::run_listened(&mut qemu(vmlinuz, initrd, log), Some(limit), |line| {
-        if !findings.hear(line, Instant::now()) {
+        if !hear(line) {
             console::note(line);
         }
     })?;

@@ -45,7 +45,7 @@ const JOBS: [Job; 4] = [
         title: "packet tests",
         package: "kpr-node-agent",
         arguments: "--test-threads=1",
-        limit: Duration::from_mins(20),
+        limit: Duration::from_mins(40),
     },
     Job {
         group: Group::E2e,
@@ -106,7 +106,7 @@ mod tests {
     fn each_job_is_one_line_with_its_limit() {
         assert_eq!(
             script(&of(&[Group::Packets])),
-            "job packets 1200 /kpr/packets --test-threads=1\n"
+            "job packets 2400 /kpr/packets --test-threads=1\n"
         );
     }
 }

@@ -10,6 +10,7 @@ mod catalog;
 mod document;
 mod findings;
 mod guest;
+mod heard;
 mod image;
 mod initrd;
 mod jobs;
@@ -45,6 +46,8 @@ struct Tried {
     /// The package that it is from.
     package: String,
     findings: Findings,
+    /// Everything that the guest said.
+    lines: Vec<String>,
     report: Report,
 }
 
@@ -55,11 +58,16 @@ pub(crate) fn run(layout: &Layout, kernels: &[Series], only: &[Group], choice: T
     let jobs = jobs::of(only);
     let binaries = Binaries::build(layout, &jobs)?;
     let mut all = Vec::new();
+    let programs = heard::fingerprint(layout)?;
     for series in catalog::chosen(kernels) {
         interrupt::check()?;
         eprintln!();
         console::step(&format!("Linux {}", series.name()));
-        all.push(try_one(layout, series, &jobs, &binaries)?);
+        let tried = try_one(layout, series, &jobs, &binaries)?;
+        if only.is_empty() {
+            heard::keep(layout, series, &programs, &tried)?;
+        }
+        all.push(tried);
     }
     for tried in &all {
         eprintln!();
@@ -69,11 +77,23 @@ pub(crate) fn run(layout: &Layout, kernels: &[Series], only: &[Group], choice: T
         }
         print!("{}", tried.report);
     }
-    if kernels.is_empty() && only.is_empty() {
-        document::write(layout, &all)?;
+    if only.is_empty() {
+        write_document(layout, &programs)?;
     }
     let good = all.iter().all(|tried| tried.report.is_good());
     Ok(if good { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Writes the page of what is known of these programs, from this run and from others.
+fn write_document(layout: &Layout, programs: &str) -> Result<()> {
+    let (mut tried, mut untried) = (Vec::new(), Vec::new());
+    for series in catalog::chosen(&[]) {
+        match heard::of(layout, series, programs)? {
+            Some(findings) => tried.push((series, findings)),
+            None => untried.push(series.name()),
+        }
+    }
+    document::write(layout, &tried, &untried)
 }
 
 fn programs() -> Result<()> {
@@ -95,14 +115,12 @@ fn try_one(layout: &Layout, series: Series, jobs: &[Job], binaries: &Binaries) -
     let initrd = directory.join("initrd");
     initrd::write(&initrd, &image, jobs, binaries).with_context(|| format!("cannot make {}", initrd.display()))?;
 
+    let mut lines = Vec::new();
     let mut findings = Findings::default();
-    let ended = guest::boot(
-        &image.vmlinuz,
-        &initrd,
-        &directory.join("console.log"),
-        jobs,
-        &mut findings,
-    );
+    let ended = guest::boot(&image.vmlinuz, &initrd, &directory.join("console.log"), jobs, |line| {
+        lines.push(line.to_owned());
+        findings.hear(line, Instant::now())
+    });
     interrupt::check()?;
     if let Err(error) = ended {
         console::note(&format!(
@@ -125,6 +143,7 @@ fn try_one(layout: &Layout, series: Series, jobs: &[Job], binaries: &Binaries) -
         series,
         package: image.package,
         findings,
+        lines,
         report,
     })
 }

@@ -9,8 +9,9 @@ use std::{
 
 use anyhow::{Context, Result, bail, ensure};
 
-/// Devices, queueing disciplines and socket listings that kpr and its test cluster use.
-const WANTED: [&str; 9] = [
+/// Devices, queueing disciplines, socket listings, and netfilter's connections and rules, that kpr and its tests use. A guest has
+/// no modprobe that would load them when they are asked for.
+const WANTED: [&str; 14] = [
     "veth",
     "bridge",
     "vxlan",
@@ -20,6 +21,11 @@ const WANTED: [&str; 9] = [
     "inet_diag",
     "tcp_diag",
     "udp_diag",
+    "nf_conntrack_netlink",
+    "nft_chain_nat",
+    "nft_compat",
+    "iptable_nat",
+    "ip6table_nat",
 ];
 
 /// A module, ready for the guest.

@@ -2,12 +2,18 @@
 
 mod control_plane;
 mod doors;
+mod helm;
 mod kube_proxy;
 mod pods;
 mod programs;
 mod wait;
 
-use std::{collections::BTreeMap, path::Path, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
 use anyhow::{Context as _, Result};
 use ipnet::IpNet;
@@ -17,7 +23,10 @@ use kube::{Api, Client, api::PostParams};
 use serde_json::json;
 
 use self::control_plane::{ControlPlane, Identity};
-pub use self::wait::eventually;
+pub use self::{
+    helm::{NAMESPACE, RELEASE},
+    wait::eventually,
+};
 use crate::{
     kube_proxy::Running,
     process::{Launch, Process, repository},
@@ -125,6 +134,11 @@ impl Cluster {
             })
         })
         .await
+    }
+
+    /// What the service accounts of kube-system have asked the API server for, if it writes that down.
+    pub fn audit_log(&self) -> Option<PathBuf> {
+        self.control_plane.audit_log()
     }
 
     /// How this machine reaches its API.

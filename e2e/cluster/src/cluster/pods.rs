@@ -4,12 +4,14 @@ use std::net::IpAddr;
 
 use anyhow::{Context as _, Result};
 use k8s_openapi::api::core::v1::Pod;
+use kube::Client;
 
 use super::Cluster;
 use crate::{
     address::Family,
+    cgroup::Cgroup,
     control::pods::node_name,
-    kubelet::Names,
+    kubelet::{self, Names},
     net::{Capture, Netns},
     process::Launch,
 };
@@ -26,8 +28,28 @@ impl Cluster {
         } else {
             Netns::existing(&self.testbed().id().netns(&names.sandbox))?
         };
-        let cgroup = host.cgroup.child("pods")?.child(&names.sandbox)?;
-        Ok(Launch::new(self.program(program)?).in_netns(&netns).in_cgroup(&cgroup))
+        Ok(Launch::new(self.program(program)?)
+            .in_netns(&netns)
+            .in_cgroup(&self.pod_cgroup(pod)?))
+    }
+
+    /// `kubectl exec`: a command inside the container of a pod of kpr's, with what the container has.
+    pub fn exec(&self, pod: &Pod, command: &[&str]) -> Result<Launch> {
+        let command: Vec<String> = command.iter().map(ToString::to_string).collect();
+        kubelet::exec(self.in_pod(pod, "kpr")?, &self.pod_cgroup(pod)?, pod, &command)
+    }
+
+    /// A client that shows the token of a pod of kpr's.
+    pub fn client_of_pod(&self, pod: &Pod) -> Result<Client> {
+        let node = node_name(pod).context("the pod is bound to no node")?;
+        let token = kubelet::token(self.testbed().host(node)?, pod)?;
+        self.control_plane.client_with_token(&token)
+    }
+
+    fn pod_cgroup(&self, pod: &Pod) -> Result<Cgroup> {
+        let node = node_name(pod).context("the pod is bound to no node")?;
+        let pods = self.testbed().host(node)?.cgroup.child("pods")?;
+        pods.child(&Names::of(pod).sandbox)
     }
 
     /// A program on a node, outside any pod.

@@ -1,6 +1,7 @@
 //! What a kubelet and a container runtime do for a node: register it, and turn the Pods bound to it into namespaces
 //! with a server in them.
 
+mod container;
 mod lease;
 mod node;
 mod pool;
@@ -26,6 +27,7 @@ use tokio::{
     task::JoinSet,
 };
 
+pub(crate) use self::container::{exec, token};
 pub use self::sandbox::{DRAIN_VARIABLE, Names};
 use self::{
     pool::AddressPool,

@@ -1,11 +1,16 @@
 //! From a Pod object to a namespace with a server in it.
 
-use std::{path::PathBuf, sync::Arc};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use anyhow::{Context as _, Result};
 use k8s_openapi::api::core::v1::{Pod, PodSpec};
-use kube::ResourceExt as _;
+use kube::{Client, ResourceExt as _};
+use tokio_util::task::AbortOnDropHandle;
 
+use super::container;
 use crate::{
     address::Addresses,
     process::{Launch, Process},
@@ -75,8 +80,11 @@ impl Sandbox {
         self.host.addresses
     }
 
-    /// Starts the pod's server.
-    pub(super) async fn start(&self, node: &str, pod: &Pod, notify: &PathBuf) -> Result<Process> {
+    /// Starts the pod's server, or what a pod of kpr's asks for.
+    pub(super) async fn start(&self, client: &Client, node: &str, pod: &Pod, notify: &PathBuf) -> Result<Process> {
+        if container::program(pod).is_some() {
+            return container::start(client, &self.testbed, node, &self.host, pod).await;
+        }
         let names = Names::of(pod);
         let host = self.testbed.host(node)?;
         let launch: Launch = self
@@ -103,10 +111,35 @@ impl Sandbox {
             .await
     }
 
+    /// Asks a pod of kpr's whether it is ready, for as long as the result is kept. The test cluster's own server tells by itself.
+    pub(super) fn probe(&self, node: &str, pod: &Pod, notify: &Path) -> Result<Option<AbortOnDropHandle<()>>> {
+        if container::program(pod).is_none() {
+            return Ok(None);
+        }
+        let place = container::Place {
+            node: self.testbed.host(node)?.launch("")?,
+            pod: self.host.launch(""),
+            cgroup: self.host.cgroup.clone(),
+            addresses: self.addresses(),
+        };
+        let probing = container::ready(place, pod.clone(), notify.to_owned());
+        let name = pod.name_any();
+        Ok(Some(AbortOnDropHandle::new(tokio::spawn(async move {
+            if let Err(error) = probing.await {
+                tracing::error!(pod = name, "its readiness probe: {error:#}");
+            }
+        }))))
+    }
+
     /// Ends what runs in it and removes it.
-    pub(super) async fn remove(self) -> Result<()> {
+    pub(super) async fn remove(self, node: &str, pod: &Pod) -> Result<()> {
         let Self { host, testbed } = self;
-        tokio::task::spawn_blocking(move || testbed.remove_pod(host)).await?
+        let (node, pod) = (node.to_owned(), pod.clone());
+        tokio::task::spawn_blocking(move || {
+            testbed.remove_pod(host)?;
+            container::clean_up(&testbed, &node, &pod)
+        })
+        .await?
     }
 }
 

@@ -105,7 +105,8 @@ impl Worker {
         };
         self.facts.pod = sandbox.addresses();
         let result = self.run_containers(&sandbox).await;
-        sandbox.remove().await.context("remove the pod's sandbox")?;
+        let removed = sandbox.remove(&self.shared.node, &self.pod).await;
+        removed.context("remove the pod's sandbox")?;
         if result? {
             self.delete_object().await?;
         }
@@ -154,12 +155,25 @@ impl Worker {
     async fn run_containers(&mut self, sandbox: &Sandbox) -> Result<bool> {
         loop {
             let shared = Arc::clone(&self.shared);
-            let mut process = sandbox.start(&shared.node, &self.pod, &shared.notify).await?;
+            let started = sandbox.start(&shared.client, &shared.node, &self.pod, &shared.notify);
+            let mut process = match started.await {
+                Ok(process) => process,
+                Err(error) => {
+                    tracing::warn!(pod = self.pod.name_any(), "{error:#}");
+                    self.report(Stage::Starting(Some(format!("{error:#}")))).await?;
+                    match self.until(None, Some(Instant::now() + RETRY)).await? {
+                        Some(Next::Gone) => return Ok(false),
+                        Some(Next::Terminate) => return Ok(true),
+                        Some(Next::Exited(_)) | None => continue,
+                    }
+                }
+            };
             self.report(Stage::Running {
                 since: now(),
                 ready: false,
             })
             .await?;
+            let _probe = sandbox.probe(&shared.node, &self.pod, &shared.notify)?;
             match self.until(Some(&mut process), None).await? {
                 Some(Next::Gone) => return Ok(false),
                 Some(Next::Terminate) => return self.terminate(&mut process).await,

@@ -29,6 +29,8 @@ pub struct Launch {
     program: PathBuf,
     arguments: Vec<OsString>,
     environment: Vec<(OsString, OsString)>,
+    /// Whether it has this process' environment too.
+    inherits: bool,
     directory: Option<PathBuf>,
     netns: Option<Netns>,
     cgroup: Option<Cgroup>,
@@ -41,6 +43,7 @@ impl Launch {
             program: program.into(),
             arguments: Vec::new(),
             environment: Vec::new(),
+            inherits: true,
             directory: None,
             netns: None,
             cgroup: None,
@@ -74,6 +77,15 @@ impl Launch {
     pub fn env(mut self, name: impl AsRef<OsStr>, value: impl AsRef<OsStr>) -> Self {
         self.environment
             .push((name.as_ref().to_owned(), value.as_ref().to_owned()));
+        self
+    }
+
+    /// Gives it these environment variables and no others.
+    #[must_use]
+    pub fn only_env(mut self, variables: impl IntoIterator<Item = (String, String)>) -> Self {
+        self.inherits = false;
+        let variables = variables.into_iter();
+        self.environment = variables.map(|(name, value)| (name.into(), value.into())).collect();
         self
     }
 
@@ -149,6 +161,9 @@ impl Launch {
 
     fn command(self) -> Result<Command> {
         let mut command = Command::new(&self.program);
+        if !self.inherits {
+            command.env_clear();
+        }
         command.args(&self.arguments).envs(self.environment).kill_on_drop(true);
         // A Ctrl-C on the terminal is for this process alone: it ends the others in its own order.
         command.process_group(0);

@@ -1,6 +1,7 @@
 //! What kpr must do, as functions over a running cluster. Each is a sentence; tests give it a cluster of its own.
 
 pub mod addresses;
+mod audit;
 pub mod bind_protection;
 pub mod churn;
 pub mod cluster_ip;
@@ -11,6 +12,7 @@ pub mod endpoint_goes;
 pub mod granular;
 pub mod healing;
 pub mod health;
+pub mod helm;
 pub mod host_port;
 pub mod install;
 pub mod kube_proxy;

@@ -88,15 +88,7 @@ impl<'p> Probe<'p> {
         if !self.udp {
             return self.settles("refused", refused).await;
         }
-        eventually(&format!("{self} is refused"), PATIENCE, || async move {
-            let tally = self.once().await?;
-            Ok(if refused(&tally) {
-                Ok(())
-            } else {
-                Err(format!("{tally:?}"))
-            })
-        })
-        .await?;
+        self.becomes("refused", refused, async || self.once().await).await?;
         self.unanswered().await
     }
 
@@ -113,16 +105,8 @@ impl<'p> Probe<'p> {
 
     /// Waits until several requests at once, each with time enough, all come to this. A single one that is late proves nothing.
     async fn silent(&self, what: &str, holds: impl Fn(&Tally) -> bool) -> Result<()> {
-        let holds = &holds;
-        eventually(&format!("{self} is {what}"), PATIENCE, || async move {
-            let tally = self.from.knock(self.cluster, self.target, self.udp).await?;
-            Ok(if holds(&tally) {
-                Ok(())
-            } else {
-                Err(format!("{tally:?}"))
-            })
-        })
-        .await
+        let knock = async || self.from.knock(self.cluster, self.target, self.udp).await;
+        self.becomes(what, holds, knock).await
     }
 
     /// Waits until its calls fail as they do where only other nodes have an endpoint and the traffic policy is Local: a packet
@@ -135,21 +119,31 @@ impl<'p> Probe<'p> {
     }
 
     async fn settles(&self, what: &str, holds: impl Fn(&Tally) -> bool) -> Result<()> {
-        let holds = &holds;
-        eventually(&format!("{self} is {what}"), PATIENCE, || async move {
+        self.becomes(what, &holds, async || self.once().await).await?;
+        for _ in 1..REPEAT {
             let tally = self.once().await?;
+            ensure!(holds(&tally), "{self} was {what}, and then was not: {tally:?}");
+        }
+        Ok(())
+    }
+
+    /// Waits until what comes of `ask` is as it should be.
+    async fn becomes(
+        &self,
+        what: &str,
+        holds: impl Fn(&Tally) -> bool,
+        ask: impl AsyncFn() -> Result<Tally>,
+    ) -> Result<()> {
+        let (holds, ask) = (&holds, &ask);
+        eventually(&format!("{self} is {what}"), PATIENCE, || async move {
+            let tally = ask().await?;
             Ok(if holds(&tally) {
                 Ok(())
             } else {
                 Err(format!("{tally:?}"))
             })
         })
-        .await?;
-        for _ in 1..REPEAT {
-            let tally = self.once().await?;
-            ensure!(holds(&tally), "{self} was {what}, and then was not: {tally:?}");
-        }
-        Ok(())
+        .await
     }
 
     /// Asks `count` times, one after the other: one and the same pod must answer all. Returns it.

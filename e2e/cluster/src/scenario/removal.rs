@@ -11,11 +11,7 @@ use crate::{
 /// Deleting the KubeProxyReplacement takes every program, pin and changed sysctl off the nodes. The cluster must be
 /// without kpr when this starts.
 pub async fn nothing_is_left_on_the_nodes(cluster: &mut Cluster) -> Result<()> {
-    let before = sysctls(cluster)?;
-    for (node, traces) in traces(cluster)? {
-        ensure!(traces.is_empty(), "{node} had {traces:?} before kpr came");
-    }
-
+    let before = Before::of(cluster)?;
     install::kpr(cluster).await?;
     let web = Workload::named("web").node_port().deploy(cluster).await?;
     web.served(
@@ -39,14 +35,32 @@ pub async fn nothing_is_left_on_the_nodes(cluster: &mut Cluster) -> Result<()> {
     }
 
     install::remove(cluster).await?;
-    for (node, traces) in traces(cluster)? {
-        ensure!(traces.is_empty(), "kpr left on {node}: {traces:?}");
+    before.is_restored(cluster)
+}
+
+/// The nodes before kpr came.
+pub(super) struct Before(Vec<(String, Sysctls)>);
+
+impl Before {
+    /// The nodes as they are; nothing of kpr may be there.
+    pub(super) fn of(cluster: &Cluster) -> Result<Self> {
+        for (node, traces) in traces(cluster)? {
+            ensure!(traces.is_empty(), "{node} had {traces:?} before kpr came");
+        }
+        Ok(Self(sysctls(cluster)?))
     }
-    for ((node, before), (_, after)) in before.iter().zip(sysctls(cluster)?) {
-        let changes = before.changes(&after);
-        ensure!(changes.is_empty(), "kpr left sysctls of {node} changed: {changes:?}");
+
+    /// Fails if kpr has left anything.
+    pub(super) fn is_restored(&self, cluster: &Cluster) -> Result<()> {
+        for (node, traces) in traces(cluster)? {
+            ensure!(traces.is_empty(), "kpr left on {node}: {traces:?}");
+        }
+        for ((node, before), (_, after)) in self.0.iter().zip(sysctls(cluster)?) {
+            let changes = before.changes(&after);
+            ensure!(changes.is_empty(), "kpr left sysctls of {node} changed: {changes:?}");
+        }
+        Ok(())
     }
-    Ok(())
 }
 
 fn traces(cluster: &Cluster) -> Result<Vec<(String, Traces)>> {

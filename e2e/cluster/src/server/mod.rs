@@ -24,11 +24,12 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
+use self::http::Pod;
+pub(crate) use self::notify::Notifier;
 pub use self::{
     facts::{Answer, Identity},
     notify::{Notice, Notices},
 };
-use self::{http::Pod, notify::Notifier};
 use crate::{process::limits, sctp::RawSocket};
 
 /// Longest datagram that is read, in bytes.
@@ -71,10 +72,7 @@ pub async fn run(args: ServerArgs) -> Result<()> {
     let mut terminate = signal(SignalKind::terminate()).context("watch for SIGTERM")?;
     let pod = Arc::new(Pod {
         identity: args.identity,
-        notifier: Notifier {
-            socket: args.notify,
-            uid: args.uid,
-        },
+        notifier: Notifier::new(args.notify, args.uid),
         ready: AtomicBool::new(true),
         terminating: AtomicBool::new(false),
     });

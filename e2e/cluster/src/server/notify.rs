@@ -22,13 +22,18 @@ pub struct Notice {
 
 /// The pod's end.
 #[derive(Clone, Debug)]
-pub(super) struct Notifier {
-    pub(super) socket: Option<PathBuf>,
-    pub(super) uid: String,
+pub(crate) struct Notifier {
+    socket: Option<PathBuf>,
+    uid: String,
 }
 
 impl Notifier {
-    pub(super) async fn ready(&self, ready: bool) -> io::Result<()> {
+    /// Of the pod with this UID; without a socket nobody is told.
+    pub(crate) fn new(socket: Option<PathBuf>, uid: String) -> Self {
+        Self { socket, uid }
+    }
+
+    pub(crate) async fn ready(&self, ready: bool) -> io::Result<()> {
         let Some(path) = &self.socket else { return Ok(()) };
         let notice = serde_json::to_vec(&Notice {
             uid: self.uid.clone(),

@@ -5,7 +5,7 @@ mod offline;
 mod verbose;
 
 #[cfg(test)]
-mod golden;
+pub(super) mod golden;
 
 use std::io::Write;
 

@@ -182,8 +182,8 @@ impl Cluster {
             self.check_deletion(&deletion.node);
             self.datapaths.remove(&deletion.node);
         }
-        if let Some(status) = status {
-            self.policies.get_mut(name).expect("it exists").status = Some(status);
+        if let Some(new) = status {
+            self.policies.get_mut(name).expect("it exists").status = Some(new.status);
         }
         if finalizer == Finalizer::Release {
             self.policies.get_mut(name).expect("it exists").metadata.finalizers = None;

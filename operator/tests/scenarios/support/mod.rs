@@ -1,6 +1,7 @@
 //! A cluster for scenarios: an API server, Nodes, simulated agents, and operators whose every request is seen.
 
 mod agent;
+mod fleet;
 mod objects;
 mod operator;
 mod server;
@@ -11,6 +12,7 @@ use jiff::Timestamp;
 use k8s_openapi::api::coordination::v1::{Lease, LeaseSpec};
 use k8s_openapi::api::core::v1::Node;
 use k8s_openapi::api::events::v1::Event;
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 use kpr_apiserver::{Fault, RequestRecord};
 use kpr_crds::names::OPERATOR_LEASE;
@@ -21,8 +23,9 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 pub(crate) use agent::Agent;
+pub(crate) use fleet::Fleet;
 pub(crate) use objects::policy;
-pub(crate) use operator::OperatorBuilder;
+pub(crate) use operator::{Operator, OperatorBuilder};
 use server::Server;
 
 /// Longest time that a scenario waits for anything.
@@ -48,6 +51,34 @@ impl Cluster {
         cluster
     }
 
+    /// The NodeDatapath CRD, as a newer version of kpr would have it, takes fields that this one does not know.
+    pub(crate) async fn crds_know_more(&self) {
+        let name = "nodedatapaths.kpr.dev";
+        let mut crd: CustomResourceDefinition = self.all().get(name).await.expect("CRD");
+        let schema = crd.spec.versions[0].schema.as_mut().expect("schema");
+        let properties = schema
+            .open_api_v3_schema
+            .as_mut()
+            .and_then(|schema| schema.properties.as_mut());
+        for (name, part) in properties.expect("properties") {
+            if name == "spec" || name == "status" {
+                part.x_kubernetes_preserve_unknown_fields = Some(true);
+            }
+        }
+        crd.metadata.managed_fields = None;
+        self.all()
+            .replace(name, &PostParams::default(), &crd)
+            .await
+            .expect("CRD");
+    }
+
+    /// The NodeDatapath as it is stored, with what this version does not know.
+    pub(crate) async fn datapath_json(&self, node: &str) -> Value {
+        let resource = kube::api::ApiResource::erase::<NodeDatapath>(&());
+        let api = Api::<kube::api::DynamicObject>::all_with(self.client.clone(), &resource);
+        serde_json::to_value(api.get(node).await.expect("datapath")).expect("JSON")
+    }
+
     /// An API server that knows nothing of kpr.
     pub(crate) fn without_crds() -> Self {
         let server = Server::start();
@@ -66,14 +97,24 @@ impl Cluster {
         .await;
     }
 
+    /// A client that is counted as an operator's.
+    pub(crate) fn operator_client(&self) -> Client {
+        self.server.operator_client()
+    }
+
     /// An operator, to be started.
     pub(crate) fn operator(&self) -> OperatorBuilder {
-        OperatorBuilder::new(self.server.operator_client())
+        OperatorBuilder::new(self.server.url())
     }
 
     /// The agent of this node.
     pub(crate) fn agent(&self, node: &str) -> Agent {
         Agent::new(self.all(), node)
+    }
+
+    /// Agents of all nodes, which do their work by themselves.
+    pub(crate) fn fleet(&self) -> Fleet {
+        Fleet::start(self.all())
     }
 
     fn all<K>(&self) -> Api<K>
@@ -126,6 +167,63 @@ impl Cluster {
 
     pub(crate) async fn is_draining(&self, node: &str) -> bool {
         self.datapath(node).await.spec.phase == Phase::Draining
+    }
+
+    /// Status, reason and message of a condition of the policy.
+    pub(crate) async fn condition(&self, policy: &str, type_: &str) -> (String, String, String) {
+        let status = self.status(policy).await;
+        conditions::find(&status.conditions, type_).map_or_else(Default::default, |condition| {
+            (
+                condition.status.clone(),
+                condition.reason.clone(),
+                condition.message.clone(),
+            )
+        })
+    }
+
+    /// Waits until the rollout of the policy has come to this end (or state), and returns what is said of it.
+    pub(crate) async fn until_rollout_is(&self, policy: &str, reason: &str) -> String {
+        let wanted = async |c: &Self| c.condition(policy, "Progressing").await.1 == reason;
+        self.until(reason, wanted).await;
+        self.condition(policy, "Progressing").await.2
+    }
+
+    /// Waits until every node serves with this generation, and returns what is said of it.
+    pub(crate) async fn until_rolled_out(&self, policy: &str, generation: i64) -> String {
+        let done = async |c: &Self| {
+            let rollout = c.status(policy).await.rollout;
+            rollout.and_then(|rollout| rollout.completed_generation) == Some(generation)
+        };
+        self.until("every node has it", done).await;
+        self.until_rollout_is(policy, "RolledOut").await
+    }
+
+    /// The generation of the policy that each node is told.
+    pub(crate) async fn told(&self) -> Vec<(String, i64)> {
+        let datapaths = self.list::<NodeDatapath>().await;
+        let mut told: Vec<_> = datapaths
+            .iter()
+            .map(|datapath| (datapath.name_any(), datapath.spec.policy_generation))
+            .collect();
+        told.sort();
+        told
+    }
+
+    /// Gives the policy another configuration: one with this timeout.
+    pub(crate) async fn configure(&self, policy: &str, timeout: u32) {
+        let patch = json!({ "spec": { "sessionAffinity": { "defaultTimeoutSeconds": timeout } } });
+        self.patch_policy(policy, patch).await;
+    }
+
+    /// A cluster with a policy, all of whose nodes serve with generation 1.
+    pub(crate) async fn serving(policy: objects::Policy, nodes: &[&str]) -> (Self, Fleet, Operator) {
+        let cluster = Self::with_nodes(nodes).await;
+        let fleet = cluster.fleet();
+        let operator = cluster.operator().start();
+        cluster.create_policy(policy).await;
+        cluster.until_available("default").await;
+        cluster.until_rolled_out("default", 1).await;
+        (cluster, fleet, operator)
     }
 
     /// Reasons of the Events about this policy, oldest first.
@@ -291,6 +389,20 @@ impl Cluster {
         let fault = Fault::fail(code, reason, "refused by the scenario");
         self.server
             .inject(fault.verb(verb).target(resource).name(name).times(1));
+    }
+
+    /// From now on requests for the Lease of this operator are refused.
+    pub(crate) fn refuse_lease_to(&self, identity: &str) {
+        for verb in ["get", "update"] {
+            let fault = Fault::fail(500, "InternalError", "refused by the scenario");
+            self.server
+                .inject(fault.verb(verb).target("leases").user_agent(identity));
+        }
+    }
+
+    /// Every request of operators, those for the Lease too.
+    pub(crate) fn all_requests(&self) -> Vec<RequestRecord> {
+        self.server.requests()
     }
 
     /// The number of requests of operators so far.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use kpr_crds::{KubeProxyReplacement, KubeProxyReplacementSpec, NodeSelector};
+use kpr_crds::{IntOrString, KubeProxyReplacement, KubeProxyReplacementSpec, NodeSelector, OnFailure};
 
 /// A policy for every node.
 pub(crate) fn policy(name: &str) -> Policy {
@@ -19,6 +19,24 @@ impl Policy {
             match_labels,
             ..NodeSelector::default()
         });
+        self
+    }
+
+    /// How many nodes may be out at a time.
+    pub(crate) fn max_unavailable(mut self, nodes: i32) -> Self {
+        self.0.spec.update_strategy.max_unavailable = IntOrString::Int(nodes);
+        self
+    }
+
+    /// Changed nodes go back if the change fails.
+    pub(crate) fn rollback(mut self) -> Self {
+        self.0.spec.update_strategy.on_failure = OnFailure::Rollback;
+        self
+    }
+
+    /// Nodes must be ready within this time.
+    pub(crate) fn deadline(mut self, seconds: u32) -> Self {
+        self.0.spec.update_strategy.progress_deadline_seconds = seconds;
         self
     }
 

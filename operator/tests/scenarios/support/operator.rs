@@ -7,24 +7,25 @@ use kpr_operator::drain::Limits;
 use kpr_operator::lease::Timing;
 use kpr_operator::run::Election;
 use kpr_operator::{Error, Settings, controller, run};
-use kube::Client;
+use kube::{Client, Config};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 /// Namespace of the Lease.
 pub(crate) const NAMESPACE: &str = "kube-system";
 
-/// An operator, to be started.
+/// An operator, to be started. Its requests carry its identity as their user agent.
 pub(crate) struct OperatorBuilder {
-    client: Client,
+    url: http::Uri,
     settings: Settings,
 }
 
 impl OperatorBuilder {
-    pub(crate) fn new(client: Client) -> Self {
+    pub(crate) fn new(url: http::Uri) -> Self {
         let controller = controller::Settings {
             limits: Limits::default(),
             collect: Duration::from_millis(20),
+            status_interval: Duration::from_millis(100),
             identity: "operator".to_owned(),
         };
         let settings = Settings {
@@ -32,7 +33,7 @@ impl OperatorBuilder {
             controller,
             first_retry: Duration::from_millis(50),
         };
-        Self { client, settings }
+        Self { url, settings }
     }
 
     /// How long a removal waits for a node that is down.
@@ -41,13 +42,24 @@ impl OperatorBuilder {
         self
     }
 
+    /// Least time between two writes of a status.
+    pub(crate) fn status_interval(mut self, interval: Duration) -> Self {
+        self.settings.controller.status_interval = interval;
+        self
+    }
+
     /// With leader election, under this name.
-    pub(crate) fn elected(mut self, identity: &str) -> Self {
+    pub(crate) fn elected(self, identity: &str) -> Self {
         let timing = Timing {
             duration: Duration::from_secs(1),
             renew_deadline: Duration::from_millis(700),
             retry: Duration::from_millis(100),
         };
+        self.elected_with(identity, timing)
+    }
+
+    /// With leader election, under this name, with this timing.
+    pub(crate) fn elected_with(mut self, identity: &str, timing: Timing) -> Self {
         self.settings.election = Some(Election {
             namespace: NAMESPACE.to_owned(),
             timing,
@@ -58,9 +70,12 @@ impl OperatorBuilder {
 
     pub(crate) fn start(self) -> Operator {
         let stop = CancellationToken::new();
+        let mut config = Config::new(self.url.clone());
+        let identity = self.settings.controller.identity.parse().expect("a header");
+        config.headers.push((http::header::USER_AGENT, identity));
         let connection = Connection {
-            client: self.client,
-            url: "http://api.test".to_owned(),
+            client: Client::try_from(config).expect("client"),
+            url: self.url.to_string(),
         };
         let task = tokio::spawn(run(connection, self.settings, stop.clone()));
         Operator { stop, task }

@@ -5,7 +5,7 @@ use std::net::{SocketAddr, TcpListener};
 use kpr_apiserver::{ApiServer, Fault, RequestRecord, Serving};
 use kube::{Client, Config};
 
-/// User agent of the scenario itself; operators have none.
+/// User agent of the scenario itself; operators have their identity.
 const SCENARIO: &str = "scenario";
 
 /// The server, and the listener that operators use.
@@ -32,10 +32,14 @@ impl Server {
         self.api.client_as(SCENARIO)
     }
 
-    /// A client for an operator.
+    /// Where operators find it.
+    pub(crate) fn url(&self) -> http::Uri {
+        format!("http://{}", self.address).parse().expect("URL")
+    }
+
+    /// A client for what an operator does once.
     pub(crate) fn operator_client(&self) -> Client {
-        let url = format!("http://{}", self.address).parse().expect("URL");
-        Client::try_from(Config::new(url)).expect("client")
+        Client::try_from(Config::new(self.url())).expect("client")
     }
 
     /// Operators can't reach the server any more, and their watches break.

@@ -10,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
 use kpr_apiserver::ApiServer;
 use kube::Client;
 use tokio::{runtime::Runtime, task::JoinSet};
@@ -133,6 +133,22 @@ impl ControlPlane {
                 server.listen(testbed, &self.kubeconfig, &self.node_kubeconfig)
             }
             Server::Real(server) => runtime.block_on(server.start_api_server(testbed)),
+        }
+    }
+
+    /// A client that shows this token and nothing else.
+    pub(super) fn client_with_token(&self, token: &str) -> Result<Client> {
+        match &self.server {
+            Server::InMemory(_) => bail!("the API server in this process does not know tokens"),
+            Server::Real(server) => server.client_with_token(token),
+        }
+    }
+
+    /// What the API server has been asked for, if it writes that down.
+    pub(super) fn audit_log(&self) -> Option<PathBuf> {
+        match &self.server {
+            Server::InMemory(_) => None,
+            Server::Real(server) => Some(server.audit_log()),
         }
     }
 

@@ -42,14 +42,7 @@ pub async fn should_fallback_to_terminating_endpoints_when_there_are_no_ready_en
     } = start(cluster, json!({})).await?;
     let target = cluster_ip(&service, POD_PORT)?;
     let probes = [&on_a, &on_b].map(|from| Probe::tcp(cluster, from, target));
-    for probe in &probes {
-        probe.answered_by(&[NAME]).await?;
-    }
-    terminates(cluster, &pod, &["node-a", "node-b"]).await?;
-    for probe in &probes {
-        probe.answered_by(&[NAME]).await?;
-    }
-    Ok(())
+    answer_to_the_end(cluster, &pod, &probes).await
 }
 
 /// Upstream: "should fallback to local terminating endpoints when there are no ready endpoints with internalTrafficPolicy=Local"
@@ -88,14 +81,7 @@ pub async fn should_fallback_to_terminating_endpoints_when_there_are_no_ready_en
         let target = node_port(cluster, &service, node, "http")?;
         probes.extend([&on_a, &on_b, &outside].map(|from| Probe::tcp(cluster, from, target)));
     }
-    for probe in &probes {
-        probe.answered_by(&[NAME]).await?;
-    }
-    terminates(cluster, &pod, &["node-a", "node-b"]).await?;
-    for probe in &probes {
-        probe.answered_by(&[NAME]).await?;
-    }
-    Ok(())
+    answer_to_the_end(cluster, &pod, &probes).await
 }
 
 /// From pods of either node the server's node answers; the other one drops what comes to it, from a pod or from outside. What a
@@ -144,6 +130,18 @@ async fn start(cluster: &Cluster, mut spec: Value) -> Result<Terminating> {
         on_a,
         on_b,
     })
+}
+
+/// The pod answers all, and still does when both nodes know that it terminates.
+async fn answer_to_the_end(cluster: &Cluster, pod: &Pod, probes: &[Probe<'_>]) -> Result<()> {
+    for probe in probes {
+        probe.answered_by(&[NAME]).await?;
+    }
+    terminates(cluster, pod, &["node-a", "node-b"]).await?;
+    for probe in probes {
+        probe.answered_by(&[NAME]).await?;
+    }
+    Ok(())
 }
 
 /// Tells the pod to end, and waits until the tables of these nodes show it as terminating.

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use anyhow::{Context as _, Result};
+use serde_json::json;
 
 use super::{
     super::endpoint,
@@ -14,6 +15,25 @@ use crate::testbed::Testbed;
 
 /// Where etcd listens, on the first node's loopback.
 const ETCD: &str = "http://127.0.0.1:2379";
+
+/// The API server's audit log, in its directory.
+pub(super) const AUDIT_LOG: &str = "audit.log";
+const AUDIT_POLICY: &str = "audit-policy.json";
+
+/// Writes what the API server writes down: who of the service accounts of kube-system asks for what, and what came of it.
+pub(super) fn write_audit_policy(directory: &Path) -> Result<()> {
+    let policy = json!({
+        "apiVersion": "audit.k8s.io/v1",
+        "kind": "Policy",
+        "omitStages": ["RequestReceived", "ResponseStarted"],
+        "rules": [
+            {"level": "Metadata", "userGroups": ["system:serviceaccounts:kube-system"]},
+            {"level": "None"},
+        ],
+    });
+    let path = directory.join(AUDIT_POLICY);
+    std::fs::write(&path, policy.to_string()).with_context(|| format!("write {}", path.display()))
+}
 
 /// The arguments of `program`, whose files are in `directory`.
 pub(super) fn of(program: Program, directory: &Path, testbed: &Testbed) -> Result<Vec<String>> {
@@ -70,6 +90,8 @@ fn api_server(directory: &Path, testbed: &Testbed) -> Result<Vec<String>> {
         // As kubeadm has it, beside the defaults, of which ValidatingAdmissionPolicy is one.
         "--enable-admission-plugins=NodeRestriction".to_owned(),
         "--allow-privileged".to_owned(),
+        format!("--audit-policy-file={}", file(AUDIT_POLICY)),
+        format!("--audit-log-path={}", file(AUDIT_LOG)),
         format!("--client-ca-file={}", file(authority::CERTIFICATE)),
         format!("--tls-cert-file={}", file(&format!("{API_SERVER}.crt"))),
         format!("--tls-private-key-file={}", file(&format!("{API_SERVER}.key"))),

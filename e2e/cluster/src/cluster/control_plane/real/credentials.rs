@@ -91,6 +91,14 @@ impl Credentials {
         Ok(config)
     }
 
+    /// Settings of a client in this process that shows this token and nothing else.
+    pub(super) fn config_with_token(&self, token: &str) -> Result<Config> {
+        let mut config = Config::new(url(self.here).parse()?);
+        config.root_cert = Some(vec![self.authority.certificate()]);
+        config.auth_info.token = Some(token.to_owned().into());
+        Ok(config)
+    }
+
     /// Writes the administrator's kubeconfigs, for this machine and for the nodes.
     pub(super) fn write_administrators(&self, here: &Path, nodes: &Path) -> Result<()> {
         self.write(&Subject::administrator(), self.here, here)?;

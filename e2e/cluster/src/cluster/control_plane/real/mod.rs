@@ -71,6 +71,7 @@ impl Real {
         let endpoint = endpoint(testbed)?;
         let authority = Authority::new(&directory)?;
         authority.issue_for_api_server(testbed.spec())?;
+        arguments::write_audit_policy(&directory)?;
         let door = Door::open(&first.netns, endpoint)?;
         let credentials = Credentials::new(authority, &directory, door.address(), endpoint);
         credentials.write_administrators(kubeconfig, node_kubeconfig)?;
@@ -99,6 +100,16 @@ impl Real {
         let mut config: Config = self.credentials.config(identity)?;
         namespace.clone_into(&mut config.default_namespace);
         Ok(Client::try_from(config)?)
+    }
+
+    /// A client that shows this token and nothing else. Needs a runtime.
+    pub(super) fn client_with_token(&self, token: &str) -> Result<Client> {
+        Ok(Client::try_from(self.credentials.config_with_token(token)?)?)
+    }
+
+    /// What the service accounts of the cluster have asked for.
+    pub(super) fn audit_log(&self) -> PathBuf {
+        self.directory.join(arguments::AUDIT_LOG)
     }
 
     /// Starts the API server, and returns when it is ready for requests.

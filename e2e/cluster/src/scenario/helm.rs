@@ -1,0 +1,203 @@
+//! kpr as its Helm chart installs it, on a real control plane: with the chart's own roles, capabilities and mounts.
+
+use std::{net::SocketAddr, time::Duration};
+
+use anyhow::{Context as _, Result, ensure};
+use k8s_openapi::api::core::v1::Pod;
+use kpr_crds::NodeDatapath;
+use kube::{Api, api::ListParams};
+use serde_json::{Value, json};
+
+use super::{TCP_PORT, Vantage, Workload, audit, removal::Before};
+use crate::cluster::{Cluster, NAMESPACE, RELEASE, eventually};
+
+/// How long something may take to show.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Install, upgrade under traffic, test, uninstall: no request fails, no right is lacking or unused, nothing is left.
+pub async fn a_release_comes_changes_and_goes(cluster: &mut Cluster) -> Result<()> {
+    let before = Before::of(cluster)?;
+    cluster
+        .helm_release("install", &["kubeProxyReplacement=strict"])
+        .await?
+        .success()?;
+    available(cluster).await?;
+    looks_good(cluster).await?;
+
+    let web = Workload::named("web").replicas(2).node_port().deploy(cluster).await?;
+    let targets = node_ports(cluster, &web)?;
+    for target in &targets {
+        web.served(cluster, &Vantage::Outside, *target, 2).await?;
+    }
+    agents_write_nothing_but_their_own_status(cluster).await?;
+
+    // Every pod is new, and the datapath has another configuration.
+    let mut loads = Vec::new();
+    for target in &targets {
+        loads.push(Vantage::Outside.load(cluster, *target, 4).await?);
+    }
+    let values = [
+        "kubeProxyReplacement=strict",
+        "sessionAffinity.defaultTimeoutSeconds=60",
+        "log.level=debug",
+    ];
+    cluster.helm_release("upgrade", &values).await?.success()?;
+    available(cluster).await?;
+    for load in loads {
+        let tally = load.finish().await?;
+        ensure!(tally.failed() == 0, "requests failed during the upgrade: {tally:?}");
+        ensure!(tally.answered() >= 100, "too little traffic to tell: {tally:?}");
+    }
+    for node in cluster.node_names() {
+        let datapaths: Api<NodeDatapath> = Api::all(cluster.client());
+        let timeout = serde_json::to_value(&datapaths.get(&node).await?.spec)?["sessionAffinity"].clone();
+        ensure!(timeout["defaultTimeoutSeconds"] == 60, "{node} was not told: {timeout}");
+    }
+    helm(cluster, &["test", RELEASE]).await?;
+
+    let rights = audit::rights(cluster).await?;
+    helm(cluster, &["uninstall", RELEASE, "--wait", "--timeout", "3m"]).await?;
+    is_gone(cluster).await?;
+    before.is_restored(cluster)?;
+
+    let requests = audit::requests(cluster)?;
+    audit::none_denied(&requests)?;
+    let unused = audit::unused(&rights, &requests);
+    ensure!(unused.is_empty(), "the roles give rights that nobody uses: {unused:#?}");
+    Ok(())
+}
+
+async fn helm(cluster: &Cluster, arguments: &[&str]) -> Result<String> {
+    let launch = cluster.helm()?.args(["--namespace", NAMESPACE]).args(arguments);
+    launch.output().await?.success()
+}
+
+/// As a user waits for it.
+async fn available(cluster: &Cluster) -> Result<()> {
+    let wait = ["wait", "--for=condition=Available", "kpr/default", "--timeout=60s"];
+    let waited = cluster.kubectl()?.args(wait).output().await?.success();
+    if let Err(error) = waited {
+        let described = cluster
+            .kubectl()?
+            .args(["describe", "kpr,nodedatapath"])
+            .output()
+            .await?;
+        return Err(error).context(described.stdout);
+    }
+    Ok(())
+}
+
+/// What users look at first says what they need.
+async fn looks_good(cluster: &Cluster) -> Result<()> {
+    let nodes = cluster.node_names().len();
+    let table = kubectl(cluster, &["get", "kpr"]).await?;
+    let row = table.lines().nth(1).context("no row")?;
+    for part in ["default", "Strict", &nodes.to_string(), "True"] {
+        ensure!(row.split_whitespace().any(|cell| cell == part), "no {part} in\n{table}");
+    }
+    let wide = kubectl(cluster, &["get", "kpr", "-o", "wide"]).await?;
+    ensure!(
+        wide.lines().next().map(str::len) > table.lines().next().map(str::len),
+        "no more columns in\n{wide}"
+    );
+    let described = kubectl(cluster, &["describe", "kpr", "default"]).await?;
+    for part in ["Available", "Progressing", "Degraded", "Events:"] {
+        ensure!(described.contains(part), "no {part} in\n{described}");
+    }
+    let explained = kubectl(cluster, &["explain", "kpr.spec.nodePort"]).await?;
+    for part in ["FIELDS:", "range", "addresses", "bindProtection"] {
+        ensure!(explained.contains(part), "no {part} in\n{explained}");
+    }
+    // In the agent's own container, as an operator of the cluster would ask.
+    for pod in agents(cluster).await? {
+        let status = cluster.exec(&pod, &["kpr", "status"])?.output().await?.success()?;
+        ensure!(status.contains("KubeProxyReplacement"), "{status}");
+    }
+    Ok(())
+}
+
+async fn kubectl(cluster: &Cluster, arguments: &[&str]) -> Result<String> {
+    cluster.kubectl()?.args(arguments).output().await?.success()
+}
+
+async fn agents(cluster: &Cluster) -> Result<Vec<Pod>> {
+    let pods: Api<Pod> = Api::namespaced(cluster.client(), NAMESPACE);
+    let agents = ListParams::default().labels("app.kubernetes.io/component=kpr-agent");
+    let agents = pods.list(&agents).await?.items;
+    ensure!(agents.len() == cluster.node_names().len(), "{} agents", agents.len());
+    Ok(agents)
+}
+
+/// The token of an agent is good for the status of its own node's object, and for no other's.
+async fn agents_write_nothing_but_their_own_status(cluster: &Cluster) -> Result<()> {
+    for pod in agents(cluster).await? {
+        let own = crate::control::pods::node_name(&pod).context("the pod is bound to no node")?;
+        for node in cluster.node_names() {
+            let allowed = node == own;
+            let as_agent = cluster.client_of_pod(&pod)?;
+            let datapaths: Api<NodeDatapath> = Api::all(as_agent);
+            let patch = kube::api::Patch::Merge(json!({"status": {"agentVersion": "tried"}}));
+            let params = kube::api::PatchParams {
+                dry_run: true,
+                ..kube::api::PatchParams::default()
+            };
+            let written = datapaths.patch_status(&node, &params, &patch).await;
+            match written {
+                Ok(_) if allowed => {}
+                Err(kube::Error::Api(status)) if !allowed => {
+                    ensure!(
+                        status.message.contains("node"),
+                        "refused, but not for its node: {status:?}"
+                    );
+                }
+                Ok(_) => anyhow::bail!("the agent of {own} may write the status of {node}"),
+                Err(error) => return Err(error).context(format!("the agent of {own} writes the status of {node}")),
+            }
+        }
+    }
+    Ok(())
+}
+
+fn node_ports(cluster: &Cluster, web: &super::Deployed) -> Result<Vec<SocketAddr>> {
+    let nodes = cluster.node_names();
+    nodes
+        .iter()
+        .map(|node| web.node_port(cluster, node, TCP_PORT))
+        .collect()
+}
+
+/// Nothing of the release is in the API but its CRDs.
+async fn is_gone(cluster: &Cluster) -> Result<()> {
+    let kinds = "all,serviceaccounts,configmaps,secrets,roles,rolebindings,clusterroles,clusterrolebindings,\
+                 poddisruptionbudgets,validatingadmissionpolicies,validatingadmissionpolicybindings,kpr,nodedatapaths";
+    eventually("nothing of the release is in the API", PATIENCE, || async {
+        let ours = ["get", kinds, "--all-namespaces", "--output=json"];
+        let left: Value = serde_json::from_str(&kubectl(cluster, &ours).await?)?;
+        let left: Vec<String> = left["items"]
+            .as_array()
+            .context("no list")?
+            .iter()
+            .filter(|object| {
+                let metadata = &object["metadata"];
+                metadata["labels"]["app.kubernetes.io/instance"] == RELEASE
+                    || metadata["name"].as_str().is_some_and(|name| name.starts_with("kpr-"))
+                    || object["apiVersion"]
+                        .as_str()
+                        .is_some_and(|version| version.starts_with("kpr.dev/"))
+            })
+            .map(|object| format!("{} {}", object["kind"], object["metadata"]["name"]))
+            .collect();
+        Ok(if left.is_empty() {
+            Ok(())
+        } else {
+            Err(format!("{left:?}"))
+        })
+    })
+    .await?;
+    let crds = kubectl(cluster, &["get", "crds", "--output=name"]).await?;
+    ensure!(
+        crds.contains("kubeproxyreplacements.kpr.dev"),
+        "Helm took the CRDs away: {crds}"
+    );
+    Ok(())
+}

@@ -1,0 +1,60 @@
+//! The programs of the image: static, stripped, and without a path of this machine in them.
+
+use std::{ffi::OsString, path::PathBuf, time::Instant};
+
+use anyhow::{Context, Result, ensure};
+
+use super::Platform;
+use crate::{build, console, layout::Layout, process, toolchain};
+
+/// The profile of `Cargo.toml` that they are built with.
+const PROFILE: &str = "image";
+/// Packages whose programs the image has.
+pub(super) const PACKAGES: [&str; 2] = ["kpr-operator", "kpr-node-agent"];
+/// Those programs.
+const PROGRAMS: [&str; 3] = ["kpr", "kpr-node-agent", "kpr-operator"];
+
+/// Builds them; where they are.
+pub(super) fn build(layout: &Layout, platform: Platform) -> Result<Vec<PathBuf>> {
+    let start = Instant::now();
+    console::step(&format!(
+        "Building static programs for {platform} (the first time some minutes)"
+    ));
+    let target = platform.target();
+    let mut command = toolchain::cargo();
+    command
+        .current_dir(&layout.root)
+        .args(["build", "--locked", "--profile", PROFILE, "--target", target, "--bins"])
+        .env("CARGO_ENCODED_RUSTFLAGS", flags(layout))
+        .env(format!("CFLAGS_{}", target.replace('-', "_")), c_flags(layout))
+        .envs(platform.variables());
+    for package in PACKAGES {
+        command.args(["--package", package]);
+    }
+    process::run(&mut command).with_context(|| format!("kpr does not build for {platform}: see the message above"))?;
+    let directory = layout.target.join(target).join(PROFILE);
+    let programs = PROGRAMS.map(|program| directory.join(program));
+    for program in &programs {
+        ensure!(program.is_file(), "{} was not built", program.display());
+    }
+    console::note(&format!("built ({})", console::duration(start.elapsed())));
+    Ok(programs.into())
+}
+
+/// Messages of panics name sources: where the checkout and cargo's registry are must not matter.
+fn flags(layout: &Layout) -> OsString {
+    let [mut checkout, cargo_home] = build::remapped(&layout.root);
+    checkout.push("\x1f");
+    checkout.push(cargo_home);
+    checkout
+}
+
+/// The same for what is C.
+fn c_flags(layout: &Layout) -> OsString {
+    let mut flags = OsString::from("-ffile-prefix-map=");
+    flags.push(&layout.root);
+    flags.push("=. -ffile-prefix-map=");
+    flags.push(build::cargo_home());
+    flags.push("=cargo");
+    flags
+}
