@@ -101,6 +101,7 @@ fn settings() -> Settings {
         controller: controller::Settings {
             limits: Limits::default(),
             collect: Duration::from_millis(20),
+            status_interval: Duration::from_millis(100),
             identity: OPERATOR.to_owned(),
         },
         first_retry: Duration::from_millis(50),
