@@ -29,7 +29,7 @@ use tracing::{debug, info, warn};
 use crate::connect;
 use crate::decide::{World, decide};
 use crate::drain::Limits;
-use crate::node::NodeView;
+use crate::node::{NodeView, Shared};
 use crate::render::DRAINING_SINCE;
 use crate::rollout::ROLLOUT;
 use cache::Cache;
@@ -82,7 +82,10 @@ pub async fn run(client: Client, settings: Settings, stop: CancellationToken) {
         failures: Mutex::default(),
     });
 
-    let watch_nodes = nodes.fill(Api::<Node>::all(client.clone()), NodeView::from);
+    let texts = Shared::default();
+    let watch_nodes = nodes.fill(Api::<Node>::all(client.clone()), |node| {
+        NodeView::from(node).shared(&texts)
+    });
     let watch_datapaths = datapaths.fill(Api::<NodeDatapath>::all(client), reduced);
     let reconciling = async {
         tokio::select! {
