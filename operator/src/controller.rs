@@ -83,10 +83,10 @@ pub async fn run(client: Client, settings: Settings, stop: CancellationToken) {
     });
 
     let texts = Shared::default();
-    let watch_nodes = nodes.fill(Api::<Node>::all(client.clone()), |node| {
+    let watch_nodes = Box::pin(nodes.fill(Api::<Node>::all(client.clone()), |node| {
         NodeView::from(node).shared(&texts)
-    });
-    let watch_datapaths = datapaths.fill(Api::<NodeDatapath>::all(client), reduced);
+    }));
+    let watch_datapaths = Box::pin(datapaths.fill(Api::<NodeDatapath>::all(client), reduced));
     let reconciling = async {
         tokio::select! {
             () = stop.cancelled() => return,
