@@ -135,6 +135,8 @@ pub(crate) enum StageName {
     Lint,
     /// Tests that run anywhere.
     Unit,
+    /// What helm makes of the chart.
+    Chart,
     /// Tests that load the eBPF programs into this machine's kernel.
     Bpf,
     /// Scenarios with real traffic in the test cluster.

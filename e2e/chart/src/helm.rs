@@ -77,11 +77,33 @@ impl Helm {
         Rendered::parse(&output.stdout)
     }
 
+    /// What `helm install` would end with. It asks a cluster; so the notes are rendered as a template of a copy of the chart.
+    pub fn notes(&self, namespace: &str) -> Result<String> {
+        let copy = tempfile::tempdir().context("a directory for a copy of the chart")?;
+        copy_all(&chart(), copy.path())?;
+        let templates = copy.path().join("templates");
+        std::fs::rename(templates.join("NOTES.txt"), copy.path().join("notes"))?;
+        std::fs::write(
+            templates.join("notes.yaml"),
+            "notes: |\n  {{- tpl (.Files.Get \"notes\") . | nindent 2 }}\n",
+        )?;
+        let after = ["--namespace", namespace, "--show-only", "templates/notes.yaml"];
+        let output = self.run_on(copy.path(), &["template", "kpr"], &after)?;
+        ensure!(output.success, "helm template failed: {}", output.stderr);
+        let document: serde_json::Value = serde_saphyr::from_str(&output.stdout)?;
+        let notes = document["notes"].as_str().context("no notes")?;
+        Ok(notes.to_owned())
+    }
+
     fn run(&self, before: &[&str], after: &[&str]) -> Result<Output> {
+        self.run_on(&chart(), before, after)
+    }
+
+    fn run_on(&self, chart: &Path, before: &[&str], after: &[&str]) -> Result<Output> {
         let mut command = Command::new(helm()?);
         command
             .args(before)
-            .arg(chart())
+            .arg(chart)
             .args(after)
             .args(["--kube-version", &self.kube_version]);
         for value in &self.values {
@@ -100,6 +122,20 @@ impl Helm {
             stderr: text(output.stderr)?,
         })
     }
+}
+
+fn copy_all(from: &Path, to: &Path) -> Result<()> {
+    std::fs::create_dir_all(to)?;
+    for entry in std::fs::read_dir(from).with_context(|| format!("cannot list {}", from.display()))? {
+        let entry = entry?;
+        let target = to.join(entry.file_name());
+        if entry.file_type()?.is_dir() {
+            copy_all(&entry.path(), &target)?;
+        } else {
+            std::fs::copy(entry.path(), target)?;
+        }
+    }
+    Ok(())
 }
 
 fn root() -> PathBuf {

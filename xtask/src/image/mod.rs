@@ -56,8 +56,11 @@ pub(crate) fn run(layout: &Layout, arguments: &ImageArgs, choice: ToolchainChoic
     })
 }
 
-/// The platforms that can be built for, and what is missing for the others.
-fn sorted_out(wanted: &[Platform]) -> Result<(Vec<Platform>, Vec<(Platform, String)>)> {
+/// A platform that can't be built for, and what is missing.
+type Missing = (Platform, String);
+
+/// The platforms that can be built for, and the others.
+fn sorted_out(wanted: &[Platform]) -> Result<(Vec<Platform>, Vec<Missing>)> {
     let mut wanted = wanted.to_vec();
     wanted.sort_unstable();
     wanted.dedup();

@@ -20,17 +20,21 @@ as signed packages of Debian and Ubuntu, unpacked below `target/kernels` and not
 ";
 
 /// Writes the page.
-pub(super) fn write(layout: &Layout, all: &[(Series, Findings)]) -> Result<()> {
+pub(super) fn write(layout: &Layout, all: &[(Series, Findings)], untried: &[&str]) -> Result<()> {
     let path = layout.root.join("docs/kernels.md");
-    fs::write(&path, page(all)).with_context(|| format!("cannot write {}", path.display()))?;
+    fs::write(&path, page(all, untried)).with_context(|| format!("cannot write {}", path.display()))?;
     console::note(&format!("{} written", path.display()));
     Ok(())
 }
 
-fn page(all: &[(Series, Findings)]) -> String {
+fn page(all: &[(Series, Findings)], untried: &[&str]) -> String {
     let mut page = HEAD.to_owned();
     // Writing to a String cannot fail.
-    let _ = write!(page, "\n## Results\n\n{}\n## What kpr chose\n\n", results(all));
+    let _ = writeln!(page, "\n## Results\n\n{}", results(all));
+    if !untried.is_empty() {
+        let _ = writeln!(page, "Not tried with these programs: {}.\n", untried.join(", "));
+    }
+    page.push_str("## What kpr chose\n\n");
     for (series, findings) in all {
         let _ = writeln!(page, "Linux {}:\n", series.name());
         for feature in &findings.features {

@@ -16,14 +16,15 @@ use crate::{
 /// The feature of the test cluster for tests that need a real control plane.
 const FEATURE: &str = "kpr-cluster/real-control-plane";
 
-/// Test targets whose scenarios run on either control plane.
-const SCENARIOS: [&str; 6] = [
+/// Test targets whose scenarios run on either control plane, and the one of the Helm chart, which needs the real one.
+const SCENARIOS: [&str; 7] = [
     "control_plane",
     "cluster_ip",
     "node_port",
     "churn",
     "restart",
     "removal",
+    "helm",
 ];
 
 /// Build what a real control plane and its clients are. A machine without Go has none, and that is no failure of kpr.

@@ -47,10 +47,10 @@ pub(crate) fn conformance(
 
 fn carry_out(layout: &Layout, stages: &[Stage], targets: &[String], choice: ToolchainChoice) -> Result<ExitCode> {
     if stages.iter().any(|stage| stage.needs_root()) {
-        probe::require_root("testing eBPF programs and test clusters (all but --only fmt,lint,unit)")?;
+        probe::require_root("testing eBPF programs and test clusters (all but --only fmt,lint,unit,chart)")?;
     }
     setup::run(layout, choice)?;
-    if stages.contains(&Stage::Unit) {
+    if stages.contains(&Stage::Chart) {
         setup::helm(layout)?;
     }
     let before = Leftovers::find();

@@ -12,6 +12,8 @@ pub(super) enum Stage {
     LintWorkspace,
     LintBpf,
     Unit,
+    /// What helm makes of the chart.
+    Chart,
     /// The scenarios start the operator, the agent and `kpr` as a user would.
     BuildUserSpace,
     Bpf,
@@ -38,6 +40,7 @@ impl Stage {
             Stage::LintWorkspace => "clippy, user space",
             Stage::LintBpf => "clippy, eBPF programs",
             Stage::Unit => "unit and integration tests",
+            Stage::Chart => "Helm chart",
             Stage::BuildUserSpace => "build of the user-space binaries",
             Stage::Bpf => "eBPF tests in this kernel",
             Stage::E2e => "end-to-end scenarios",
@@ -62,14 +65,15 @@ impl Stage {
 
 /// The stages of some groups (none: of all), each with what it needs before it.
 pub(super) fn stages(only: &[StageName]) -> Vec<Stage> {
-    use StageName::{Bpf, Conformance, E2e, Fmt, Lint, Unit};
-    let order: [(Stage, &[StageName]); 15] = [
+    use StageName::{Bpf, Chart, Conformance, E2e, Fmt, Lint, Unit};
+    let order: [(Stage, &[StageName]); 16] = [
         (Stage::FmtWorkspace, &[Fmt]),
         (Stage::FmtBpf, &[Fmt]),
         (Stage::BuildBpf, &[Lint, Unit, Bpf, E2e, Conformance]),
         (Stage::LintWorkspace, &[Lint]),
         (Stage::LintBpf, &[Lint]),
         (Stage::Unit, &[Unit]),
+        (Stage::Chart, &[Chart]),
         (Stage::BuildUserSpace, &[E2e, Conformance]),
         (Stage::Bpf, &[Bpf]),
         (Stage::E2e, &[E2e]),
@@ -107,7 +111,7 @@ mod tests {
     #[test]
     fn without_a_choice_everything_runs_and_leftovers_are_looked_for_last() {
         let all = stages(&[]);
-        assert_eq!(all.len(), 15);
+        assert_eq!(all.len(), 16);
         assert_eq!(all.last(), Some(&Stage::Leftovers));
     }
 
@@ -149,7 +153,7 @@ mod tests {
 
     #[test]
     fn only_the_stages_with_kernel_state_need_root() {
-        let unprivileged = stages(&[StageName::Fmt, StageName::Lint, StageName::Unit]);
+        let unprivileged = stages(&[StageName::Fmt, StageName::Lint, StageName::Unit, StageName::Chart]);
         assert!(!unprivileged.iter().any(|stage| stage.needs_root()));
         assert!(stages(&[]).iter().any(|stage| stage.needs_root()));
     }

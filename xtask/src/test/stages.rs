@@ -64,6 +64,11 @@ impl Run<'_> {
             ])),
             Stage::LintBpf => lint_bpf(layout, choice),
             Stage::Unit => tests(cargo(layout).args(["test", "--workspace", "--no-fail-fast"]), ignore),
+            // With the whole workspace's features, so that nothing is built twice.
+            Stage::Chart => tests(
+                cargo(layout).args(["test", "--workspace", "--features", "kpr-chart/helm", "--test", "chart"]),
+                ignore,
+            ),
             Stage::BuildUserSpace => build::user_space(layout, false).map(|()| Outcome::good()),
             Stage::Bpf => privileged(layout, |manifest| !is_end_to_end(layout, manifest), ignore),
             Stage::E2e => {

@@ -16,8 +16,8 @@ fn words(value: &Value) -> String {
 }
 
 /// `group/resource[names]: verbs` of each rule.
-fn rules(role: &Value) -> Vec<String> {
-    let rule = |rule: &Value| {
+fn rules(of: &Value) -> Vec<String> {
+    let text = |rule: &Value| {
         let names = words(&rule["resourceNames"]);
         let names = if names.is_empty() { names } else { format!("[{names}]") };
         let group = words(&rule["apiGroups"]);
@@ -27,7 +27,7 @@ fn rules(role: &Value) -> Vec<String> {
             words(&rule["verbs"])
         )
     };
-    role["rules"].as_array().into_iter().flatten().map(rule).collect()
+    of["rules"].as_array().into_iter().flatten().map(text).collect()
 }
 
 /// What a service account may, by the namespace (none: everywhere) in which it may.

@@ -101,7 +101,7 @@ fn settings() -> Settings {
         controller: controller::Settings {
             limits: Limits::default(),
             collect: Duration::from_millis(20),
-            status_interval: Duration::from_millis(100),
+            status_interval: Duration::from_millis(20),
             identity: OPERATOR.to_owned(),
         },
         first_retry: Duration::from_millis(50),
@@ -134,8 +134,9 @@ async fn life(server: &ApiServer) {
         datapaths.get_opt("node-a").await.unwrap().is_some()
     })
     .await;
-    report(&datapaths, NodeCondition::Ready, NodeReason::Serving).await;
     until("the object is Available", async || {
+        // Again, as agents do: what was said of an earlier spec does not count.
+        report(&datapaths, NodeCondition::Ready, NodeReason::Serving).await;
         let status = policies.get("default").await.unwrap().status.unwrap_or_default();
         conditions::is_true(&status.conditions, "Available")
     })
