@@ -35,7 +35,7 @@ use crate::kube_proxy::{
     self,
     view::{self, DaemonSetView, PodView},
 };
-use crate::node::NodeView;
+use crate::node::{NodeView, Shared};
 use crate::render::{AWAITED_SINCE, DRAINING_SINCE};
 use crate::rollout::ROLLOUT;
 use cache::Cache;
@@ -100,12 +100,17 @@ pub async fn run(client: Client, settings: Settings, stop: CancellationToken) {
         failures: Mutex::default(),
     });
 
-    let watch_nodes = nodes.fill(Api::<Node>::all(client.clone()), NodeView::from);
-    let watch_datapaths = datapaths.fill(Api::<NodeDatapath>::all(client.clone()), reduced);
+    let texts = Shared::default();
+    let watch_nodes = Box::pin(nodes.fill(Api::<Node>::all(client.clone()), |node| {
+        NodeView::from(node).shared(&texts)
+    }));
+    let watch_datapaths = Box::pin(datapaths.fill(Api::<NodeDatapath>::all(client.clone()), reduced));
     let namespace = &settings.kube_proxy.namespace;
-    let watch_sets = daemon_sets.fill(Api::namespaced(client.clone(), namespace), |set: DaemonSet| {
-        DaemonSetView::of(&set).map(Arc::new)
-    });
+    let watch_sets = Box::pin(
+        daemon_sets.fill(Api::namespaced(client.clone(), namespace), |set: DaemonSet| {
+            DaemonSetView::of(&set).map(Arc::new)
+        }),
+    );
     let watch_proxies = view::LABELS.iter().zip(&proxies).map(|((key, value), pods)| {
         let labelled = watcher::Config::default().labels(&format!("{key}={value}"));
         pods.fill_with(

@@ -85,6 +85,8 @@ impl<V: Clone + PartialEq> Cache<V> {
         let mut events = pin!(watch(api, config).default_backoff());
         let mut incoming = Incoming(None);
         while let Some(event) = events.next().await {
+            // As long as events come, nothing here would ever wait: others have their turn too.
+            tokio::task::coop::consume_budget().await;
             match event {
                 Ok(event) => self.take(event, &mut incoming, &reduce),
                 Err(error) => {
