@@ -106,11 +106,8 @@ pub async fn run(client: Client, settings: Settings, stop: CancellationToken) {
     }));
     let watch_datapaths = Box::pin(datapaths.fill(Api::<NodeDatapath>::all(client.clone()), reduced));
     let namespace = &settings.kube_proxy.namespace;
-    let watch_sets = Box::pin(
-        daemon_sets.fill(Api::namespaced(client.clone(), namespace), |set: DaemonSet| {
-            DaemonSetView::of(&set).map(Arc::new)
-        }),
-    );
+    let sets = Api::namespaced(client.clone(), namespace);
+    let watch_sets = Box::pin(daemon_sets.fill(sets, |set: DaemonSet| DaemonSetView::of(&set).map(Arc::new)));
     let watch_proxies = view::LABELS.iter().zip(&proxies).map(|((key, value), pods)| {
         let labelled = watcher::Config::default().labels(&format!("{key}={value}"));
         pods.fill_with(
@@ -119,14 +116,14 @@ pub async fn run(client: Client, settings: Settings, stop: CancellationToken) {
             PodView::from,
         )
     });
-    let watch_proxies = futures::future::join_all(watch_proxies);
+    let watch_proxies = Box::pin(futures::future::join_all(watch_proxies));
     let reconciling = async {
         tokio::select! {
             () = stop.cancelled() => return,
             () = async { tokio::join!(nodes.filled(), datapaths.filled()); } => {}
         }
         // What becomes of kube-proxy can wait, and nothing else waits for it.
-        let known = timeout(KUBE_PROXY_PATIENCE, kube_proxy_known(&daemon_sets, &proxies)).await;
+        let known = timeout(KUBE_PROXY_PATIENCE, Box::pin(kube_proxy_known(&daemon_sets, &proxies))).await;
         if known.is_err() {
             warn!("kube-proxy's DaemonSets and pods in {namespace} can't be read: going on without");
         }

@@ -122,7 +122,7 @@ pub fn gave_up(node: &str, why: GaveUp) -> Notice {
 
 /// kube-proxy was not waited for any longer.
 pub fn kube_proxy_not_back(node: &str) -> Notice {
-    let note = format!(
+    let text = format!(
         "kube-proxy has not come back to {node} in time: its datapath goes all the same, and Services do not work there until \
          kube-proxy runs"
     );
@@ -130,7 +130,7 @@ pub fn kube_proxy_not_back(node: &str) -> Notice {
         warning: true,
         reason: "KubeProxyNotBack",
         action: "Drain",
-        note,
+        note: text,
     }
 }
 

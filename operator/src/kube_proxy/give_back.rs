@@ -31,7 +31,7 @@ pub fn step(datapath: &NodeDatapath, node: Option<&NodeView>, kube_proxy: Input<
         return Step::Go;
     };
     let keeps = datapath.spec.kube_proxy_rules == KubeProxyRules::Keep;
-    if keeps && comes_not(&datapath.name_any(), node, kube_proxy) || keeps && serves(datapath, kube_proxy) {
+    if keeps && (comes_not(&datapath.name_any(), node, kube_proxy) || serves(datapath, kube_proxy)) {
         return Step::Go;
     }
     let Some(since) = awaited_since(datapath).filter(|_| keeps) else {

@@ -176,14 +176,14 @@ mod tests {
 
     use super::*;
 
-    fn object(pod: Value) -> Value {
+    fn object(pod: &Value) -> Value {
         let mut object = json!({
             "metadata": { "name": "kube-proxy", "namespace": "kube-system", "resourceVersion": "7" },
             "spec": { "selector": {}, "template": {
                 "metadata": { "labels": { "k8s-app": "kube-proxy" } }, "spec": { "containers": [] },
             } },
         });
-        json_patch::merge(&mut object["spec"]["template"]["spec"], &pod);
+        json_patch::merge(&mut object["spec"]["template"]["spec"], pod);
         object
     }
 
@@ -216,7 +216,7 @@ mod tests {
     #[test]
     fn off_every_node_it_asks_for_a_label_more_and_comes_back_as_it_was() {
         for pod in [json!({}), json!({ "nodeSelector": { "kubernetes.io/os": "linux" } })] {
-            let before = object(pod);
+            let before = object(&pod);
             let holders = Holders::from([("default", None)]);
             let patch_in = patch(&view(&before), &holders).expect("possible").expect("a change");
             assert_eq!(
@@ -237,7 +237,7 @@ mod tests {
     #[test]
     fn off_a_pool_its_affinity_keeps_what_it_had() {
         let amd64 = json!({ "key": "kubernetes.io/arch", "operator": "In", "values": ["amd64"] });
-        let before = object(json!({ "affinity": { "nodeAffinity": {
+        let before = object(&json!({ "affinity": { "nodeAffinity": {
             "requiredDuringSchedulingIgnoredDuringExecution": { "nodeSelectorTerms": [{ "matchExpressions": [amd64] }] },
         } } }));
         let edge = pool(&[("pool", "edge")]);
@@ -274,7 +274,7 @@ mod tests {
         };
         let (a, b) = (wide("a"), wide("b"));
         let holders = Holders::from([("a", Some(&a)), ("b", Some(&b))]);
-        assert_eq!(patch(&view(&object(json!({}))), &holders), Err(Refusal::TooManyTerms));
+        assert_eq!(patch(&view(&object(&json!({}))), &holders), Err(Refusal::TooManyTerms));
     }
 
     fn requirement() -> impl Strategy<Value = Requirement> {
@@ -330,7 +330,7 @@ mod tests {
             let labels: BTreeMap<String, String> = labels.into_iter().map(|(k, v)| (k.to_owned(), v.to_owned())).collect();
             let names: Vec<String> = (0..pools.len()).map(|number| number.to_string()).collect();
             let holders: Holders<'_> = names.iter().map(String::as_str).zip(pools.iter().map(Some)).collect();
-            let before = object(json!({}));
+            let before = object(&json!({}));
             let parked = patched(&before, &patch(&view(&before), &holders).expect("possible").expect("a change"));
             let outside = pools.iter().all(|pool| !pool.matches(&labels));
             prop_assert_eq!(admits(view(&parked).affinity.as_ref(), &labels), outside);

@@ -21,7 +21,7 @@ use crate::node::NodeView;
 use crate::render::awaited_since;
 
 const NODES: [&str; 3] = ["node-0", "node-1", "node-2"];
-const PATIENCE: Duration = Duration::from_secs(120);
+const PATIENCE: Duration = Duration::from_mins(2);
 
 /// Something that happens.
 #[derive(Clone, Copy, Debug)]

@@ -187,7 +187,7 @@ mod tests {
 
     use super::*;
 
-    fn set(labels: serde_json::Value) -> Option<DaemonSetView> {
+    fn set(labels: &serde_json::Value) -> Option<DaemonSetView> {
         let set = json!({
             "metadata": { "name": "proxy", "namespace": "kube-system", "annotations": { PARKED_BY: "default,edge" } },
             "spec": { "selector": {}, "template": {
@@ -200,11 +200,11 @@ mod tests {
 
     #[test]
     fn a_daemon_set_of_kube_proxy_is_known_by_the_labels_of_its_pods() {
-        assert!(set(json!({ "k8s-app": "kube-proxy" })).is_some());
-        assert!(set(json!({ "component": "kube-proxy", "tier": "node" })).is_some());
-        assert!(set(json!({ "k8s-app": "kube-proxy-windows" })).is_none());
-        assert!(set(json!({ "k8s-app": "coredns" })).is_none());
-        let view = set(json!({ "k8s-app": "kube-proxy" })).expect("view");
+        assert!(set(&json!({ "k8s-app": "kube-proxy" })).is_some());
+        assert!(set(&json!({ "component": "kube-proxy", "tier": "node" })).is_some());
+        assert!(set(&json!({ "k8s-app": "kube-proxy-windows" })).is_none());
+        assert!(set(&json!({ "k8s-app": "coredns" })).is_none());
+        let view = set(&json!({ "k8s-app": "kube-proxy" })).expect("view");
         assert_eq!(view.parked_by, ["default".to_owned(), "edge".to_owned()].into());
         let linux = BTreeMap::from([("kubernetes.io/os".to_owned(), "linux".to_owned())]);
         assert!(view.selects(&linux) && !view.selects(&BTreeMap::new()));
