@@ -84,11 +84,11 @@ pub fn plan(table: &str, chains: &[Chain]) -> Plan {
 }
 
 /// Own chains that a foreign rule leads to, and what these need in turn; each with whose rule it is.
-fn kept<'c>(
-    chains: &'c [Chain],
+fn kept(
+    chains: &[Chain],
     is_own: impl Fn(&str) -> bool,
     is_own_jump: impl Fn(&Chain, &str) -> bool,
-) -> BTreeMap<&'c str, &'c str> {
+) -> BTreeMap<&str, &str> {
     let there: BTreeSet<&str> = chains.iter().map(|chain| chain.name.as_str()).collect();
     let mut kept: BTreeMap<&str, &str> = BTreeMap::new();
     let mut next: Vec<(&str, &str)> = Vec::new();
@@ -156,7 +156,7 @@ mod tests {
         let lines = (0..).zip(saved.lines().map(str::trim));
         lines
             .filter(|line| !goes(line))
-            .map(|(_, line)| format!("{line}\n"))
+            .flat_map(|(_, line)| [line, "\n"])
             .collect()
     }
 
@@ -224,7 +224,7 @@ mod tests {
             .lines()
             .map(str::trim)
             .filter(|line| !gone.iter().any(|name| line.contains(name)))
-            .map(|line| format!("{line}\n"))
+            .flat_map(|line| [line, "\n"])
             .collect();
         assert_eq!(left("filter", saved), expected);
     }

@@ -133,8 +133,8 @@ fn flows_are_given_to_netfilter_as_they_are_translated() {
     assert_eq!(node.datapath().hand_over().unwrap(), None, "nobody to take them");
     kube_proxy_rules();
     let found = Found {
-        iptables: false,
         nftables: true,
+        ..Found::default()
     };
     assert_eq!(netfilter::rules(), found);
     // What netfilter has seen of the first flow: it is in the way of the real one.

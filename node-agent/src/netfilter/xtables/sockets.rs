@@ -132,14 +132,16 @@ impl Table {
                 GET_INFO,
                 (&raw mut info).cast(),
                 size_of::<GetInfo>(),
-            )?
-        };
+            )?;
+        }
         let mut buffer = vec![0; ENTRIES_HEADER + info.size as usize];
         buffer[..NAME].copy_from_slice(&name);
         buffer[NAME..NAME + 4].copy_from_slice(&info.size.to_ne_bytes());
         let length = buffer.len();
         // SAFETY: the kernel reads and writes within the size given, which is that of `buffer`.
-        unsafe { get(&socket, family.level(), GET_ENTRIES, buffer.as_mut_ptr().cast(), length)? };
+        unsafe {
+            get(&socket, family.level(), GET_ENTRIES, buffer.as_mut_ptr().cast(), length)?;
+        }
         Ok(Some(Self {
             family,
             name,
