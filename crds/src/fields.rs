@@ -1,6 +1,7 @@
 //! The groups of fields of a `KubeProxyReplacement`, one module each.
 
 mod kube_proxy;
+mod kube_proxy_rules;
 mod load_balancer;
 mod maps;
 mod mode;
@@ -12,6 +13,7 @@ mod socket_lb;
 mod update_strategy;
 
 pub use kube_proxy::{KubeProxy, KubeProxyPolicy};
+pub use kube_proxy_rules::KubeProxyRules;
 pub use load_balancer::{Acceleration, Algorithm, ForwardingMode, LoadBalancer};
 pub use maps::Maps;
 pub use mode::{Mode, Services};

@@ -25,9 +25,9 @@ mod resolve;
 mod schema;
 
 pub use fields::{
-    Acceleration, Algorithm, ForwardingMode, KubeProxy, KubeProxyPolicy, LoadBalancer, Maps, Mode, NodePort,
-    NodeSelector, OnFailure, PortRange, PortRangeError, Requirement, SelectorOperator, Services, SessionAffinity,
-    SocketLb, UpdateStrategy,
+    Acceleration, Algorithm, ForwardingMode, KubeProxy, KubeProxyPolicy, KubeProxyRules, LoadBalancer, Maps, Mode,
+    NodePort, NodeSelector, OnFailure, PortRange, PortRangeError, Requirement, SelectorOperator, Services,
+    SessionAffinity, SocketLb, UpdateStrategy,
 };
 pub use node_datapath::{
     Counts, DeviceStatus, KernelFeature, KernelStatus, MapStatus, NodeDatapath, NodeDatapathSpec, NodeDatapathStatus,

@@ -1,6 +1,6 @@
 //! From what a user wrote to what a node gets.
 
-use crate::fields::{Mode, Services};
+use crate::fields::{KubeProxyRules, Mode, Services};
 use crate::node_datapath::{NodeDatapathSpec, Phase};
 use crate::policy::KubeProxyReplacementSpec;
 
@@ -46,6 +46,8 @@ impl KubeProxyReplacementSpec {
             socket_lb: *socket_lb,
             maps: *maps,
             kube_proxy: *kube_proxy,
+            // A node is told to remove them when kube-proxy is gone, and not by its policy alone.
+            kube_proxy_rules: KubeProxyRules::Keep,
         }
     }
 }

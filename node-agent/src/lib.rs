@@ -21,4 +21,5 @@ mod recorder;
 pub mod sockets;
 pub mod status;
 pub mod sweeper;
+pub mod takeover;
 pub mod watch;

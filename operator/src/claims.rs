@@ -47,7 +47,7 @@ pub fn share<'a>(
     for (node, view) in nodes {
         let selects = |policy: &&&KubeProxyReplacement| {
             let selector = policy.spec.node_selector.as_ref();
-            selector.is_none_or(|selector| selector.matches(&view.labels))
+            selector.is_none_or(|selector| selector.matches_by(|label| view.labels.get(label)))
         };
         let mut claimants = by_precedence
             .iter()
@@ -114,7 +114,7 @@ mod tests {
 
     fn nodes(pools: &[(&str, &str)]) -> BTreeMap<String, NodeView> {
         let view = |pool: &str| NodeView {
-            labels: BTreeMap::from([("pool".into(), pool.into())]),
+            labels: BTreeMap::from([("pool".into(), pool.into())]).into(),
             up: true,
         };
         pools

@@ -14,7 +14,8 @@ use std::time::Duration;
 
 use futures::{StreamExt, stream};
 use jiff::Timestamp;
-use k8s_openapi::api::core::v1::Node;
+use k8s_openapi::api::apps::v1::DaemonSet;
+use k8s_openapi::api::core::v1::{Node, Pod};
 use kpr_crds::names::POLICY_LABEL;
 use kpr_crds::{KubeProxyReplacement, NodeDatapath, NodeDatapathStatus};
 use kube::api::ObjectMeta;
@@ -23,14 +24,19 @@ use kube::runtime::reflector::Store;
 use kube::runtime::watcher;
 use kube::{Api, Client, ResourceExt};
 use tokio::sync::Notify;
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
 use crate::connect;
 use crate::decide::{World, decide};
 use crate::drain::Limits;
-use crate::node::NodeView;
-use crate::render::DRAINING_SINCE;
+use crate::kube_proxy::{
+    self,
+    view::{self, DaemonSetView, PodView},
+};
+use crate::node::{NodeView, Shared};
+use crate::render::{AWAITED_SINCE, DRAINING_SINCE};
 use crate::rollout::ROLLOUT;
 use cache::Cache;
 use neighbours::Neighbours;
@@ -41,6 +47,8 @@ use write::{WriteError, Writer};
 pub struct Settings {
     /// How long removals are waited for.
     pub limits: Limits,
+    /// How kube-proxy is looked for.
+    pub kube_proxy: kube_proxy::Settings,
     /// Changes of Nodes and NodeDatapaths are collected for this long before they are looked at: an upgrade of thousands
     /// of agents must not write a status for each of them.
     pub collect: Duration,
@@ -54,6 +62,11 @@ struct Context {
     policies: Store<KubeProxyReplacement>,
     nodes: Cache<NodeView>,
     datapaths: Cache<Arc<NodeDatapath>>,
+    /// None: not one of kube-proxy.
+    daemon_sets: Cache<Option<Arc<DaemonSetView>>>,
+    /// One for each label that they are known by.
+    proxies: [Cache<PodView>; view::LABELS.len()],
+    kube_proxy_patience: Duration,
     writer: Writer,
     neighbours: Neighbours,
     limits: Limits,
@@ -65,6 +78,8 @@ pub async fn run(client: Client, settings: Settings, stop: CancellationToken) {
     let changed = Arc::new(Notify::new());
     let nodes = Cache::new(Arc::clone(&changed), |_, _| false);
     let datapaths = Cache::new(Arc::clone(&changed), older);
+    let daemon_sets = Cache::new(Arc::clone(&changed), older_set);
+    let proxies = view::LABELS.map(|_| Cache::new(Arc::clone(&changed), |_, _| false));
     let neighbours = Neighbours::new(Arc::clone(&changed));
     let policies = Api::<KubeProxyReplacement>::all(client.clone());
     let controller = Controller::new(policies, watcher::Config::default())
@@ -76,18 +91,41 @@ pub async fn run(client: Client, settings: Settings, stop: CancellationToken) {
         policies: controller.store(),
         nodes: nodes.clone(),
         datapaths: datapaths.clone(),
-        writer: Writer::new(client.clone(), &settings, datapaths.clone()),
+        daemon_sets: daemon_sets.clone(),
+        proxies: proxies.clone(),
+        kube_proxy_patience: settings.kube_proxy.patience,
+        writer: Writer::new(client.clone(), &settings, datapaths.clone(), daemon_sets.clone()),
         neighbours,
         limits: settings.limits,
         failures: Mutex::default(),
     });
 
-    let watch_nodes = nodes.fill(Api::<Node>::all(client.clone()), NodeView::from);
-    let watch_datapaths = datapaths.fill(Api::<NodeDatapath>::all(client), reduced);
+    let texts = Shared::default();
+    let watch_nodes = Box::pin(nodes.fill(Api::<Node>::all(client.clone()), |node| {
+        NodeView::from(node).shared(&texts)
+    }));
+    let watch_datapaths = Box::pin(datapaths.fill(Api::<NodeDatapath>::all(client.clone()), reduced));
+    let namespace = &settings.kube_proxy.namespace;
+    let sets = Api::namespaced(client.clone(), namespace);
+    let watch_sets = Box::pin(daemon_sets.fill(sets, |set: DaemonSet| DaemonSetView::of(&set).map(Arc::new)));
+    let watch_proxies = view::LABELS.iter().zip(&proxies).map(|((key, value), pods)| {
+        let labelled = watcher::Config::default().labels(&format!("{key}={value}"));
+        pods.fill_with(
+            Api::<Pod>::namespaced(client.clone(), namespace),
+            labelled,
+            PodView::from,
+        )
+    });
+    let watch_proxies = Box::pin(futures::future::join_all(watch_proxies));
     let reconciling = async {
         tokio::select! {
             () = stop.cancelled() => return,
             () = async { tokio::join!(nodes.filled(), datapaths.filled()); } => {}
+        }
+        // What becomes of kube-proxy can wait, and nothing else waits for it.
+        let known = timeout(KUBE_PROXY_PATIENCE, Box::pin(kube_proxy_known(&daemon_sets, &proxies))).await;
+        if known.is_err() {
+            warn!("kube-proxy's DaemonSets and pods in {namespace} can't be read: going on without");
         }
         info!("Nodes and NodeDatapaths are known: reconciling");
         let outcomes = controller.run(reconcile, failed, Arc::clone(&context));
@@ -97,7 +135,28 @@ pub async fn run(client: Client, settings: Settings, stop: CancellationToken) {
         () = reconciling => {}
         () = watch_nodes => {}
         () = watch_datapaths => {}
+        () = watch_sets => {}
+        _ = watch_proxies => {}
     }
+}
+
+/// How long the first look at kube-proxy's objects is waited for.
+const KUBE_PROXY_PATIENCE: Duration = Duration::from_secs(5);
+
+async fn kube_proxy_known(daemon_sets: &Cache<Option<Arc<DaemonSetView>>>, proxies: &[Cache<PodView>]) {
+    daemon_sets.filled().await;
+    for pods in proxies {
+        pods.filled().await;
+    }
+}
+
+/// The generation counts the changes of a DaemonSet's spec.
+#[expect(clippy::ref_option, reason = "the signature is that of a cache's values")]
+fn older_set(first: &Option<Arc<DaemonSetView>>, second: &Option<Arc<DaemonSetView>>) -> bool {
+    let (Some(first), Some(second)) = (first, second) else {
+        return false;
+    };
+    first.uid == second.uid && first.generation < second.generation
 }
 
 /// What decisions need of a NodeDatapath: thousands of them are kept. Maps, devices and counters would also make each
@@ -105,7 +164,7 @@ pub async fn run(client: Client, settings: Settings, stop: CancellationToken) {
 fn reduced(datapath: NodeDatapath) -> Arc<NodeDatapath> {
     let NodeDatapath { metadata, spec, status } = datapath;
     let mut annotations = metadata.annotations.unwrap_or_default();
-    annotations.retain(|key, _| key == DRAINING_SINCE || key == ROLLOUT);
+    annotations.retain(|key, _| key == DRAINING_SINCE || key == AWAITED_SINCE || key == ROLLOUT);
     let mut labels = metadata.labels.unwrap_or_default();
     labels.retain(|key, _| key == POLICY_LABEL);
     let metadata = ObjectMeta {
@@ -148,11 +207,24 @@ async fn reconcile(policy: Arc<KubeProxyReplacement>, context: Arc<Context>) -> 
         let policies = context.policies.state();
         let nodes = context.nodes.snapshot();
         let datapaths = context.datapaths.snapshot();
+        let (sets, proxies) = (
+            context.daemon_sets.snapshot(),
+            context.proxies.each_ref().map(Cache::snapshot),
+        );
+        let is_known = context.daemon_sets.is_filled() && context.proxies.iter().all(Cache::is_filled);
+        let kube_proxy = is_known.then(|| {
+            let sets = sets.values().filter_map(|set| set.as_deref());
+            kube_proxy::State::new(sets, proxies.iter().flat_map(|pods| pods.values()))
+        });
         let world = World {
             policies: &policies,
             nodes: &nodes,
             datapaths: &datapaths,
             limits: context.limits,
+            kube_proxy: kube_proxy::Input {
+                state: kube_proxy.as_ref(),
+                patience: context.kube_proxy_patience,
+            },
             now: Timestamp::now(),
         };
         decide(&policy, &world)

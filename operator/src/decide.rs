@@ -15,6 +15,7 @@ use kube::ResourceExt;
 
 use crate::claims::{self, Claims};
 use crate::drain::{self, Step};
+use crate::kube_proxy::{self, Outlook, give_back};
 use crate::node::NodeView;
 use crate::notice::{self, Notice};
 use crate::render::{self, Desired, Owner};
@@ -32,6 +33,8 @@ pub struct World<'a> {
     pub datapaths: &'a BTreeMap<String, Arc<NodeDatapath>>,
     /// How long removals are waited for.
     pub limits: drain::Limits,
+    /// What there is of kube-proxy.
+    pub kube_proxy: kube_proxy::Input<'a>,
     /// The time.
     pub now: Timestamp,
 }
@@ -45,6 +48,8 @@ pub struct Decision {
     pub apply: Vec<Desired>,
     /// Datapaths to delete.
     pub delete: Vec<Deletion>,
+    /// Changes of kube-proxy's DaemonSets.
+    pub daemon_sets: Vec<kube_proxy::Patch>,
     /// Status to write.
     pub status: Option<NewStatus>,
     /// Events to publish.
@@ -101,15 +106,40 @@ pub fn decide(policy: &KubeProxyReplacement, world: &World<'_>) -> Decision {
     if !held {
         decision.finalizer = Finalizer::Take;
     }
+    let (pool, lost): (Vec<&str>, Vec<_>) = (claims.of(&name).collect(), claims.lost_by(&name).collect());
+    let question = kube_proxy::Question {
+        policy,
+        policies: world.policies,
+        pool: &pool,
+        lost: &lost,
+        nodes: world.nodes,
+        datapaths: world.datapaths,
+        state: world.kube_proxy.state,
+    };
+    let mut kube_proxy = kube_proxy::plan(&question);
     let plan = if deleting {
         None
     } else {
-        Some(serve(policy, &name, &claims, world, &mut decision))
+        let plan = serve(policy, &name, &claims, world, &mut decision);
+        kube_proxy.tell(&question, &mut decision.apply);
+        Some(plan)
     };
-    let leaving = leave(policy, &name, deleting, &claims, world, &mut decision);
+    decision.daemon_sets.append(&mut kube_proxy.patches);
+    decision.notices.append(&mut kube_proxy.notices);
+    let Leaving {
+        nodes: leaving,
+        awaiting,
+    } = leave(policy, &name, deleting, &claims, world, &mut decision);
+    if !awaiting.is_empty() {
+        let sets = world.kube_proxy.state.map(kube_proxy::State::names).unwrap_or_default();
+        kube_proxy.outlook = Outlook::Restoring(sets, awaiting);
+    }
     if deleting && leaving.is_empty() {
-        decision.finalizer = Finalizer::Release;
-        return decision;
+        if !kube_proxy::holds(policy, world.kube_proxy, world.now) {
+            decision.finalizer = Finalizer::Release;
+            return decision;
+        }
+        again(&mut decision, Duration::from_secs(1));
     }
 
     let mine: Vec<&str> = if deleting { leaving } else { claims.of(&name).collect() };
@@ -121,6 +151,7 @@ pub fn decide(policy: &KubeProxyReplacement, world: &World<'_>) -> Decision {
         nodes,
         lost: claims.lost_by(&name).collect(),
         plan,
+        kube_proxy: kube_proxy.outlook,
     };
     let status = status::aggregate(policy, &pool, world.now);
     if policy.status.as_ref() != Some(&status) {
@@ -185,6 +216,7 @@ fn serve<'a>(
         spec,
         memory,
         draining_since: None,
+        awaited_since: None,
     };
     // Whoever takes a datapath's owner or label away gets them back, at once.
     let written: BTreeSet<&str> = plan.changes.iter().map(|change| change.node).collect();
@@ -205,7 +237,16 @@ fn serve<'a>(
     plan
 }
 
-/// Datapaths of this policy that have to go. Returns the nodes that must still be waited for.
+/// Nodes whose datapath has to go.
+#[derive(Default)]
+struct Leaving<'a> {
+    /// Those that must still be waited for.
+    nodes: Vec<&'a str>,
+    /// Those of them that wait for kube-proxy.
+    awaiting: Vec<&'a str>,
+}
+
+/// Datapaths of this policy that have to go.
 fn leave<'a>(
     policy: &KubeProxyReplacement,
     name: &str,
@@ -213,12 +254,12 @@ fn leave<'a>(
     claims: &Claims<'_>,
     world: &World<'a>,
     decision: &mut Decision,
-) -> Vec<&'a str> {
+) -> Leaving<'a> {
     let is_live = |other: &str| {
         let found = world.policies.iter().find(|policy| policy.name_any() == other);
         found.is_some_and(|policy| policy.metadata.deletion_timestamp.is_none())
     };
-    let mut waiting = Vec::new();
+    let mut leaving = Leaving::default();
     let mut asked = 0;
     for (node, datapath) in world
         .datapaths
@@ -229,11 +270,27 @@ fn leave<'a>(
             // An object that is being deleted takes nothing over: two of them would wait for each other for ever.
             Some(owner) if owner != name && is_live(owner) => {
                 // The other object takes it over as it is; until it has, ours must stay: the datapath is its child.
-                waiting.push(node.as_str());
+                leaving.nodes.push(node.as_str());
                 continue;
             }
             Some(owner) if owner == name && !deleting => continue,
             _ => {}
+        }
+        match give_back::step(datapath, world.nodes.get(node), world.kube_proxy, world.now) {
+            give_back::Step::Go => {}
+            give_back::Step::GoWithout => decision.notices.push(notice::kube_proxy_not_back(node)),
+            give_back::Step::Tell => {
+                decision.apply.push(render::awaiting(policy, datapath, world.now));
+                leaving.nodes.push(node);
+                leaving.awaiting.push(node);
+                continue;
+            }
+            give_back::Step::Wait(left) => {
+                again(decision, left);
+                leaving.nodes.push(node);
+                leaving.awaiting.push(node);
+                continue;
+            }
         }
         let deletion = || Deletion {
             node: node.clone(),
@@ -243,15 +300,15 @@ fn leave<'a>(
             Step::Ask => {
                 asked += 1;
                 decision.apply.push(render::draining(policy, datapath, world.now));
-                waiting.push(node);
+                leaving.nodes.push(node);
             }
             Step::Wait(left) => {
                 let desired = render::draining(policy, datapath, world.now);
                 if !desired.is_in(datapath) {
                     decision.apply.push(desired);
                 }
-                decision.again_in = Some(decision.again_in.map_or(left, |again| again.min(left)));
-                waiting.push(node);
+                again(decision, left);
+                leaving.nodes.push(node);
             }
             Step::Release => decision.delete.push(deletion()),
             Step::GiveUp(why) => {
@@ -263,5 +320,10 @@ fn leave<'a>(
     if asked > 0 {
         decision.notices.push(notice::draining(asked));
     }
-    waiting
+    leaving
+}
+
+/// Look again after this time at the latest.
+fn again(decision: &mut Decision, left: Duration) {
+    decision.again_in = Some(decision.again_in.map_or(left, |again| again.min(left)));
 }

@@ -1,7 +1,7 @@
 //! The operator of kpr: `KubeProxyReplacement` -> one `NodeDatapath` per node -> conditions.
 //!
 //! Decisions are pure: [`claims`] (which object a node belongs to), [`rollout`] (which nodes may change now), [`render`]
-//! (what a node gets), [`drain`] (when a node is done with its removal), [`status`] (what the user is told) and
+//! (what a node gets), [`drain`] (when a node is done with its removal), [`kube_proxy`] (how it goes and comes back), [`status`] (what the user is told) and
 //! [`decide`], which joins them. [`controller`] watches, asks `decide`, and writes; it is the only part with I/O besides
 //! [`lease`], which makes sure that one operator writes at a time.
 
@@ -11,6 +11,7 @@ pub mod controller;
 pub mod decide;
 pub mod drain;
 pub mod election;
+pub mod kube_proxy;
 pub mod lease;
 pub mod logging;
 pub mod node;

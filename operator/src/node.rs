@@ -1,14 +1,16 @@
 //! What the operator needs to know of a Node.
 
-use std::collections::BTreeMap;
+mod labels;
 
 use k8s_openapi::api::core::v1::Node;
+
+pub use labels::{Labels, Shared};
 
 /// A Node, reduced to what decisions depend on. The full object is not kept: it is large, and its status changes often.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct NodeView {
     /// Labels, for node selectors.
-    pub labels: BTreeMap<String, String>,
+    pub labels: Labels,
     /// False when the cluster itself says that the node is not ready: nothing can be expected of its agent.
     /// A Node that says nothing about it (it has just joined) counts as up.
     pub up: bool,
@@ -19,8 +21,19 @@ impl From<Node> for NodeView {
         let conditions = node.status.and_then(|status| status.conditions).unwrap_or_default();
         let ready = conditions.iter().find(|condition| condition.type_ == "Ready");
         Self {
-            labels: node.metadata.labels.unwrap_or_default(),
+            labels: node.metadata.labels.unwrap_or_default().into(),
             up: ready.is_none_or(|condition| condition.status == "True"),
+        }
+    }
+}
+
+impl NodeView {
+    /// The same, sharing its texts with those of other nodes.
+    #[must_use]
+    pub fn shared(self, texts: &Shared) -> Self {
+        Self {
+            labels: texts.share(self.labels),
+            ..self
         }
     }
 }

@@ -56,6 +56,10 @@ pub fn of_transition(
                 told(false, "Recovered")
             }
             ConditionStatus::True if is(PolicyCondition::Conflicted) => told(true, "Conflicted"),
+            ConditionStatus::False if is(PolicyCondition::KubeProxyAbsent) && is_managed(&condition.reason) => None,
+            ConditionStatus::False if condition.reason == PolicyReason::NotParkable.as_str() => {
+                told(true, "KubeProxyNotParkable")
+            }
             // With `Partial`, kube-proxy is meant to run.
             ConditionStatus::False if is(PolicyCondition::KubeProxyAbsent) && mode == Mode::Strict => {
                 told(true, "KubeProxyFound")
@@ -86,6 +90,18 @@ fn stop(reason: &str) -> Option<&'static str> {
     .find(|stop| *stop == reason)
 }
 
+/// Is kube-proxy there because that is its turn, on its way out or back?
+fn is_managed(reason: &str) -> bool {
+    [
+        PolicyReason::WaitingForNodes,
+        PolicyReason::Parking,
+        PolicyReason::CleaningUp,
+        PolicyReason::Restoring,
+    ]
+    .iter()
+    .any(|managed| managed.as_str() == reason)
+}
+
 /// The removal from a node was not waited for any longer.
 pub fn gave_up(node: &str, why: GaveUp) -> Notice {
     let why = match why {
@@ -99,6 +115,20 @@ pub fn gave_up(node: &str, why: GaveUp) -> Notice {
     Notice {
         warning: true,
         reason: "RemovalNotConfirmed",
+        action: "Drain",
+        note: text,
+    }
+}
+
+/// kube-proxy was not waited for any longer.
+pub fn kube_proxy_not_back(node: &str) -> Notice {
+    let text = format!(
+        "kube-proxy has not come back to {node} in time: its datapath goes all the same, and Services do not work there until \
+         kube-proxy runs"
+    );
+    Notice {
+        warning: true,
+        reason: "KubeProxyNotBack",
         action: "Drain",
         note: text,
     }

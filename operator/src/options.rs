@@ -6,6 +6,7 @@ use clap::{Parser, ValueEnum};
 
 use crate::controller;
 use crate::drain::Limits;
+use crate::kube_proxy;
 use crate::lease::Timing;
 use crate::once::Command;
 use crate::run::{Election, Settings};
@@ -41,6 +42,14 @@ pub struct Options {
     #[arg(long, default_value_t = Limits::default().agent_silent.as_secs(), value_name = "SECONDS")]
     pub drain_agent_silent_seconds: u64,
 
+    /// Namespace of kube-proxy's DaemonSet and pods
+    #[arg(long, default_value_t = kube_proxy::Settings::default().namespace, value_name = "NAMESPACE")]
+    pub kube_proxy_namespace: String,
+
+    /// How long a removal waits for a parked kube-proxy to come back to a node, in seconds
+    #[arg(long, default_value_t = kube_proxy::Settings::default().patience.as_secs(), value_name = "SECONDS")]
+    pub kube_proxy_back_seconds: u64,
+
     /// Form of the log lines
     #[arg(long, value_enum, default_value_t = LogFormat::Text)]
     pub log_format: LogFormat,
@@ -74,6 +83,7 @@ impl Options {
             election,
             controller: controller::Settings {
                 limits: self.drain_limits(),
+                kube_proxy: self.kube_proxy(),
                 collect: Duration::from_millis(500),
                 status_interval: Duration::from_secs(3),
                 identity,
@@ -87,6 +97,14 @@ impl Options {
         Limits {
             node_down: Duration::from_secs(self.drain_node_down_seconds),
             agent_silent: Duration::from_secs(self.drain_agent_silent_seconds),
+        }
+    }
+
+    /// How kube-proxy is looked for.
+    pub fn kube_proxy(&self) -> kube_proxy::Settings {
+        kube_proxy::Settings {
+            namespace: self.kube_proxy_namespace.clone(),
+            patience: Duration::from_secs(self.kube_proxy_back_seconds),
         }
     }
 }

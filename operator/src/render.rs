@@ -1,7 +1,7 @@
 //! What a node gets: the `NodeDatapath` as the operator writes it.
 
 use jiff::Timestamp;
-use kpr_crds::{KubeProxyReplacement, NodeDatapath, NodeDatapathSpec, Phase, names};
+use kpr_crds::{KubeProxyReplacement, KubeProxyRules, NodeDatapath, NodeDatapathSpec, Phase, names};
 use kube::{Resource, ResourceExt};
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -10,6 +10,9 @@ use crate::rollout::{Memory, ROLLOUT};
 
 /// Annotation of a `NodeDatapath`: since when it is `Draining`, so that a restarted operator goes on with the same wait.
 pub const DRAINING_SINCE: &str = "kpr.dev/draining-since";
+
+/// Annotation of a `NodeDatapath`: since when the node waits for kube-proxy to come back before its datapath goes.
+pub const AWAITED_SINCE: &str = "kpr.dev/kube-proxy-awaited-since";
 
 /// The parts of a `NodeDatapath` that belong to the operator.
 #[derive(Clone, Debug, PartialEq)]
@@ -24,6 +27,8 @@ pub struct Desired {
     pub memory: Option<Memory>,
     /// Since when it is `Draining`.
     pub draining_since: Option<Timestamp>,
+    /// Since when kube-proxy is waited for.
+    pub awaited_since: Option<Timestamp>,
 }
 
 /// The `KubeProxyReplacement` that a `NodeDatapath` belongs to.
@@ -66,6 +71,30 @@ pub fn draining(policy: &KubeProxyReplacement, datapath: &NodeDatapath, now: Tim
         spec,
         memory: None,
         draining_since: Some(draining_since(datapath).unwrap_or(now)),
+        awaited_since: None,
+    }
+}
+
+/// The datapath as it is, but for what becomes of kube-proxy's rules.
+pub fn with_rules(policy: &KubeProxyReplacement, datapath: &NodeDatapath, rules: KubeProxyRules) -> Desired {
+    Desired {
+        node: datapath.name_any(),
+        owner: Owner::new(policy),
+        spec: NodeDatapathSpec {
+            kube_proxy_rules: rules,
+            ..datapath.spec.clone()
+        },
+        memory: Memory::of(datapath),
+        draining_since: None,
+        awaited_since: None,
+    }
+}
+
+/// The datapath that goes once kube-proxy is back.
+pub fn awaiting(policy: &KubeProxyReplacement, datapath: &NodeDatapath, now: Timestamp) -> Desired {
+    Desired {
+        awaited_since: Some(awaited_since(datapath).unwrap_or(now)),
+        ..with_rules(policy, datapath, KubeProxyRules::Keep)
     }
 }
 
@@ -85,10 +114,18 @@ impl Owner {
     }
 }
 
+/// Since when kube-proxy is waited for, if the object says so.
+pub fn awaited_since(datapath: &NodeDatapath) -> Option<Timestamp> {
+    datapath.annotations().get(AWAITED_SINCE)?.parse().ok()
+}
+
 impl Desired {
     /// Does the object already say all of this?
     pub fn is_in(&self, datapath: &NodeDatapath) -> bool {
-        self.owner.has(datapath) && datapath.spec == self.spec && draining_since(datapath) == self.draining_since
+        self.owner.has(datapath)
+            && datapath.spec == self.spec
+            && draining_since(datapath) == self.draining_since
+            && awaited_since(datapath) == self.awaited_since
     }
 
     /// The body of a server-side apply: exactly the fields that the operator owns.
@@ -109,6 +146,9 @@ impl Desired {
         }
         if let Some(memory) = &self.memory {
             metadata["annotations"][ROLLOUT] = json!(serde_json::to_string(memory)?);
+        }
+        if let Some(since) = self.awaited_since {
+            metadata["annotations"][AWAITED_SINCE] = json!(since.to_string());
         }
         Ok(json!({
             "apiVersion": NodeDatapath::api_version(&()),
@@ -143,6 +183,7 @@ mod tests {
             spec: active(&policy),
             memory: Some(memory.clone()),
             draining_since: None,
+            awaited_since: None,
         };
         let applied: NodeDatapath = serde_json::from_value(desired.to_apply().expect("JSON")).expect("object");
         assert!(desired.is_in(&applied));

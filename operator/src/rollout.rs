@@ -41,6 +41,8 @@ pub fn same_configuration(one: &NodeDatapathSpec, other: &NodeDatapathSpec) -> b
         socket_lb,
         maps,
         kube_proxy,
+        // What becomes of kube-proxy's rules is not the datapath's.
+        kube_proxy_rules: _,
     } = one;
     *phase == other.phase
         && *mode == other.mode

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
 use tracing::{info, warn};
 
 use crate::connect::Connection;
@@ -69,20 +70,32 @@ pub async fn run(connection: Connection, settings: Settings, stop: CancellationT
     if unless(&stop, elector.acquire()).await.is_none() {
         return Ok(());
     }
-    // The lease is kept while the last work is finished.
-    let lost = tokio::select! {
-        () = elector.keep() => true,
-        () = until_stopped(controller::run(client, controller, stop.clone()), &stop) => false,
+    // The lease is kept while the last work is finished, and by a task of its own: work must not keep it from being renewed.
+    let finished = CancellationToken::new();
+    let keeping = tokio::spawn(keep(elector, finished.clone()));
+    let stopped = finished.clone().drop_guard();
+    let mut keeping = AbortOnDropHandle::new(keeping);
+    let kept = tokio::select! {
+        kept = &mut keeping => kept,
+        () = until_stopped(controller::run(client, controller, stop.clone()), &stop) => {
+            drop(stopped);
+            keeping.await
+        }
     };
-    if lost {
+    let Ok(Some(elector)) = kept else {
         return Err(Error::LeaseLost);
-    }
+    };
     match timeout(GOODBYE, elector.release()).await {
         Ok(Ok(())) => {}
         Ok(Err(error)) => warn!("the lease could not be released, it runs out by itself: {error}"),
         Err(_) => warn!("the lease could not be released in time, it runs out by itself"),
     }
     Ok(())
+}
+
+/// Keeps the lease until the work is finished, and gives the elector back; nothing if the lease is lost before.
+async fn keep(mut elector: Elector, finished: CancellationToken) -> Option<Elector> {
+    unless(&finished, elector.keep()).await.is_none().then_some(elector)
 }
 
 /// Runs the controller, and for [`GOODBYE`] after `stop` at most.

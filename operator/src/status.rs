@@ -1,12 +1,13 @@
 //! What the user is told: counts and conditions of a `KubeProxyReplacement`, from the status of its nodes.
 
 mod observe;
-mod phrase;
+pub(crate) mod phrase;
 
 use jiff::Timestamp;
 use kpr_crds::conditions;
 use kpr_crds::{KubeProxyReplacement, KubeProxyReplacementStatus, NodeDatapath, Phase, RolloutStatus};
 
+use crate::kube_proxy::Outlook;
 use crate::node::NodeView;
 use crate::rollout::{Plan, health};
 
@@ -59,6 +60,8 @@ pub struct Pool<'a> {
     pub lost: Vec<(&'a str, &'a str)>,
     /// The next step of the rollout; none while the policy is deleted.
     pub plan: Option<Plan<'a>>,
+    /// What becomes of kube-proxy.
+    pub kube_proxy: Outlook<'a>,
 }
 
 /// The status of the policy now. Equal to the one that it has, if nothing changed.
@@ -117,6 +120,7 @@ mod tests {
                 .collect(),
             lost: Vec::new(),
             plan: Some(rollout::plan(&members, &context)),
+            kube_proxy: Outlook::Observed,
         }
     }
 

@@ -43,6 +43,20 @@ pub enum PolicyReason {
     Found,
     /// KubeProxyAbsent: not every node has said it yet.
     NotReported,
+    /// KubeProxyAbsent: its DaemonSet is parked, and no node has anything of it.
+    Parked,
+    /// KubeProxyAbsent: it is to be parked once every node serves.
+    WaitingForNodes,
+    /// KubeProxyAbsent: its DaemonSet is parked, and pods of it are still on nodes.
+    Parking,
+    /// KubeProxyAbsent: its DaemonSet is parked, and nodes remove its rules.
+    CleaningUp,
+    /// KubeProxyAbsent: nodes can't remove its rules.
+    CleanUpFailed,
+    /// KubeProxyAbsent: it is to be parked, but can't be.
+    NotParkable,
+    /// KubeProxyAbsent: it is brought back before the datapath goes.
+    Restoring,
 }
 
 impl PolicyReason {
@@ -69,6 +83,13 @@ impl PolicyReason {
             Self::NotFound => "NotFound",
             Self::Found => "Found",
             Self::NotReported => "NotReported",
+            Self::Parked => "Parked",
+            Self::WaitingForNodes => "WaitingForNodes",
+            Self::Parking => "Parking",
+            Self::CleaningUp => "CleaningUp",
+            Self::CleanUpFailed => "CleanUpFailed",
+            Self::NotParkable => "NotParkable",
+            Self::Restoring => "Restoring",
         }
     }
 }
@@ -106,8 +127,12 @@ pub enum NodeReason {
     NotFound,
     /// KubeProxyAbsent: it runs on the node.
     Running,
+    /// KubeProxyAbsent: it runs on the node, and has written no rules yet.
+    RulesMissing,
     /// KubeProxyAbsent: it does not run, but rules of it are on the node.
     RulesLeft,
+    /// KubeProxyAbsent: rules of it are on the node, and can't be removed.
+    CleanUpFailed,
     /// KubeProxyAbsent: the agent can't tell.
     NotChecked,
     /// SnatPortsAvailable: no flow was refused lately.
@@ -139,7 +164,9 @@ impl NodeReason {
             Self::WriteFailed => "WriteFailed",
             Self::NotFound => "NotFound",
             Self::Running => "Running",
+            Self::RulesMissing => "RulesMissing",
             Self::RulesLeft => "RulesLeft",
+            Self::CleanUpFailed => "CleanUpFailed",
             Self::NotChecked => "NotChecked",
             Self::SnatPortsFree => "SnatPortsFree",
             Self::SnatPortsExhausted => "SnatPortsExhausted",

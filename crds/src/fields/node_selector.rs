@@ -57,19 +57,25 @@ pub enum SelectorOperator {
 impl NodeSelector {
     /// Is a node with these labels in the pool?
     pub fn matches(&self, labels: &BTreeMap<String, String>) -> bool {
+        self.matches_by(|key| labels.get(key).map(String::as_str))
+    }
+
+    /// The same, for whoever keeps labels otherwise: `label` gives the value of the label of a name.
+    pub fn matches_by<'a>(&self, label: impl Fn(&str) -> Option<&'a str>) -> bool {
         let Self {
             match_labels,
             match_expressions,
         } = self;
-        match_labels.iter().all(|(key, value)| labels.get(key) == Some(value))
-            && match_expressions.iter().all(|requirement| requirement.matches(labels))
+        match_labels.iter().all(|(key, value)| label(key) == Some(value))
+            && match_expressions
+                .iter()
+                .all(|requirement| requirement.matches(label(&requirement.key)))
     }
 }
 
 impl Requirement {
-    fn matches(&self, labels: &BTreeMap<String, String>) -> bool {
-        let value = labels.get(&self.key);
-        let listed = || value.is_some_and(|value| self.values.contains(value));
+    fn matches(&self, value: Option<&str>) -> bool {
+        let listed = || value.is_some_and(|value| self.values.iter().any(|listed| listed == value));
         match self.operator {
             SelectorOperator::In => listed(),
             SelectorOperator::NotIn => !listed(),

@@ -5,7 +5,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::NodeDatapathStatus;
-use crate::fields::{KubeProxy, LoadBalancer, Maps, Mode, NodePort, Services, SessionAffinity, SocketLb};
+use crate::fields::{
+    KubeProxy, KubeProxyRules, LoadBalancer, Maps, Mode, NodePort, Services, SessionAffinity, SocketLb,
+};
 
 /// What the agent does with the node's datapath.
 #[derive(Clone, Copy, Debug, Default, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
@@ -120,4 +122,7 @@ pub struct NodeDatapathSpec {
     pub maps: Maps,
     /// What happens to a kube-proxy that still runs.
     pub kube_proxy: KubeProxy,
+    /// What the agent does with rules of a kube-proxy on the node. `Remove` only once none runs there.
+    #[serde(default)]
+    pub kube_proxy_rules: KubeProxyRules,
 }

@@ -53,12 +53,15 @@ fn group_object(group: &str, versions: &[String], whole: bool) -> Value {
 /// `/api/v1` and `/apis/GROUP/VERSION`
 pub(crate) fn resources(registry: &Registry, group: &str, version: &str) -> Option<Value> {
     let mut list = Vec::new();
-    for resource in registry.of_version(group, version) {
-        list.push(json!({
+    let mut resources: Vec<_> = registry.of_version(group, version).collect();
+    resources.sort_by_key(|resource| &resource.plural);
+    for resource in resources {
+        let mut entry = json!({
             "name": resource.plural, "singularName": resource.singular, "namespaced": resource.namespaced,
-            "kind": resource.kind, "verbs": Resource::verbs(), "shortNames": resource.short_names,
-            "categories": resource.categories,
-        }));
+            "kind": resource.kind, "verbs": resource.verbs(),
+        });
+        add_names(&mut entry, resource);
+        list.push(entry);
         for sub in subresources(resource) {
             let mut entry = json!({
                 "name": format!("{}/{}", resource.plural, sub.name), "singularName": "",
@@ -80,6 +83,18 @@ pub(crate) fn resources(registry: &Registry, group: &str, version: &str) -> Opti
         format!("{group}/{version}")
     };
     Some(json!({"kind": "APIResourceList", "apiVersion": "v1", "groupVersion": group_version, "resources": list}))
+}
+
+/// The other names of a resource, where it has any.
+fn add_names(entry: &mut Value, resource: &Resource) {
+    for (field, names) in [
+        ("shortNames", &resource.short_names),
+        ("categories", &resource.categories),
+    ] {
+        if !names.is_empty() {
+            entry[field] = json!(names);
+        }
+    }
 }
 
 struct Sub {
@@ -116,6 +131,10 @@ fn subresources(resource: &Resource) -> Vec<Sub> {
             kind: resource.kind.clone(),
             verbs: VERBS,
         });
+    }
+    if !resource.is_builtin {
+        // Built-in resources are told in the order of their names, custom ones in that of the server's code.
+        subs.reverse();
     }
     subs
 }
@@ -171,14 +190,16 @@ fn aggregated_resource(resource: &Resource) -> Value {
             })
         })
         .collect();
-    json!({
+    let mut entry = json!({
         "resource": resource.plural,
         "responseKind": {"group": resource.group, "version": resource.version, "kind": resource.kind},
         "scope": if resource.namespaced { "Namespaced" } else { "Cluster" },
         "singularResource": resource.singular,
-        "verbs": Resource::verbs(),
-        "shortNames": resource.short_names,
-        "categories": resource.categories,
-        "subresources": subresources,
-    })
+        "verbs": resource.verbs(),
+    });
+    add_names(&mut entry, resource);
+    if !subresources.is_empty() {
+        entry["subresources"] = subresources.into();
+    }
+    entry
 }

@@ -68,6 +68,19 @@ impl FieldError {
         }
     }
 
+    /// Whether CEL rules are left alone on an object that has this error: they could not be evaluated, or not at a bounded
+    /// cost (`hasBlockingErr` of apiextensions-apiserver).
+    pub(crate) fn blocks_rules(&self) -> bool {
+        match *self.kind {
+            FieldErrorKind::Required(_)
+            | FieldErrorKind::TypeInvalid(..)
+            | FieldErrorKind::NotSupported(..)
+            | FieldErrorKind::TooLong(_)
+            | FieldErrorKind::TooMany(..) => true,
+            FieldErrorKind::Invalid(..) | FieldErrorKind::Duplicate(_) | FieldErrorKind::Forbidden(_) => false,
+        }
+    }
+
     fn shown_path(&self) -> &str {
         if self.path.is_empty() { "<nil>" } else { &self.path }
     }

@@ -42,7 +42,7 @@ pub(crate) fn qualified_name_error(key: &str) -> Option<&'static str> {
 /// What is wrong with `value` as the value of a label.
 pub(crate) fn label_value_error(value: &str) -> Option<&'static str> {
     if value.len() > 63 {
-        return Some("must be no more than 63 bytes");
+        return Some("must be no more than 63 characters");
     }
     (!value.is_empty() && !is_name_part(value)).then_some(LABEL_VALUE)
 }

@@ -60,7 +60,7 @@ async fn objects_that_break_the_schema_are_refused_with_the_field_named() -> Res
         ),
         (
             json!({"ports": {"min": "many"}}),
-            r#"spec.ports.min: Invalid value: "many": spec.ports.min in body must be of type integer: "string""#,
+            r#"spec.ports.min: Invalid value: "string": spec.ports.min in body must be of type integer: "string""#,
         ),
         (
             json!({"ports": {"min": 2000, "max": 1500}}),
@@ -392,12 +392,8 @@ async fn a_deleted_crd_takes_its_objects_along() -> Result<()> {
     let path = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions/gateways.test.kpr.dev";
     client.request::<Value>(Request::delete(path).body(Vec::new())?).await?;
     let error = api(client.clone()).list(&ListParams::default()).await.unwrap_err();
-    assert!(
-        error
-            .to_string()
-            .contains("the server could not find the requested resource"),
-        "{error}"
-    );
+    // Nothing of the group is left, so nobody answers for it.
+    assert!(error.to_string().contains("404 page not found"), "{error}");
     server.create(gateways())?;
     assert!(api(client).list(&ListParams::default()).await?.items.is_empty());
     Ok(())

@@ -158,6 +158,7 @@ async fn kubectl_shows_what_whoever_runs_kpr_looks_at() -> Result<()> {
 }
 
 /// The words of each line.
-fn table(text: &str) -> Vec<Vec<&str>> {
-    text.lines().map(|line| line.split_whitespace().collect()).collect()
+fn table(text: &str) -> Vec<Vec<String>> {
+    let words = |line: &str| line.split_whitespace().map(str::to_owned).collect();
+    text.lines().map(words).collect()
 }

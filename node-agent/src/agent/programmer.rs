@@ -6,6 +6,7 @@ use super::{devices::Placement, node_addresses::NodeAddresses};
 use crate::{
     datapath::{self, Contents, Error, FamilyTables, HandOver, MapFamily, Options, Report, Settings},
     plan::{Limits, Op},
+    takeover::Cleared,
 };
 
 /// Makes a datapath, and takes it away.
@@ -47,6 +48,9 @@ pub trait Datapath: Tables<V4> + Tables<V6> + Send + 'static {
 
     /// Keeps source ports that kube-proxy's rules take out of the datapath's own, while there are such rules.
     fn keep_apart(&mut self) -> Result<(), Error>;
+
+    /// Removes what a kube-proxy has left on this node: it must not run any more.
+    fn clear_kube_proxy(&mut self) -> Cleared;
 
     /// Begins no flow any more, and gives those that there are to netfilter if a kube-proxy's rules are there.
     fn hand_over(&mut self) -> Result<Option<HandOver>, Error>;
@@ -172,6 +176,10 @@ impl Datapath for datapath::Datapath {
 
     fn keep_apart(&mut self) -> Result<(), Error> {
         Self::keep_apart(self)
+    }
+
+    fn clear_kube_proxy(&mut self) -> Cleared {
+        Self::clear_kube_proxy(self)
     }
 
     fn hand_over(&mut self) -> Result<Option<HandOver>, Error> {

@@ -11,6 +11,7 @@ use crate::{
     model::HealthCheck,
     observe::api::{Phase, Services},
     sweeper::Findings,
+    takeover::Cleared,
     watch::NodeInput,
 };
 
@@ -37,6 +38,8 @@ pub struct Snapshot {
     pub report: Report,
     /// What somebody else changed of the datapath and was put back, since the start.
     pub repairs: u64,
+    /// What became of a kube-proxy's leftovers; none before they were looked for, or while they are to be kept.
+    pub cleared: Option<Arc<Cleared>>,
     /// The last sweep of idle flows; none before the first.
     pub sweep: Option<Arc<Findings>>,
     /// Since when something that is wanted is not in the tables.
@@ -84,6 +87,8 @@ pub struct Troubles {
     pub full: Option<String>,
     /// New flows are refused for want of a source port.
     pub exhausted: Option<String>,
+    /// What a kube-proxy has left cannot be removed.
+    pub leftovers: Option<String>,
     /// The datapath cannot be removed.
     pub removal: Option<String>,
     /// The NodeDatapath is gone while its configuration is in force.
@@ -110,6 +115,7 @@ impl Troubles {
             write,
             full,
             exhausted,
+            leftovers,
             removal,
             orphaned,
         } = self;
@@ -123,6 +129,7 @@ impl Troubles {
             .or(write.as_deref())
             .or(full.as_deref())
             .or(exhausted.as_deref())
+            .or(leftovers.as_deref())
             .or(orphaned.as_deref())
     }
 }

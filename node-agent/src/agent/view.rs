@@ -15,6 +15,7 @@ use crate::{
         api::{self, Phase, STATUS_VERSION, Status},
     },
     sweeper::Findings,
+    takeover::Cleared,
     watch::ApiServer,
 };
 
@@ -91,6 +92,7 @@ impl Source for View {
                     count: counter.count,
                 })
                 .collect(),
+            leftovers: snapshot.cleared.as_deref().and_then(leftovers),
             sweep: snapshot.sweep.as_deref().map(sweep),
             map_writes: report.map_writes,
             repairs: snapshot.repairs,
@@ -109,6 +111,17 @@ impl Source for View {
             }),
         }
     }
+}
+
+/// What was taken away of a kube-proxy, and what stays.
+fn leftovers(cleared: &Cleared) -> Option<String> {
+    let removed = (!cleared.removed.is_empty()).then(|| format!("removed: {}", cleared.removed.join(", ")));
+    let parts: Vec<_> = removed
+        .into_iter()
+        .chain(cleared.why_kept())
+        .chain(cleared.trouble())
+        .collect();
+    (!parts.is_empty()).then(|| parts.join("; "))
 }
 
 fn sweep(findings: &Findings) -> api::Sweep {

@@ -65,7 +65,12 @@ pub async fn run(args: &Args) -> anyhow::Result<()> {
     let mut background = JoinSet::new();
     background.spawn(api_server.clone().heartbeat(client.clone(), tasks.clone()));
     background.spawn(watch_devices(devices, tasks.clone()));
-    background.spawn(status::kube_proxy::probe(PROXY_MODE, kube_proxy, tasks.clone()));
+    background.spawn(status::kube_proxy::probe(
+        PROXY_MODE,
+        kube_proxy,
+        snapshot.clone(),
+        tasks.clone(),
+    ));
     let ports = [
         (
             args.healthz_bind_address,

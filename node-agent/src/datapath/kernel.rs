@@ -13,6 +13,7 @@ use super::{
 use crate::{
     devices::Device,
     netfilter::{self, Conntrack, masquerade},
+    takeover::{self, Cleared},
 };
 use aya::{
     Ebpf,
@@ -224,23 +225,31 @@ impl Datapath {
         Ok(left)
     }
 
-    /// Keeps kube-proxy's source ports out of kpr's for as long as rules of kube-proxy are on this node.
+    /// Keeps kube-proxy's source ports out of kpr's for as long as rules of kube-proxy are on this node, and until the last
+    /// connection has ended that they translated: the table that does it may be the only one for which the kernel still translates.
     pub fn keep_apart(&self) -> Result<(), Error> {
-        let there = netfilter::rules().any();
-        if there == masquerade::is_kept() {
-            return Ok(());
-        }
-        let done = if there {
-            let own = [self.snat_ports, self.node_ports].map(|range| range.min..=range.max);
-            match masquerade::free_ports(&own) {
-                Some(ports) => masquerade::keep_to(&ports),
-                // Every port is kpr's: nothing is left to share.
-                None => Ok(()),
-            }
-        } else {
-            masquerade::release()
+        let kept = masquerade::is_kept();
+        let wanted = netfilter::rules().any() || kept && translates();
+        let done = match (wanted, kept) {
+            (true, false) => self.keep_nat(),
+            (false, true) => masquerade::release(),
+            _ => Ok(()),
         };
         done.map_err(Error::Netfilter)
+    }
+
+    fn keep_nat(&self) -> Result<(), netfilter::Error> {
+        let own = [self.snat_ports, self.node_ports].map(|range| range.min..=range.max);
+        match masquerade::free_ports(&own) {
+            Some(ports) => masquerade::keep_to(&ports),
+            // Every port is kpr's: nothing is left to share.
+            None => Ok(()),
+        }
+    }
+
+    /// Removes what a kube-proxy has left on this node. Connections that its rules have translated go on.
+    pub fn clear_kube_proxy(&self) -> Cleared {
+        takeover::remove(|| if masquerade::is_kept() { Ok(()) } else { self.keep_nat() })
     }
 
     /// Begins no flow any more and gives those that there are to netfilter, if rules of kube-proxy are on this node to serve in the
@@ -290,4 +299,20 @@ impl Datapath {
             })
             .collect()
     }
+}
+
+/// Whether netfilter translates any connection, as far as can be told.
+fn translates() -> bool {
+    let any = || -> Result<bool, netfilter::Error> {
+        let conntrack = Conntrack::open()?;
+        for proto in [proto::TCP, proto::UDP, proto::SCTP] {
+            for ipv4 in [true, false] {
+                if !conntrack.redirected(ipv4, proto)?.is_empty() {
+                    return Ok(true);
+                }
+            }
+        }
+        Ok(false)
+    };
+    any().unwrap_or(true)
 }

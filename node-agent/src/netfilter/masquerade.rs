@@ -10,10 +10,12 @@ use std::{io, ops::RangeInclusive};
 
 use super::{
     Error,
-    message::{Attributes, NLM_F_CREATE, Nfnetlink, Order, attribute},
+    message::{Attributes, NLM_F_CREATE, Nfnetlink, Order},
+    nf_tables::{NEW_CHAIN, NEW_RULE, NEW_TABLE, delete_table, has_table},
 };
 
 /// The table, in `ip` and `ip6`.
+const NAME: &str = "kpr";
 const TABLE: &[u8] = b"kpr\0";
 const CHAIN: &[u8] = b"masquerade\0";
 /// `iptables.masqueradeBit` and `nftables.masqueradeBit`, their default.
@@ -21,13 +23,6 @@ const MARK: u32 = 1 << 14;
 /// Just before those of iptables and of kube-proxy's own table (`NF_IP_PRI_NAT_SRC`).
 const PRIORITY: i32 = 99;
 const POST_ROUTING: u32 = 4;
-
-/// Messages of the subsystem `NFNL_SUBSYS_NFTABLES` (`include/uapi/linux/netfilter/nf_tables.h`).
-const NEW_TABLE: u16 = 0xa00;
-const GET_TABLE: u16 = 0xa01;
-const DELETE_TABLE: u16 = 0xa02;
-const NEW_CHAIN: u16 = 0xa03;
-const NEW_RULE: u16 = 0xa06;
 
 const META_MARK: u32 = 3;
 const CMP_EQ: u32 = 0;
@@ -39,7 +34,10 @@ const FAMILIES: [i32; 2] = [libc::AF_INET, libc::AF_INET6];
 /// Makes kube-proxy's masquerade use `ports` only. What there is already is replaced in one transaction.
 pub fn keep_to(ports: &RangeInclusive<u16>) -> Result<(), Error> {
     change("keep kube-proxy's masquerade out of kpr's ports", |family| {
-        delete(family).into_iter().chain(create(family, ports)).collect()
+        delete_table(family, NAME)
+            .into_iter()
+            .chain(create(family, ports))
+            .collect()
     })
 }
 
@@ -48,7 +46,7 @@ pub fn release() -> Result<(), Error> {
     if is_kept() {
         change(
             "take away the rule that keeps kube-proxy's masquerade out of kpr's ports",
-            |family| delete(family).into(),
+            |family| delete_table(family, NAME).into(),
         )
     } else {
         Ok(())
@@ -58,14 +56,9 @@ pub fn release() -> Result<(), Error> {
 /// Whether the rule is there, in any family.
 pub fn is_kept() -> bool {
     let Ok(netfilter) = Nfnetlink::open() else { return false };
-    let mut found = false;
-    for family in FAMILIES {
-        // A kernel without nf_tables refuses.
-        let _ = netfilter.list(GET_TABLE, number(family), &Attributes::default(), |table| {
-            found |= attribute(table, 1) == Some(TABLE);
-        });
-    }
-    found
+    FAMILIES
+        .iter()
+        .any(|family| has_table(&netfilter, number(*family), NAME))
 }
 
 /// The longest row of ports from 1024 on that is in none of `taken`.
@@ -91,19 +84,6 @@ fn change(what: &'static str, orders: impl Fn(u8) -> Vec<Order>) -> Result<(), E
     let all: Vec<Order> = FAMILIES.iter().flat_map(|family| orders(number(*family))).collect();
     let carried_out = || -> io::Result<()> { Nfnetlink::open()?.transaction(&all) };
     carried_out().map_err(|source| Error { what, source })
-}
-
-/// Adding first makes deleting succeed where there is none.
-fn delete(family: u8) -> [Order; 2] {
-    let named = || {
-        let mut table = Attributes::default();
-        table.put(1, TABLE);
-        table
-    };
-    [
-        Order::new(NEW_TABLE, NLM_F_CREATE, family, named()),
-        Order::new(DELETE_TABLE, 0, family, named()),
-    ]
 }
 
 fn create(family: u8, ports: &RangeInclusive<u16>) -> [Order; 3] {

@@ -4,6 +4,7 @@
 use std::io;
 
 use netlink_sys::{Socket, SocketAddr, protocols::NETLINK_NETFILTER};
+use nix::sys::socket::{setsockopt, sockopt::SndBufForce};
 
 /// `struct nlmsghdr` and `struct nfgenmsg`.
 const HEADER: usize = 16;
@@ -132,6 +133,7 @@ impl Nfnetlink {
             ));
         }
         batch.extend(message(BATCH_END, 0, 0, NF_TABLES, &Attributes::default()));
+        self.make_room(batch.len())?;
         self.0.send(&batch, 0)?;
         loop {
             let (datagram, _) = self.0.recv_from_full()?;
@@ -141,6 +143,15 @@ impl Nfnetlink {
                 }
             }
         }
+    }
+
+    /// A transaction is one datagram: those of ten thousand Services are larger than a socket's buffer is at first.
+    fn make_room(&self, length: usize) -> io::Result<()> {
+        const AT_FIRST: usize = 64 * 1024;
+        if length > AT_FIRST {
+            setsockopt(&self.0, SndBufForce, &(2 * length))?;
+        }
+        Ok(())
     }
 
     fn send(&self, kind: u16, flags: u16, family: u8, attributes: &Attributes) -> io::Result<()> {

@@ -1,12 +1,17 @@
 //! The kernel's netfilter, as far as kpr has to do with it: connections that it translates, and rules of kube-proxy.
 //!
 //! kpr reads which flows are netfilter's, so as to leave them alone, and gives netfilter those that it serves itself when it goes.
-//! It adds no rule to what it finds, but for one that keeps source ports apart ([`masquerade`]).
+//! It adds no rule to what it finds, but for one that keeps source ports apart ([`masquerade`]), and takes none away but those
+//! that a kube-proxy has left, when it is told to ([`crate::takeover`]).
 
 mod conntrack;
+pub mod ip_set;
+pub mod link;
 pub mod masquerade;
 mod message;
+pub mod nf_tables;
 mod rules;
+pub mod xtables;
 
 pub use conntrack::{Connection, Conntrack, Nat, Tuple};
 pub use rules::{Found, rules};

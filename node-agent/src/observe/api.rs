@@ -57,6 +57,9 @@ pub struct Status {
     /// What happened to packets and socket calls, by reason, since the maps were made.
     #[serde(default)]
     pub counters: Vec<Counter>,
+    /// What became of rules that a kube-proxy has left on this node; none if there were none, or they are kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub leftovers: Option<String>,
     /// The last sweep of idle flows; none before the first.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sweep: Option<Sweep>,

@@ -2,7 +2,7 @@
 
 use kpr_abi::Reason;
 use kpr_crds::{
-    Mode,
+    KubeProxyPolicy, KubeProxyRules, Mode,
     conditions::{ConditionStatus, NodeCondition, NodeReason, Observation},
 };
 
@@ -131,53 +131,73 @@ fn services_synced(snapshot: &Snapshot) -> Because {
 }
 
 fn kube_proxy_absent(snapshot: &Snapshot, kube_proxy: &KubeProxy) -> Because {
-    let partial = snapshot
-        .applied
-        .as_ref()
-        .is_some_and(|applied| applied.spec.mode == Mode::Partial);
-    match kube_proxy {
-        KubeProxy::Unknown => (
-            ConditionStatus::Unknown,
-            NodeReason::NotChecked,
-            "the agent has not looked for kube-proxy yet".to_owned(),
-        ),
-        KubeProxy::Absent => (
-            ConditionStatus::True,
-            NodeReason::NotFound,
-            format!(
-                "nothing answers as kube-proxy at {}, and none of its rules is here",
-                super::kube_proxy::PROXY_MODE
-            ),
+    let spec = snapshot.applied.as_ref().map(|applied| &applied.spec);
+    let partial = spec.is_some_and(|spec| spec.mode == Mode::Partial);
+    let parks = spec.is_some_and(|spec| spec.kube_proxy.policy == KubeProxyPolicy::Disable);
+    let removes = spec.is_some_and(|spec| spec.kube_proxy_rules == KubeProxyRules::Remove);
+    let (reason, message) = match kube_proxy {
+        KubeProxy::Unknown => {
+            let message = "the agent has not looked for kube-proxy yet".to_owned();
+            return (ConditionStatus::Unknown, NodeReason::NotChecked, message);
+        }
+        KubeProxy::Absent => return (ConditionStatus::True, NodeReason::NotFound, absent(snapshot)),
+        KubeProxy::Starting { mode } => (
+            NodeReason::RulesMissing,
+            format!("kube-proxy runs in mode {mode}, and has written no rules yet"),
         ),
         KubeProxy::Running { mode } if partial => (
-            ConditionStatus::False,
             NodeReason::Running,
             format!("kube-proxy runs in mode {mode} and serves the kinds of Services that spec.services leaves to it"),
         ),
+        KubeProxy::Running { mode } if parks => (
+            NodeReason::Running,
+            format!("kube-proxy runs in mode {mode}; it goes once every node serves"),
+        ),
         KubeProxy::Running { mode } => (
-            ConditionStatus::False,
             NodeReason::Running,
             format!(
-                "kube-proxy runs in mode {mode} though kpr serves every Service: remove its DaemonSet, then its rules \
-                 (`kube-proxy --cleanup`)"
+                "kube-proxy runs in mode {mode} though kpr serves every Service: set spec.kubeProxy.policy to Disable, or \
+                 remove its DaemonSet, then its rules (`kube-proxy --cleanup`)"
             ),
         ),
         KubeProxy::Rules(found) if partial => (
-            ConditionStatus::False,
             NodeReason::RulesLeft,
             format!(
                 "nothing answers as kube-proxy, but its {found} are here and serve what spec.services leaves to them"
             ),
         ),
-        KubeProxy::Rules(found) => (
-            ConditionStatus::False,
-            NodeReason::RulesLeft,
-            format!(
-                "nothing answers as kube-proxy, but its {found} are here: remove its DaemonSet if there still is one, then \
-                 its rules (`kube-proxy --cleanup`)"
+        KubeProxy::Rules(found) => match &snapshot.troubles.leftovers {
+            Some(trouble) => (NodeReason::CleanUpFailed, trouble.clone()),
+            None if removes => (NodeReason::RulesLeft, format!("its {found} are being removed")),
+            None if parks => (
+                NodeReason::RulesLeft,
+                format!("nothing answers as kube-proxy, but its {found} are here"),
             ),
-        ),
+            None => (
+                NodeReason::RulesLeft,
+                format!(
+                    "nothing answers as kube-proxy, but its {found} are here: remove its DaemonSet if there still is one, \
+                     then its rules (`kube-proxy --cleanup`)"
+                ),
+            ),
+        },
+    };
+    (ConditionStatus::False, reason, message)
+}
+
+/// Nothing of it is here; and what was done for that.
+fn absent(snapshot: &Snapshot) -> String {
+    let mut parts = vec![format!(
+        "nothing answers as kube-proxy at {}, and none of its rules is here",
+        super::kube_proxy::PROXY_MODE
+    )];
+    if let Some(cleared) = &snapshot.cleared {
+        if !cleared.removed.is_empty() {
+            parts.push(format!("removed: {}", cleared.removed.join(", ")));
+        }
+        parts.extend(cleared.why_kept());
     }
+    parts.join("; ")
 }
 
 /// Only there once a flow was refused.

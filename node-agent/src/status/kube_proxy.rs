@@ -3,24 +3,29 @@
 //! It is known by its answer, since its process may be in a namespace that this one does not see; and by its rules, which serve
 //! whether it runs or not. An ipvs mode is known by its answer alone.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use http_body_util::{BodyExt, Empty, Limited};
 use hyper::{Request, StatusCode, body::Bytes};
 use hyper_util::rt::TokioIo;
 use jiff::Timestamp;
+use kpr_crds::{KubeProxyPolicy, KubeProxyRules};
 use tokio::{net::TcpStream, sync::watch, time::timeout};
 
 use crate::{
+    agent::Snapshot,
     health::MODE,
     netfilter::{self, Found},
     observe::Tasks,
+    takeover::Cleared,
 };
 
 /// Where kube-proxy tells which mode it runs in (`metricsBindAddress`, its default).
 pub const PROXY_MODE: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 10249);
 
+/// Between looks; and while somebody waits for kube-proxy to go, or to come back.
 const EVERY: Duration = Duration::from_secs(30);
+const SOON: Duration = Duration::from_secs(2);
 const PATIENCE: Duration = Duration::from_secs(1);
 /// "iptables", "ipvs", "nftables": anything longer is somebody else.
 const LONGEST_MODE: usize = 64;
@@ -35,6 +40,11 @@ pub enum KubeProxy {
     Absent,
     /// Nothing answers, but there are rules: it runs without its port, or did and left them.
     Rules(Found),
+    /// It answers, but has written no rules yet.
+    Starting {
+        /// Its mode, such as "iptables".
+        mode: String,
+    },
     /// It answers.
     Running {
         /// Its mode, such as "iptables".
@@ -42,17 +52,57 @@ pub enum KubeProxy {
     },
 }
 
-/// Looks again and again, and tells what it sees. Never ends.
-pub async fn probe(addr: SocketAddr, seen: watch::Sender<KubeProxy>, tasks: Tasks) {
+/// What is to become of kube-proxy here, as far as looking for it depends on that.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Outlook {
+    /// kpr parks it and brings it back.
+    managed: bool,
+    rules: KubeProxyRules,
+    cleared: Option<Arc<Cleared>>,
+}
+
+impl Outlook {
+    fn of(snapshot: &Snapshot) -> Self {
+        let spec = snapshot.applied.as_ref().map(|applied| &applied.spec);
+        Self {
+            managed: spec.is_some_and(|spec| spec.kube_proxy.policy == KubeProxyPolicy::Disable),
+            rules: spec.map(|spec| spec.kube_proxy_rules).unwrap_or_default(),
+            cleared: snapshot.cleared.clone(),
+        }
+    }
+
+    /// Is it with kube-proxy as it is to be? Otherwise somebody waits.
+    fn is_met(&self, seen: &KubeProxy) -> bool {
+        match self.rules {
+            _ if !self.managed => true,
+            KubeProxyRules::Remove => *seen == KubeProxy::Absent,
+            KubeProxyRules::Keep => matches!(seen, KubeProxy::Running { .. } | KubeProxy::Rules(_)),
+        }
+    }
+}
+
+/// Looks again and again, and tells what it sees; at once when the agent was told something else about kube-proxy, or has done
+/// something about it. Never ends.
+pub async fn probe(
+    addr: SocketAddr,
+    seen: watch::Sender<KubeProxy>,
+    mut snapshots: watch::Receiver<Arc<Snapshot>>,
+    tasks: Tasks,
+) {
     let task = tasks.register("probe-kube-proxy");
     loop {
-        let now = look(addr, netfilter::rules).await;
+        let outlook = Outlook::of(&snapshots.borrow_and_update());
+        // One that starts is no help yet to who waits for it; else its answer is enough, and rules are many.
+        let now = look(addr, netfilter::rules, outlook.managed).await;
         task.succeeded(Timestamp::now());
+        let pause = if outlook.is_met(&now) { EVERY } else { SOON };
         seen.send_if_modified(|known| {
             let news = *known != now;
             if news {
                 match &now {
-                    KubeProxy::Running { mode } => tracing::warn!("kube-proxy runs on this node (mode {mode})"),
+                    KubeProxy::Running { mode } | KubeProxy::Starting { mode } => {
+                        tracing::warn!("kube-proxy runs on this node (mode {mode})");
+                    }
                     KubeProxy::Rules(found) => tracing::warn!("there are {found} of kube-proxy on this node"),
                     KubeProxy::Absent | KubeProxy::Unknown => tracing::info!("kube-proxy does not run on this node"),
                 }
@@ -60,20 +110,40 @@ pub async fn probe(addr: SocketAddr, seen: watch::Sender<KubeProxy>, tasks: Task
             }
             news
         });
-        tokio::time::sleep(EVERY).await;
+        tokio::select! {
+            () = tokio::time::sleep(pause) => {}
+            () = another(&mut snapshots, &outlook) => {}
+        }
     }
 }
 
-/// Looks once. `rules` looks for rules; it may take a while where there are tens of thousands.
-pub async fn look(addr: SocketAddr, rules: fn() -> Found) -> KubeProxy {
-    match timeout(PATIENCE, ask(addr)).await {
-        // This agent answers there, or nobody does.
-        Ok(Some(mode)) if mode != MODE => return KubeProxy::Running { mode },
-        Ok(_) | Err(_) => {}
+/// Returns when the outlook is another one.
+async fn another(snapshots: &mut watch::Receiver<Arc<Snapshot>>, outlook: &Outlook) {
+    let changed = snapshots
+        .wait_for(|snapshot| Outlook::of(snapshot) != *outlook)
+        .await
+        .is_ok();
+    if !changed {
+        // The agent ends.
+        std::future::pending::<()>().await;
     }
-    match tokio::task::spawn_blocking(rules).await {
-        Ok(found) if found.any() => KubeProxy::Rules(found),
-        Ok(_) | Err(_) => KubeProxy::Absent,
+}
+
+/// Looks once. `rules` looks for rules; it may take a while where there are tens of thousands. With `thorough`, a kube-proxy that
+/// answers must have rules, too.
+pub async fn look(addr: SocketAddr, rules: fn() -> Found, thorough: bool) -> KubeProxy {
+    // This agent answers there, or nobody does.
+    let answer = timeout(PATIENCE, ask(addr)).await.ok().flatten();
+    let mode = answer.filter(|mode| mode != MODE);
+    if let Some(mode) = mode.clone().filter(|_| !thorough) {
+        return KubeProxy::Running { mode };
+    }
+    let found = tokio::task::spawn_blocking(rules).await.unwrap_or_default();
+    match mode {
+        Some(mode) if found.any() => KubeProxy::Running { mode },
+        Some(mode) => KubeProxy::Starting { mode },
+        None if found.any() => KubeProxy::Rules(found),
+        None => KubeProxy::Absent,
     }
 }
 
@@ -117,7 +187,7 @@ mod tests {
     fn some() -> Found {
         Found {
             iptables: true,
-            nftables: false,
+            ..Found::default()
         }
     }
 
@@ -125,27 +195,59 @@ mod tests {
     async fn kube_proxy_is_known_by_its_mode() {
         let addr = serve("/proxyMode", "iptables").await;
         let mode = "iptables".to_owned();
-        assert_eq!(look(addr, some).await, KubeProxy::Running { mode });
+        assert_eq!(look(addr, some, false).await, KubeProxy::Running { mode });
+    }
+
+    #[tokio::test]
+    async fn one_that_has_written_no_rules_yet_is_told_apart_by_who_waits_for_it() {
+        let addr = serve("/proxyMode", "nftables").await;
+        let mode = || "nftables".to_owned();
+        assert_eq!(look(addr, none, true).await, KubeProxy::Starting { mode: mode() });
+        assert_eq!(look(addr, none, false).await, KubeProxy::Running { mode: mode() });
+        assert_eq!(look(addr, some, true).await, KubeProxy::Running { mode: mode() });
+    }
+
+    #[test]
+    fn only_who_waits_looks_often() {
+        let running = KubeProxy::Running {
+            mode: "iptables".to_owned(),
+        };
+        let (absent, rules) = (KubeProxy::Absent, KubeProxy::Rules(some()));
+        let outlook = |managed, rules| Outlook {
+            managed,
+            rules,
+            cleared: None,
+        };
+        for seen in [&running, &absent, &rules] {
+            assert!(outlook(false, KubeProxyRules::Keep).is_met(seen), "{seen:?}");
+        }
+        let keep = outlook(true, KubeProxyRules::Keep);
+        assert!(keep.is_met(&running) && keep.is_met(&rules) && !keep.is_met(&absent));
+        let remove = outlook(true, KubeProxyRules::Remove);
+        assert!(!remove.is_met(&running) && !remove.is_met(&rules) && remove.is_met(&absent));
     }
 
     #[tokio::test]
     async fn somebody_else_on_the_port_is_not_kube_proxy() {
-        assert_eq!(look(serve("/metrics", "").await, none).await, KubeProxy::Absent);
+        assert_eq!(look(serve("/metrics", "").await, none, false).await, KubeProxy::Absent);
         assert_eq!(
-            look(serve("/proxyMode", "<html>hello</html>").await, none).await,
+            look(serve("/proxyMode", "<html>hello</html>").await, none, false).await,
             KubeProxy::Absent
         );
     }
 
     #[tokio::test]
     async fn this_agent_on_the_port_is_not_kube_proxy() {
-        assert_eq!(look(serve("/proxyMode", MODE).await, none).await, KubeProxy::Absent);
+        assert_eq!(
+            look(serve("/proxyMode", MODE).await, none, false).await,
+            KubeProxy::Absent
+        );
     }
 
     #[tokio::test]
     async fn rules_are_found_whoever_answers() {
         assert_eq!(
-            look(serve("/proxyMode", MODE).await, some).await,
+            look(serve("/proxyMode", MODE).await, some, false).await,
             KubeProxy::Rules(some())
         );
     }
@@ -155,7 +257,7 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let addr = listener.local_addr().unwrap();
         drop(listener);
-        assert_eq!(look(addr, none).await, KubeProxy::Absent);
-        assert_eq!(look(addr, some).await, KubeProxy::Rules(some()));
+        assert_eq!(look(addr, none, false).await, KubeProxy::Absent);
+        assert_eq!(look(addr, some, false).await, KubeProxy::Rules(some()));
     }
 }

@@ -212,7 +212,7 @@ fn a_kube_proxy_beside_a_partial_kpr_has_its_share() {
 fn rules_without_a_kube_proxy_are_told_apart() {
     let found = crate::netfilter::Found {
         iptables: true,
-        nftables: false,
+        ..Default::default()
     };
     let seen = observations(&serving(1), &KubeProxy::Rules(found));
     let condition = seen.iter().find(|o| o.type_ == "KubeProxyAbsent").unwrap();
@@ -220,6 +220,52 @@ fn rules_without_a_kube_proxy_are_told_apart() {
     assert!(
         condition.message.contains("its iptables rules are here"),
         "{condition:?}"
+    );
+}
+
+#[test]
+fn what_is_done_about_rules_that_are_to_go_is_told() {
+    let found = crate::netfilter::Found {
+        nftables: true,
+        ..Default::default()
+    };
+    let mut snapshot = serving(1);
+    let applied = snapshot.applied.as_mut().unwrap();
+    let spec = kpr_crds::NodeDatapathSpec {
+        kube_proxy_rules: kpr_crds::KubeProxyRules::Remove,
+        ..(*applied.spec).clone()
+    };
+    applied.spec = spec.into();
+    let says = |snapshot: &Snapshot, kube_proxy: &KubeProxy| {
+        let seen = observations(snapshot, kube_proxy);
+        let condition = seen.into_iter().find(|o| o.type_ == "KubeProxyAbsent").unwrap();
+        format!(
+            "{}/{}: {}",
+            condition.status.as_str(),
+            condition.reason,
+            condition.message
+        )
+    };
+    let rules = KubeProxy::Rules(found);
+    assert_eq!(
+        says(&snapshot, &rules),
+        "False/RulesLeft: its nftables rules are being removed"
+    );
+    snapshot.troubles.leftovers = Some("run `nft delete table ip kube-proxy`".to_owned());
+    assert_eq!(
+        says(&snapshot, &rules),
+        "False/CleanUpFailed: run `nft delete table ip kube-proxy`"
+    );
+    snapshot.troubles.leftovers = None;
+    let cleared = crate::takeover::Cleared {
+        removed: vec!["table kube-proxy of nftables (IPv4)".to_owned()],
+        ..Default::default()
+    };
+    snapshot.cleared = Some(cleared.into());
+    let done = says(&snapshot, &KubeProxy::Absent);
+    assert!(
+        done.starts_with("True/NotFound") && done.ends_with("; removed: table kube-proxy of nftables (IPv4)"),
+        "{done}"
     );
 }
 

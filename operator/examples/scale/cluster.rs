@@ -17,6 +17,7 @@ use kube::api::{ListParams, Patch, PatchParams};
 use kube::runtime::{WatchStreamExt, watcher};
 use kube::{Api, Client, ResourceExt};
 use serde_json::{Value, json};
+use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 
 /// User agent of all but the operator.
@@ -27,6 +28,8 @@ const LABELS: usize = 25;
 const IMAGES: usize = 50;
 /// Maps of an agent.
 const MAPS: usize = 30;
+/// Agents that write at the same time.
+const AT_A_TIME: usize = 8;
 
 /// A cluster in which nothing runs but agents.
 pub(crate) struct Cluster {
@@ -179,8 +182,9 @@ fn node(number: usize) -> Value {
     })
 }
 
-/// Agents: each carries out what it is told at once.
+/// Agents: each carries out what it is told at once, some at a time: the API server has others to answer too.
 async fn answer(datapaths: Api<NodeDatapath>) {
+    let some = Arc::new(Semaphore::new(AT_A_TIME));
     let mut objects = pin!(
         watcher(datapaths.clone(), watcher::Config::default())
             .default_backoff()
@@ -191,8 +195,11 @@ async fn answer(datapaths: Api<NodeDatapath>) {
         let Ok(object) = object else { continue };
         let generation = object.metadata.generation;
         if seen.insert(object.name_any(), generation) != Some(generation) {
-            let datapaths = datapaths.clone();
-            tokio::spawn(async move { ready(&datapaths, &object).await });
+            let (datapaths, some) = (datapaths.clone(), Arc::clone(&some));
+            tokio::spawn(async move {
+                let _turn = some.acquire().await?;
+                ready(&datapaths, &object).await
+            });
         }
     }
 }

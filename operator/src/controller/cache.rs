@@ -57,6 +57,11 @@ impl<V: Clone + PartialEq> Cache<V> {
         Arc::clone(&self.objects.read().unwrap_or_else(PoisonError::into_inner))
     }
 
+    /// Is the first list complete?
+    pub(super) fn is_filled(&self) -> bool {
+        *self.filled.borrow()
+    }
+
     /// Waits until the first list is complete.
     pub(super) async fn filled(&self) {
         // The sender is ours, so the channel can't close.
@@ -69,9 +74,19 @@ impl<V: Clone + PartialEq> Cache<V> {
     where
         K: Clone + Debug + DeserializeOwned + Resource<DynamicType = ()> + Send + 'static,
     {
-        let mut events = pin!(watch(api, watcher::Config::default()).default_backoff());
+        self.fill_with(api, watcher::Config::default(), reduce).await;
+    }
+
+    /// The same, with those objects that `config` selects.
+    pub(super) async fn fill_with<K>(&self, api: Api<K>, config: watcher::Config, reduce: impl Fn(K) -> V)
+    where
+        K: Clone + Debug + DeserializeOwned + Resource<DynamicType = ()> + Send + 'static,
+    {
+        let mut events = pin!(watch(api, config).default_backoff());
         let mut incoming = Incoming(None);
         while let Some(event) = events.next().await {
+            // As long as events come, nothing here would ever wait: others have their turn too.
+            tokio::task::coop::consume_budget().await;
             match event {
                 Ok(event) => self.take(event, &mut incoming, &reduce),
                 Err(error) => {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::{StreamExt, stream};
+use k8s_openapi::api::apps::v1::DaemonSet;
 use kpr_crds::names::{FINALIZER, OPERATOR_MANAGER};
 use kpr_crds::{KubeProxyReplacement, KubeProxyReplacementStatus, NodeDatapath};
 use kube::api::{DeleteParams, ObjectMeta, Patch, PatchParams, Preconditions};
@@ -21,6 +22,7 @@ use super::superseded::Superseded;
 use super::throttle::Throttle;
 use crate::connect;
 use crate::decide::{Decision, Deletion, Finalizer, NewStatus};
+use crate::kube_proxy::{self, view::DaemonSetView};
 use crate::notice::Notice;
 use crate::render::Desired;
 
@@ -55,6 +57,8 @@ pub(super) struct Writer {
     datapaths: Api<NodeDatapath>,
     recorder: Recorder,
     known: Cache<Arc<NodeDatapath>>,
+    daemon_sets: Cache<Option<Arc<DaemonSetView>>>,
+    client: Client,
     superseded: Superseded,
     statuses: Throttle,
     /// Forced: fields that the operator applies are the operator's, whoever changed them.
@@ -62,7 +66,12 @@ pub(super) struct Writer {
 }
 
 impl Writer {
-    pub(super) fn new(client: Client, settings: &Settings, known: Cache<Arc<NodeDatapath>>) -> Self {
+    pub(super) fn new(
+        client: Client,
+        settings: &Settings,
+        known: Cache<Arc<NodeDatapath>>,
+        daemon_sets: Cache<Option<Arc<DaemonSetView>>>,
+    ) -> Self {
         let reporter = Reporter {
             controller: OPERATOR_MANAGER.to_owned(),
             instance: Some(settings.identity.clone()),
@@ -70,8 +79,10 @@ impl Writer {
         Self {
             policies: Api::all(client.clone()),
             datapaths: Api::all(client.clone()),
-            recorder: Recorder::new(client, reporter),
+            recorder: Recorder::new(client.clone(), reporter),
             known,
+            daemon_sets,
+            client,
             superseded: Superseded::default(),
             statuses: Throttle::new(settings.status_interval),
             apply: PatchParams::apply(OPERATOR_MANAGER).force(),
@@ -95,6 +106,7 @@ impl Writer {
             finalizer,
             apply,
             delete,
+            daemon_sets,
             status,
             mut notices,
             again_in: _,
@@ -104,6 +116,7 @@ impl Writer {
         }
         let applied = all(apply.into_iter().map(|desired| self.apply_datapath(desired))).await;
         let deleted = all(delete.into_iter().map(|deletion| self.delete_datapath(deletion))).await;
+        let patched = all(daemon_sets.into_iter().map(|patch| self.patch_daemon_set(patch))).await;
         let mut wait = None;
         if let Some(new) = status {
             let NewStatus {
@@ -121,7 +134,7 @@ impl Writer {
                 notices.extend(told);
             }
         }
-        applied.and(deleted)?;
+        applied.and(deleted).and(patched)?;
         // Told last: if something above failed, the next try tells it.
         for notice in notices {
             self.publish(policy, notice).await;
@@ -181,6 +194,26 @@ impl Writer {
             phase = desired.spec.phase.as_str(),
             "NodeDatapath written"
         );
+        Ok(())
+    }
+
+    /// A merge patch of the version that we know: refused (409) if anyone wrote in between.
+    async fn patch_daemon_set(&self, patch: kube_proxy::Patch) -> Result<(), WriteError> {
+        let kube_proxy::Patch { namespace, name, body } = patch;
+        let sets: Api<DaemonSet> = Api::namespaced(self.client.clone(), &namespace);
+        let params = PatchParams {
+            field_manager: Some(OPERATOR_MANAGER.to_owned()),
+            ..PatchParams::default()
+        };
+        match sets.patch(&name, &params, &Patch::Merge(body)).await {
+            Ok(written) => {
+                self.daemon_sets
+                    .put(name.clone(), DaemonSetView::of(&written).map(Arc::new));
+                info!("DaemonSet {namespace}/{name} written");
+            }
+            Err(error) if is_gone(&error) => {}
+            Err(error) => return Err(WriteError::new(format!("DaemonSet {namespace}/{name}"))(error)),
+        }
         Ok(())
     }
 

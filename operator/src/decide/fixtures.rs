@@ -22,27 +22,33 @@ pub(crate) fn at(second: i64) -> Timestamp {
 
 /// An up node without labels.
 pub(crate) fn node() -> Node {
-    Node(NodeView {
+    Node {
         labels: BTreeMap::new(),
         up: true,
-    })
+    }
 }
 
-pub(crate) struct Node(NodeView);
+pub(crate) struct Node {
+    labels: BTreeMap<String, String>,
+    up: bool,
+}
 
 impl Node {
     pub(crate) fn label(mut self, key: &str, value: &str) -> Self {
-        self.0.labels.insert(key.to_owned(), value.to_owned());
+        self.labels.insert(key.to_owned(), value.to_owned());
         self
     }
 
     pub(crate) fn down(mut self) -> Self {
-        self.0.up = false;
+        self.up = false;
         self
     }
 
     pub(crate) fn build(self) -> NodeView {
-        self.0
+        NodeView {
+            labels: self.labels.into(),
+            up: self.up,
+        }
     }
 }
 
@@ -122,6 +128,7 @@ pub(crate) fn datapath(node: &str, policy: &KubeProxyReplacement) -> Datapath {
         spec: render::active(policy),
         memory: None,
         draining_since: None,
+        awaited_since: None,
     };
     let applied = desired.to_apply().expect("JSON");
     let mut object: NodeDatapath = serde_json::from_value(applied).expect("object");

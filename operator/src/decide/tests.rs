@@ -42,6 +42,7 @@ impl Cluster {
             nodes: &self.nodes,
             datapaths: &self.datapaths,
             limits: Limits::default(),
+            kube_proxy: kube_proxy::Input::default(),
             now: at(second),
         };
         decide(&self.policies[0], &world)

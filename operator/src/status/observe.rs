@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 
 use kpr_crds::RolloutFailure;
-use kpr_crds::conditions::{self, ConditionStatus, NodeCondition, Observation, PolicyCondition, PolicyReason};
+use kpr_crds::conditions::{ConditionStatus, Observation, PolicyCondition, PolicyReason};
 
-use super::{Pool, PoolNode, phrase};
+use super::{Pool, phrase};
+use crate::kube_proxy;
 use crate::rollout::{Phase, health};
 
 /// All conditions, in the order in which they are shown.
@@ -15,7 +16,7 @@ pub(super) fn all(pool: &Pool<'_>) -> Vec<Observation> {
         progressing(pool),
         degraded(pool),
         conflicted(pool),
-        kube_proxy_absent(pool),
+        kube_proxy::outlook::condition(&pool.kube_proxy, &pool.nodes),
     ]
 }
 
@@ -214,41 +215,4 @@ fn conflicted(pool: &Pool<'_>) -> Observation {
         lists.join("; ")
     );
     observation(PolicyCondition::Conflicted, true, PolicyReason::NodesClaimed, message)
-}
-
-fn kube_proxy_absent(pool: &Pool<'_>) -> Observation {
-    let say = |status, reason, message| observation(PolicyCondition::KubeProxyAbsent, status, reason, message);
-    let with_status = |wanted: ConditionStatus| {
-        pool.nodes
-            .iter()
-            .filter(move |node| kube_proxy_on(node) == wanted)
-            .map(|node| node.name)
-    };
-    let mut found = with_status(ConditionStatus::False).peekable();
-    if found.peek().is_some() {
-        let message = format!("kube-proxy or its rules are on {}", phrase::list(found));
-        return say(ConditionStatus::False, PolicyReason::Found, message);
-    }
-    let mut silent = with_status(ConditionStatus::Unknown).peekable();
-    if silent.peek().is_some() || pool.nodes.is_empty() {
-        let message = if pool.nodes.is_empty() {
-            "no node is in the pool".to_owned()
-        } else {
-            format!("not reported yet by {}", phrase::list(silent))
-        };
-        return say(ConditionStatus::Unknown, PolicyReason::NotReported, message);
-    }
-    say(
-        ConditionStatus::True,
-        PolicyReason::NotFound,
-        "no node has kube-proxy or its rules".to_owned(),
-    )
-}
-
-fn kube_proxy_on(node: &PoolNode<'_>) -> ConditionStatus {
-    node.datapath
-        .and_then(|datapath| datapath.status.as_ref())
-        .map_or(ConditionStatus::Unknown, |status| {
-            conditions::status(&status.conditions, NodeCondition::KubeProxyAbsent.as_str())
-        })
 }

@@ -4,7 +4,7 @@
 const NAMED: usize = 10;
 
 /// `a, b, c and 20 more`, in the order given.
-pub(super) fn list<T: AsRef<str>>(items: impl IntoIterator<Item = T>) -> String {
+pub(crate) fn list<T: AsRef<str>>(items: impl IntoIterator<Item = T>) -> String {
     let mut items = items.into_iter();
     let named: Vec<T> = items.by_ref().take(NAMED).collect();
     let text = named.iter().map(AsRef::as_ref).collect::<Vec<&str>>().join(", ");
@@ -17,7 +17,7 @@ pub(super) fn list<T: AsRef<str>>(items: impl IntoIterator<Item = T>) -> String 
 }
 
 /// `1 node`, `2 nodes`.
-pub(super) fn nodes(count: usize) -> String {
+pub(crate) fn nodes(count: usize) -> String {
     if count == 1 {
         "1 node".to_owned()
     } else {

@@ -5,6 +5,7 @@ mod support;
 mod delete;
 mod election;
 mod failures;
+mod kube_proxy;
 mod nodes;
 mod once;
 mod pools;

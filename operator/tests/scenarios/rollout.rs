@@ -147,7 +147,9 @@ async fn bad_rollout(rollback: bool) {
     let policy = policy("default").max_unavailable(LIMIT);
     let policy = if rollback { policy.rollback() } else { policy };
     let (cluster, fleet, operator) = Cluster::serving(policy, &names).await;
-    names.iter().for_each(|node| fleet.fails_with(node, CHANGED, WORDS));
+    for node in names {
+        fleet.fails_with(node, CHANGED, WORDS);
+    }
     cluster.configure("default", CHANGED).await;
 
     let end = if rollback { "RolledBack" } else { "RolloutHalted" };

@@ -11,11 +11,12 @@ use anyhow::{Context, Result, bail, ensure};
 
 /// Devices, queueing disciplines, socket listings, and netfilter's connections and rules, that kpr and its tests use. A guest has
 /// no modprobe that would load them when they are asked for.
-const WANTED: [&str; 14] = [
+const WANTED: [&str; 15] = [
     "veth",
     "bridge",
     "vxlan",
     "wireguard",
+    "tun",
     "sch_ingress",
     "cls_bpf",
     "inet_diag",

@@ -49,6 +49,9 @@ async fn handle(
     let Route::Resource(path) = route else {
         return about_server(&shared, &route, &parts.headers);
     };
+    if !shared.state().registry.serves(&path.group, &path.version) {
+        return not_found();
+    }
     let verb = verb(&parts.method, &path, &query);
     let mut record = RequestRecord {
         verb: verb.to_owned(),
@@ -101,7 +104,7 @@ fn header<'a>(headers: &'a HeaderMap, name: &str) -> &'a str {
 /// The verb of RBAC and audit logs.
 fn verb(method: &Method, path: &ResourcePath, query: &Query) -> &'static str {
     match (method.as_str(), path.name.is_empty()) {
-        ("GET" | "HEAD", _) if query.flag("watch") => "watch",
+        ("GET" | "HEAD", true) if query.flag("watch") => "watch",
         ("GET" | "HEAD", true) => "list",
         ("GET" | "HEAD", false) => "get",
         ("POST", _) => "create",
@@ -139,18 +142,7 @@ fn dispatch(
     }
     let warnings: Vec<String> = resource.warning.iter().cloned().collect();
     match verb {
-        "watch" => {
-            let mut narrowed = path.clone();
-            let mut query = query;
-            let by_name;
-            if !path.name.is_empty() {
-                // A watch on a single object is a watch on the collection for that name.
-                narrowed.name.clear();
-                by_name = query.with_field_selector(&format!("metadata.name={}", path.name));
-                query = &by_name;
-            }
-            watch::watch(shared, stop, resource, &narrowed, query, shape)
-        }
+        "watch" => watch::watch(shared, stop, resource, path, query, shape),
         "list" => {
             let list = read::list(&shared.state(), &resource, path, query, shape, now)?;
             Ok(body::respond(200, &list, &warnings))
@@ -175,6 +167,7 @@ fn dispatch(
                 bytes,
                 user_agent,
                 now,
+                method: verb,
             };
             let mut answer = write::answer(shared, verb, &request)?;
             answer.warnings.extend(warnings);
@@ -206,15 +199,20 @@ fn about_server(shared: &Shared, route: &Route, headers: &HeaderMap) -> Response
         Route::OpenApiV2 => body::respond_as(200, openapi::v2_protobuf(), openapi::V2_CONTENT_TYPE, &[]),
         Route::OpenApiIndex => body::respond(200, &openapi::index(registry), &[]),
         Route::OpenApi(group, version) => answer(openapi::document(registry, group, version)),
-        Route::Resource(_) | Route::Unknown => (StatusCode::NOT_FOUND, "404 page not found\n").into_response(),
+        Route::Resource(_) | Route::Unknown => not_found(),
     }
 }
 
 fn answer(object: Option<Value>) -> Response {
     match object {
         Some(object) => body::respond(200, &object, &[]),
-        None => body::refuse(&ApiError::no_such_resource()),
+        None => not_found(),
     }
+}
+
+/// What the path of no group, version or resource gets.
+fn not_found() -> Response {
+    (StatusCode::NOT_FOUND, "404 page not found\n").into_response()
 }
 
 /// Aggregated discovery with its ETag: clients ask again with `If-None-Match`.

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use crate::error::{ApiError, Result};
+use crate::field::FieldError;
 use crate::write::FieldValidation;
 
 /// The decoded parameters of a request.
@@ -20,17 +21,6 @@ impl Query {
                 (decode(key), decode(value))
             });
         Self(pairs.collect())
-    }
-
-    /// The same parameters with one more field requirement.
-    pub(crate) fn with_field_selector(&self, requirement: &str) -> Self {
-        let mut parameters = self.0.clone();
-        let selector = parameters.entry("fieldSelector".to_owned()).or_default();
-        if !selector.is_empty() {
-            selector.push(',');
-        }
-        selector.push_str(requirement);
-        Self(parameters)
     }
 
     /// The parameter, or "" where it is absent.
@@ -53,24 +43,29 @@ impl Query {
         }
     }
 
-    pub(crate) fn dry_run(&self) -> Result<bool> {
+    /// `dryRun` of options of this kind.
+    pub(crate) fn dry_run(&self, options: &str) -> Result<bool> {
         match self.text("dryRun") {
             "" => Ok(false),
             "All" => Ok(true),
-            other => Err(ApiError::bad_request(format!(
-                "invalid dry run: dryRun: Unsupported value: {other:?}: supported values: \"All\""
-            ))),
+            other => {
+                let error = [FieldError::not_supported("dryRun", vec![other], &["All"])];
+                Err(ApiError::invalid("meta.k8s.io", options, "", &error))
+            }
         }
     }
 
-    pub(crate) fn field_validation(&self) -> Result<FieldValidation> {
+    /// `fieldValidation` of options of this kind.
+    pub(crate) fn field_validation(&self, options: &str) -> Result<FieldValidation> {
         match self.text("fieldValidation") {
             "" | "Warn" => Ok(FieldValidation::Warn),
             "Ignore" => Ok(FieldValidation::Ignore),
             "Strict" => Ok(FieldValidation::Strict),
-            other => Err(ApiError::bad_request(format!(
-                "fieldValidation: Unsupported value: {other:?}: supported values: \"\", \"Ignore\", \"Strict\", \"Warn\""
-            ))),
+            other => {
+                let supported = ["", "Ignore", "Strict", "Warn"];
+                let error = [FieldError::not_supported("fieldValidation", other, &supported)];
+                Err(ApiError::invalid("meta.k8s.io", options, "", &error))
+            }
         }
     }
 }

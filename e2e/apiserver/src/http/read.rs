@@ -78,7 +78,10 @@ pub(crate) fn list(
             meta["remainingItemCount"] = json!(remaining);
         }
     }
-    let objects: Vec<Value> = items.into_iter().map(|(_, object)| resource.project(object)).collect();
+    let objects: Vec<Value> = items
+        .into_iter()
+        .map(|(_, object)| item(resource, object, shape))
+        .collect();
     Ok(match shape {
         Shape::Object => json!({
             "kind": resource.list_kind, "apiVersion": resource.api_version(), "metadata": meta, "items": objects,
@@ -93,6 +96,17 @@ pub(crate) fn list(
             table
         }
     })
+}
+
+/// One object of a list. Those of built-in kinds do not say what they are: the list does.
+pub(super) fn item(resource: &Resource, object: &Value, shape: Shape) -> Value {
+    let mut item = resource.project(object);
+    if resource.is_builtin && shape == Shape::Object {
+        let fields = object::map_mut(&mut item);
+        fields.shift_remove("apiVersion");
+        fields.shift_remove("kind");
+    }
+    item
 }
 
 /// The state that a list reads, and where in it the page begins.

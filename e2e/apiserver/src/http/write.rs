@@ -11,12 +11,16 @@ use super::path::ResourcePath;
 use super::query::Query;
 use super::{duplicates, negotiate, read, scale, success};
 use crate::error::{ApiError, Result};
+use crate::field::{FieldError, FieldErrorKind};
 use crate::object;
 use crate::patch;
 use crate::resource::{ObjectKey, Resource};
 use crate::server::Shared;
 use crate::state::State;
 use crate::write::{DeleteOptions, Deletion, FieldValidation, Part, Precondition, Propagation, WriteOptions, Written};
+
+/// How long a field manager's name may be, in bytes.
+const MAX_MANAGER: usize = 128;
 
 /// A writing request, taken apart.
 pub(super) struct Request<'a> {
@@ -27,6 +31,8 @@ pub(super) struct Request<'a> {
     pub(super) bytes: &'a [u8],
     pub(super) user_agent: &'a str,
     pub(super) now: Timestamp,
+    /// The verb of RBAC and audit logs.
+    pub(super) method: &'a str,
 }
 
 /// What goes back.
@@ -100,7 +106,7 @@ fn bind(state: &mut State, request: &Request<'_>, binding: &Value) -> Result<Ans
     let options = request.options()?;
     let node = object::text(binding, &["target", "name"]);
     if node.is_empty() {
-        let error = [crate::field::FieldError::required("target.name", "")];
+        let error = [FieldError::required("target.name", "")];
         return Err(ApiError::invalid("", "Binding", &request.path.name, &error));
     }
     state.bind_pod(request.resource, &request.key(), node, &options)?;
@@ -198,6 +204,12 @@ fn delete(state: &mut State, request: &Request<'_>) -> Result<Answer> {
             is_object: true,
             warnings: Vec::new(),
         }),
+        Deletion::Done(object) if returns_deleted(resource) => Ok(Answer {
+            code: 200,
+            object: (*object).clone(),
+            is_object: true,
+            warnings: Vec::new(),
+        }),
         Deletion::Done(object) => {
             let mut details =
                 json!({"name": object::name(&object), "kind": resource.plural, "uid": object::uid(&object)});
@@ -207,6 +219,13 @@ fn delete(state: &mut State, request: &Request<'_>) -> Result<Answer> {
             Ok(Answer::plain(200, success(&details)))
         }
     }
+}
+
+/// Kinds whose DELETE answers with the object (`ReturnDeletedObject` in their storage).
+fn returns_deleted(resource: &Resource) -> bool {
+    ["Pod", "Service", "ServiceAccount"]
+        .iter()
+        .any(|kind| resource.is("", kind))
 }
 
 fn delete_collection(state: &mut State, request: &Request<'_>) -> Result<Answer> {
@@ -226,7 +245,10 @@ fn delete_collection(state: &mut State, request: &Request<'_>) -> Result<Answer>
             state.delete(resource, &key, &options, request.now)?;
         }
     }
-    let items: Vec<Value> = chosen.iter().map(|object| resource.project(object)).collect();
+    let items: Vec<Value> = chosen
+        .iter()
+        .map(|object| read::item(resource, object, negotiate::Shape::Object))
+        .collect();
     let metadata = json!({"resourceVersion": state.store.revision().to_string()});
     let list = json!({
         "kind": resource.list_kind, "apiVersion": resource.api_version(), "metadata": metadata, "items": items,
@@ -255,18 +277,35 @@ impl Request<'_> {
             .into_iter()
             .find(|name| !name.is_empty())
             .unwrap_or("unknown");
+        if named.len() > MAX_MANAGER {
+            let error = [FieldError::new(
+                "fieldManager",
+                FieldErrorKind::TooLong(MAX_MANAGER as u64),
+            )];
+            return Err(ApiError::invalid("meta.k8s.io", self.options_kind(), "", &error));
+        }
         Ok(WriteOptions {
             now: self.now,
             manager: manager.to_owned(),
             manager_is_named: !named.is_empty(),
-            dry_run: self.query.dry_run()?,
-            validation: self.query.field_validation()?,
+            dry_run: self.query.dry_run(self.options_kind())?,
+            validation: self.query.field_validation(self.options_kind())?,
         })
+    }
+
+    /// The kind of options that the parameters of this request are.
+    fn options_kind(&self) -> &'static str {
+        match self.method {
+            "create" => "CreateOptions",
+            "update" => "UpdateOptions",
+            "patch" => "PatchOptions",
+            _ => "DeleteOptions",
+        }
     }
 
     /// Words on fields that the body has twice; a refusal if the client wants strict validation.
     fn duplicates(&self) -> Result<Vec<String>> {
-        let validation = self.query.field_validation()?;
+        let validation = self.query.field_validation(self.options_kind())?;
         let is_json = matches!(negotiate::content_type(self.headers), "" | "application/json");
         if validation == FieldValidation::Ignore || !is_json {
             return Ok(Vec::new());
@@ -299,7 +338,7 @@ impl Request<'_> {
             "Foreground" => Propagation::Foreground,
             "Orphan" => Propagation::Orphan,
             other => {
-                let error = [crate::field::FieldError::not_supported(
+                let error = [FieldError::not_supported(
                     "propagationPolicy",
                     other,
                     &["Foreground", "Background", "Orphan"],
@@ -311,7 +350,7 @@ impl Request<'_> {
             Some(seconds) => i64::try_from(seconds).ok(),
             None => body["gracePeriodSeconds"].as_i64(),
         };
-        let dry_run = self.query.dry_run()? || !object::list(&body, &["dryRun"]).is_empty();
+        let dry_run = self.query.dry_run(self.options_kind())? || !object::list(&body, &["dryRun"]).is_empty();
         let text = |field: &str| {
             object::at(&body, &["preconditions", field])
                 .and_then(Value::as_str)

@@ -3,6 +3,7 @@
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
+use crate::field::FieldError;
 use crate::object::{self, at, child_mut, list, put_default, text};
 
 /// The API group of CRDs.
@@ -47,4 +48,15 @@ pub(super) fn establish(crd: &mut Value, now: Timestamp) {
     status.insert("conditions".into(), conditions);
     status.insert("acceptedNames".into(), names);
     status.insert("storedVersions".into(), Value::Array(versions));
+}
+
+/// What may not change: where objects are kept depends on it.
+pub(super) fn validate_update(crd: &Value, old: Option<&Value>) -> Vec<FieldError> {
+    let scope = text(crd, &["spec", "scope"]);
+    match old {
+        Some(old) if text(old, &["spec", "scope"]) != scope => {
+            vec![FieldError::invalid("spec.scope", scope, "field is immutable")]
+        }
+        _ => Vec::new(),
+    }
 }

@@ -63,6 +63,9 @@ pub(crate) fn prepare_update(
     old: &Value,
     now: Timestamp,
 ) -> Result<()> {
+    if resource.is("", "Service") && part == Part::Status {
+        service::default_ip_modes(new);
+    }
     if !resource.is_builtin || part == Part::Status {
         return Ok(());
     }
@@ -85,7 +88,11 @@ pub(crate) fn validate(resource: &Resource, object: &Value, old: Option<&Value>)
         "EndpointSlice" => endpoint_slice(object, old),
         "Lease" => lease(object),
         "ConfigMap" | "Secret" => immutable(object, old),
-        "CustomResourceDefinition" => crate::resource::custom::resources(object).err().unwrap_or_default(),
+        "CustomResourceDefinition" => {
+            let mut errors = crd::validate_update(object, old);
+            errors.extend(crate::resource::custom::resources(object).err().unwrap_or_default());
+            errors
+        }
         _ => Vec::new(),
     }
 }

@@ -262,6 +262,9 @@ fn node_ports(
         .filter(|n| *n != 0);
     let health = match asked.or(before) {
         Some(port) if Some(port) == before => port,
+        Some(_) if before.is_some() => {
+            return Err(FieldError::forbidden("spec.healthCheckNodePort", "field is immutable"));
+        }
         Some(port) => port::claim(&range, port, &used)
             .map(|()| port)
             .map_err(|error| FieldError::invalid("spec.healthCheckNodePort", port, error.to_string()))?,
@@ -362,5 +365,14 @@ fn port_rules(port: &Value, ports: &[Value], index: usize, errors: &mut Vec<Fiel
             path,
             json!({"port": port["port"], "protocol": port["protocol"]}),
         ));
+    }
+}
+/// An address of a load balancer is one that the nodes answer for, unless it says otherwise.
+pub(super) fn default_ip_modes(service: &mut Value) {
+    let ingress = service.pointer_mut("/status/loadBalancer/ingress");
+    for address in ingress.and_then(Value::as_array_mut).into_iter().flatten() {
+        if !crate::object::text(address, &["ip"]).is_empty() {
+            crate::object::put_default(crate::object::map_mut(address), "ipMode", "VIP".into());
+        }
     }
 }

@@ -178,8 +178,8 @@ impl Resource {
     }
 
     /// The verbs of the resource, as discovery lists them.
-    pub(crate) fn verbs() -> &'static [&'static str] {
-        &[
+    pub(crate) fn verbs(&self) -> &'static [&'static str] {
+        const ALL: [&str; 8] = [
             "create",
             "delete",
             "deletecollection",
@@ -188,6 +188,24 @@ impl Resource {
             "patch",
             "update",
             "watch",
-        ]
+        ];
+        const CUSTOM: [&str; 8] = [
+            "delete",
+            "deletecollection",
+            "get",
+            "list",
+            "patch",
+            "create",
+            "update",
+            "watch",
+        ];
+        const NAMESPACE: [&str; 7] = ["create", "delete", "get", "list", "patch", "update", "watch"];
+        if !self.is_builtin {
+            &CUSTOM
+        } else if self.is("", "Namespace") {
+            &NAMESPACE
+        } else {
+            &ALL
+        }
     }
 }

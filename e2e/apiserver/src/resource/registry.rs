@@ -68,6 +68,11 @@ impl Registry {
     }
 
     /// The resources of one group and version.
+    /// Whether anything of this group and version is served.
+    pub(crate) fn serves(&self, group: &str, version: &str) -> bool {
+        self.of_version(group, version).next().is_some()
+    }
+
     pub(crate) fn of_version<'a>(
         &'a self,
         group: &'a str,

@@ -87,12 +87,7 @@ impl Walk<'_> {
         };
         let got = type_name(value);
         let why = format!("{path} in body must be of type {want}: \"{got}\"");
-        let bad = if value.is_null() {
-            Value::String("null".into())
-        } else {
-            shown(value)
-        };
-        self.push(path, FieldErrorKind::TypeInvalid(bad, why));
+        self.push(path, FieldErrorKind::TypeInvalid(got.into(), why));
     }
 
     fn checks(&mut self, checks: &Checks, value: &Value, path: &str) {
@@ -113,7 +108,7 @@ impl Walk<'_> {
                 }
                 let count = map.len() as u64;
                 if let Some(min) = checks.min_properties.filter(|min| count < *min) {
-                    self.invalid(path, value, &format!("should have at least {min} properties"));
+                    self.invalid(path, &count.into(), &format!("should have at least {min} properties"));
                 }
                 if let Some(max) = checks.max_properties.filter(|max| count > *max) {
                     self.push(path, FieldErrorKind::TooMany(count, max));
@@ -181,7 +176,7 @@ impl Walk<'_> {
             self.push(path, FieldErrorKind::TooMany(count, max));
         }
         if let Some(min) = checks.min_items.filter(|min| count < *min) {
-            self.invalid(path, value, &format!("should have at least {min} items"));
+            self.invalid(path, &count.into(), &format!("should have at least {min} items"));
         }
         if checks.unique_items && items.iter().enumerate().any(|(i, item)| items[..i].contains(item)) {
             self.invalid(path, value, "shouldn't contain duplicates");

@@ -50,12 +50,12 @@ const COLUMNS: &[(&str, &[Plain])] = &[
             ("Selector", "string", 1),
         ],
     ),
-    ("ConfigMap", &[("Data", "integer", 0), ("Age", "string", 0)]),
+    ("ConfigMap", &[("Data", "string", 0), ("Age", "string", 0)]),
     (
         "Secret",
-        &[("Type", "string", 0), ("Data", "integer", 0), ("Age", "string", 0)],
+        &[("Type", "string", 0), ("Data", "string", 0), ("Age", "string", 0)],
     ),
-    ("ServiceAccount", &[("Secrets", "integer", 0), ("Age", "string", 0)]),
+    ("ServiceAccount", &[("Secrets", "string", 0), ("Age", "string", 0)]),
     ("Endpoints", &[("Endpoints", "string", 0), ("Age", "string", 0)]),
     (
         "EndpointSlice",
@@ -70,8 +70,8 @@ const COLUMNS: &[(&str, &[Plain])] = &[
         "Deployment",
         &[
             ("Ready", "string", 0),
-            ("Up-to-date", "integer", 0),
-            ("Available", "integer", 0),
+            ("Up-to-date", "string", 0),
+            ("Available", "string", 0),
             ("Age", "string", 0),
             ("Containers", "string", 1),
             ("Images", "string", 1),

@@ -4,6 +4,7 @@ use serde_json::Value;
 
 use super::{FieldValidation, WriteOptions};
 use crate::error::{ApiError, Result};
+use crate::field::FieldError;
 use crate::kinds;
 use crate::object;
 use crate::resource::{Conversion, Resource};
@@ -115,16 +116,17 @@ pub(super) fn validate_all(resource: &Resource, object: &Value, old: Option<&Val
         // The rules are those of the requested version, which shows the same fields as the stored one.
         let broken = validate::validate(&resource.schema, object, "");
         if let Some(rules) = &resource.rules {
-            if broken.is_empty() {
-                errors.extend(rules.check(object, old));
-            } else {
-                errors.extend(broken);
-                errors.push(crate::field::FieldError::invalid(
+            let blocked = broken.iter().any(FieldError::blocks_rules);
+            errors.extend(broken);
+            if blocked {
+                errors.push(FieldError::invalid(
                     "",
                     Value::Null,
                     "some validation rules were not checked because the object was invalid; \
                      correct the existing errors to complete validation",
                 ));
+            } else {
+                errors.extend(rules.check(object, old));
             }
         } else {
             errors.extend(broken);

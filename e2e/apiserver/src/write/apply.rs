@@ -2,13 +2,14 @@
 
 use serde_json::{Value, json};
 
-use super::{Part, WriteOptions, Written, admit, update};
+use super::{FieldValidation, Part, WriteOptions, Written, admit, update};
 use crate::error::{ApiError, Result};
 use crate::field::FieldError;
 use crate::fields::{FieldSet, merge, owned_fields, remove_unowned};
 use crate::managed::{self, Manager};
 use crate::object;
 use crate::resource::{ObjectKey, Resource};
+use crate::schema::prune;
 use crate::state::State;
 
 impl State {
@@ -108,9 +109,25 @@ fn clean_config(
     warnings: &mut Vec<String>,
 ) -> Result<Value> {
     let mut config = applied.clone();
+    if options.validation != FieldValidation::Strict
+        && let Some(field) = prune::prune(&resource.schema, &mut applied.clone()).first()
+    {
+        return Err(not_in_schema(resource, applied, field));
+    }
     admit::prune_unknown(resource, &mut config, options, warnings)?;
     crate::schema::default::drop_nulls(&resource.schema, &mut config);
     Ok(config)
+}
+
+/// An unknown field has no owner: whatever the client wants of validation, such a configuration cannot be applied.
+fn not_in_schema(resource: &Resource, applied: &Value, field: &str) -> ApiError {
+    let (namespace, name) = (object::namespace(applied), object::name(applied));
+    let (version, kind) = (resource.api_version(), &resource.kind);
+    let group = if resource.group.is_empty() { "/" } else { "" };
+    ApiError::internal(format!(
+        "failed to create typed patch object ({namespace}/{name}; {group}{version}, Kind={kind}): \
+         .{field}: field not declared in schema"
+    ))
 }
 
 /// The live object with the configuration merged in, what was given up taken out, and managers updated.

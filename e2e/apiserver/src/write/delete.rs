@@ -79,6 +79,10 @@ impl State {
         let mut object = (**live).clone();
         let already = object::is_terminating(live);
         let holds = self.add_holds(key, &mut object, options.propagation);
+        if !already && !holds && !has_grace(key) && object::finalizers(&object).is_empty() {
+            // Nothing waits for it: it goes as it is.
+            return Deletion::Done(self.remove_now(key, object, now));
+        }
         if !already {
             mark(&mut object, grace, now);
         } else if grace < grace_of(live) {
@@ -126,9 +130,14 @@ impl State {
     }
 }
 
+/// Whether objects of this kind are deleted with a grace period, be it none.
+fn has_grace(key: &ObjectKey) -> bool {
+    key.resource.group.is_empty() && key.resource.resource == "pods"
+}
+
 /// How long the object's own keeper (the kubelet) has to stop it, in seconds. Only running Pods have one.
 fn grace(key: &ObjectKey, live: &Value, options: &DeleteOptions) -> i64 {
-    if key.resource.group.is_empty() && key.resource.resource == "pods" {
+    if has_grace(key) {
         let finished = matches!(object::text(live, &["status", "phase"]), "Succeeded" | "Failed");
         if finished || object::text(live, &["spec", "nodeName"]).is_empty() {
             return 0;
@@ -157,12 +166,17 @@ fn mark(object: &mut Value, grace: i64, now: Timestamp) {
 }
 
 fn check_preconditions(resource: &Resource, key: &ObjectKey, live: &Value, options: &DeleteOptions) -> Result<()> {
-    let about = resource.about(&key.name);
+    // Here, and nowhere else, the server names the kind and not the resource.
+    let about = crate::error::About {
+        resource: &resource.kind,
+        ..resource.about(&key.name)
+    };
     if let Some(uid) = &options.uid
         && uid != object::uid(live)
     {
         let why = format!(
-            "Precondition failed: UID in precondition: {uid}, UID in object meta: {}",
+            "the UID in the precondition ({uid}) does not match the UID in record ({}). \
+             The object might have been deleted and then recreated",
             object::uid(live)
         );
         return Err(ApiError::conflict(about, &why));
@@ -172,7 +186,8 @@ fn check_preconditions(resource: &Resource, key: &ObjectKey, live: &Value, optio
         && version != have
     {
         let why = format!(
-            "Precondition failed: ResourceVersion in precondition: {version}, ResourceVersion in object meta: {have}"
+            "the ResourceVersion in the precondition ({version}) does not match the ResourceVersion in record ({have}). \
+             The object might have been modified"
         );
         return Err(ApiError::conflict(about, &why));
     }

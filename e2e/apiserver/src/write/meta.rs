@@ -81,8 +81,7 @@ fn finalizers(object: &Value, old: Option<&Value>) -> Vec<FieldError> {
 fn owners(object: &Value) -> Vec<FieldError> {
     let mut errors = Vec::new();
     let mut controllers = 0;
-    for (index, owner) in list(object, &["metadata", "ownerReferences"]).iter().enumerate() {
-        let path = format!("metadata.ownerReferences[{index}]");
+    for owner in list(object, &["metadata", "ownerReferences"]) {
         for (field, why) in [
             ("apiVersion", "version must not be empty"),
             ("kind", "must not be empty"),
@@ -90,7 +89,11 @@ fn owners(object: &Value) -> Vec<FieldError> {
             ("uid", "must not be empty"),
         ] {
             if text(owner, &[field]).is_empty() {
-                errors.push(FieldError::invalid(format!("{path}.{field}"), "", why));
+                errors.push(FieldError::invalid(
+                    format!("metadata.ownerReferences.{field}"),
+                    "",
+                    why,
+                ));
             }
         }
         controllers += usize::from(owner["controller"] == true);

@@ -82,8 +82,9 @@ impl State {
             });
         }
         let object = if is_released(&stored) {
-            // The last finalizer went: this write is the deletion.
-            self.remove_now(key, stored, options.now)
+            // The last finalizer went: this write is the deletion. Watches see what was there before it.
+            self.remove_now(key, (**live).clone(), options.now);
+            Arc::new(stored)
         } else {
             let object = self.store.put(key, stored);
             self.after_write(key, options.now);
@@ -119,17 +120,10 @@ fn check_identity(
     if name.is_empty() {
         object::meta_mut(new).insert("name".into(), key.name.clone().into());
     } else if name != key.name {
-        let words = match precondition {
-            Precondition::Put => format!(
-                "the name of the object ({name}) does not match the name on the URL ({})",
-                key.name
-            ),
-            Precondition::Patch => {
-                let why = [FieldError::invalid("metadata.name", name, "field is immutable")];
-                return Err(ApiError::invalid(&resource.group, &resource.kind, &key.name, &why));
-            }
-        };
-        return Err(ApiError::bad_request(words));
+        return Err(ApiError::bad_request(format!(
+            "the name of the object ({name}) does not match the name on the URL ({})",
+            key.name
+        )));
     }
     let namespace = object::namespace(new).to_owned();
     if resource.namespaced && !namespace.is_empty() && namespace != key.namespace {

@@ -1,9 +1,14 @@
 //! A kube-proxy on every node, if a scenario wants one.
 
+use std::{sync::Arc, time::Duration};
+
 use anyhow::{Context as _, Result, ensure};
 
-use super::{Cluster, control_plane::Identity};
-use crate::kube_proxy::{KubeProxyMode, Running, desired::ServicePort};
+use super::{Cluster, control_plane::Identity, eventually};
+use crate::kube_proxy::{Deployed, KubeProxyMode, Running, desired::ServicePort};
+
+/// How long its pods may take to be ready.
+const PATIENCE: Duration = Duration::from_mins(1);
 
 impl Cluster {
     /// Starts kube-proxy on every node, and returns when it has programmed the Services that there are.
@@ -18,6 +23,30 @@ impl Cluster {
         let running = Running::start(&self.testbed, mode, client, extra).await;
         self.kube_proxy = Some(running.with_context(|| format!("start kube-proxy in mode {mode}"))?);
         Ok(())
+    }
+
+    /// Creates kube-proxy's DaemonSet, which governs where it runs, and returns when it has programmed the Services that there are
+    /// on every node.
+    pub async fn deploy_kube_proxy(&self, mode: KubeProxyMode) -> Result<Deployed> {
+        ensure!(self.kube_proxy.is_none(), "kube-proxy runs already");
+        let api = &self.control_plane.api;
+        let client = |node: &str| api.client_as(&format!("kube-proxy-{node}"));
+        let deployed = Deployed::create(Arc::clone(&self.testbed), api.client_as("kube-proxy"), mode, client).await?;
+        self.kube_proxy_on_every_node(&deployed).await?;
+        Ok(deployed)
+    }
+
+    /// Waits until kube-proxy's pods are ready on every node.
+    pub async fn kube_proxy_on_every_node(&self, deployed: &Deployed) -> Result<()> {
+        eventually("kube-proxy is ready on every node", PATIENCE, || async {
+            let ready = deployed.ready_on().await?;
+            Ok(if ready == self.node_names() {
+                Ok(())
+            } else {
+                Err(format!("{ready:?}"))
+            })
+        })
+        .await
     }
 
     /// The kube-proxy that runs.

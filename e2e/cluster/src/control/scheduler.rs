@@ -72,7 +72,11 @@ async fn reconcile(pod: Arc<Pod>, client: Arc<Client>) -> Result<Action, Failure
 }
 
 fn needs_node(pod: &Pod) -> bool {
-    pods::node_name(pod).is_none() && !pods::is_terminating(pod) && !pods::is_finished(pod)
+    let scheduler = pod.spec.as_ref().and_then(|spec| spec.scheduler_name.as_deref());
+    scheduler.is_none_or(|name| name == "default-scheduler")
+        && pods::node_name(pod).is_none()
+        && !pods::is_terminating(pod)
+        && !pods::is_finished(pod)
 }
 
 /// The Ready node with the fewest pods of the same controller, then with the fewest pods at all, then the first.

@@ -10,6 +10,7 @@
 mod answers;
 mod apply;
 mod counters;
+mod daemon_set;
 pub mod desired;
 #[cfg(test)]
 mod fixtures;
@@ -20,6 +21,7 @@ mod running;
 
 pub use self::{
     counters::{Destination, Hits},
+    daemon_set::{Deployed, NAME},
     running::Running,
 };
 

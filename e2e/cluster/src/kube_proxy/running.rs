@@ -37,7 +37,65 @@ const PATIENCE: Duration = Duration::from_mins(5);
 pub struct Running {
     mode: KubeProxyMode,
     hosts: Vec<Host>,
+    nodes: Vec<OnNode>,
+}
+
+/// kube-proxy on one node. Dropping it ends it, and leaves its rules.
+#[derive(Debug)]
+pub(super) struct OnNode {
+    name: String,
     tasks: JoinSet<()>,
+    synced: watch::Receiver<bool>,
+}
+
+impl OnNode {
+    /// Starts it.
+    pub(super) fn start(
+        testbed: &Testbed,
+        host: &Host,
+        mode: KubeProxyMode,
+        client: Client,
+        extra: Arc<Vec<ServicePort>>,
+    ) -> Self {
+        let applied = families(host)
+            .into_iter()
+            .map(|family| Applied::new(host.clone(), node_rules(testbed, host, family), mode))
+            .collect();
+        let (sender, synced) = watch::channel(false);
+        let name = host.spec.name.clone();
+        let proxy = Proxy {
+            node: name.clone(),
+            applied,
+            extra,
+            services: BTreeMap::new(),
+            slices: BTreeMap::new(),
+            synced: sender,
+        };
+        let mut tasks = JoinSet::new();
+        tasks.spawn(proxy.run(client));
+        let (host, node) = (host.clone(), name.clone());
+        tasks.spawn(async move {
+            if let Err(error) = answers::serve(host, mode).await {
+                tracing::error!("kube-proxy of {node}: {error:#}");
+            }
+        });
+        Self { name, tasks, synced }
+    }
+
+    /// Waits until it has programmed what there is.
+    pub(super) async fn synced(&mut self) -> Result<()> {
+        let node = &self.name;
+        timeout(PATIENCE, self.synced.wait_for(|synced| *synced))
+            .await
+            .map_err(|_elapsed| anyhow!("kube-proxy of {node} has programmed nothing within {PATIENCE:?}"))?
+            .with_context(|| format!("kube-proxy of {node} ended"))?;
+        Ok(())
+    }
+
+    /// Ends it. Its rules stay.
+    pub(super) async fn stop(mut self) {
+        self.tasks.shutdown().await;
+    }
 }
 
 impl Running {
@@ -49,43 +107,20 @@ impl Running {
         client: impl Fn(&str) -> Result<Client>,
         extra: Vec<ServicePort>,
     ) -> Result<Self> {
-        let mut running = Self {
+        let extra = Arc::new(extra);
+        let start = |host: &Host| {
+            let client = client(&host.spec.name)?;
+            Ok(OnNode::start(testbed, host, mode, client, Arc::clone(&extra)))
+        };
+        let mut nodes = testbed.hosts().iter().map(start).collect::<Result<Vec<OnNode>>>()?;
+        for node in &mut nodes {
+            node.synced().await?;
+        }
+        Ok(Self {
             mode,
             hosts: testbed.hosts().to_vec(),
-            tasks: JoinSet::new(),
-        };
-        let extra = Arc::new(extra);
-        let mut synced = Vec::new();
-        for host in testbed.hosts() {
-            let applied = families(host)
-                .into_iter()
-                .map(|family| Applied::new(host.clone(), node_rules(testbed, host, family), mode))
-                .collect();
-            let (sender, receiver) = watch::channel(false);
-            synced.push((host.spec.name.clone(), receiver));
-            let proxy = Proxy {
-                node: host.spec.name.clone(),
-                applied,
-                extra: Arc::clone(&extra),
-                services: BTreeMap::new(),
-                slices: BTreeMap::new(),
-                synced: sender,
-            };
-            running.tasks.spawn(proxy.run(client(&host.spec.name)?));
-            let (host, name) = (host.clone(), host.spec.name.clone());
-            running.tasks.spawn(async move {
-                if let Err(error) = answers::serve(host, mode).await {
-                    tracing::error!("kube-proxy of {name}: {error:#}");
-                }
-            });
-        }
-        for (node, mut synced) in synced {
-            timeout(PATIENCE, synced.wait_for(|synced| *synced))
-                .await
-                .map_err(|_elapsed| anyhow!("kube-proxy of {node} has programmed nothing within {PATIENCE:?}"))?
-                .with_context(|| format!("kube-proxy of {node} ended"))?;
-        }
-        Ok(running)
+            nodes,
+        })
     }
 
     /// Which part of netfilter they program.
@@ -94,13 +129,17 @@ impl Running {
     }
 
     /// Ends them. Their rules stay and go on to serve, as after the deletion of the DaemonSet.
-    pub async fn stop(mut self) {
-        self.tasks.shutdown().await;
+    pub async fn stop(self) {
+        for node in self.nodes {
+            node.stop().await;
+        }
     }
 
     /// Ends them and takes their rules away.
-    pub async fn stop_and_clean_up(mut self) -> Result<()> {
-        self.tasks.shutdown().await;
+    pub async fn stop_and_clean_up(self) -> Result<()> {
+        for node in self.nodes {
+            node.stop().await;
+        }
         for host in &self.hosts {
             apply::cleanup(host, self.mode, &families(host)).await?;
         }

@@ -125,6 +125,14 @@ impl Kubelet {
 
     fn apply(&mut self, pod: Pod) {
         let Some(uid) = pod.uid() else { return };
+        // Its process is a part of this one (`crate::kube_proxy`).
+        if pod
+            .labels()
+            .get("k8s-app")
+            .is_some_and(|app| app == crate::kube_proxy::NAME)
+        {
+            return;
+        }
         if self.inboxes.contains_key(&uid) {
             self.tell(&uid, Message::Changed(Box::new(pod)));
             return;

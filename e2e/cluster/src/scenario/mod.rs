@@ -16,6 +16,7 @@ pub mod helm;
 pub mod host_port;
 pub mod install;
 pub mod kube_proxy;
+pub mod kube_proxy_parked;
 pub mod latency;
 pub mod load_balancer;
 pub mod localhost_node_port;

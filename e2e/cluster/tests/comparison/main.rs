@@ -1,7 +1,8 @@
 //! The in-memory API server beside the real one: the same requests get the same answers from both, but for what
-//! [`difference::KNOWN`] tells, with a reason each.
+//! [`known::KNOWN`] tells, with a reason each.
 
 mod difference;
+mod known;
 mod plain;
 mod request;
 mod script;

@@ -5,7 +5,10 @@ use std::collections::BTreeMap;
 use regex::Regex;
 use serde_json::Value;
 
-/// Gives each UID a number, in the order in which they are seen.
+/// How the volume of a pod's token is called, before five random letters.
+const TOKEN_VOLUME: &str = "kube-api-access-";
+
+/// Gives each UID of an answer a number, in the order of the fields' names.
 pub(crate) struct Plain {
     uids: BTreeMap<String, usize>,
     uid: Regex,
@@ -28,8 +31,9 @@ impl Default for Plain {
 }
 
 impl Plain {
-    /// Strips an answer.
+    /// Strips an answer, and numbers its UIDs.
     pub(crate) fn strip(&mut self, value: &mut Value) {
+        self.uids.clear();
         self.strip_field("", value);
     }
 
@@ -44,6 +48,7 @@ impl Plain {
                 if fields.get("generateName").is_some_and(Value::is_string) && fields.contains_key("name") {
                     fields.insert("name".to_owned(), "<generated>".into());
                 }
+                fields.sort_keys();
                 fields
                     .iter_mut()
                     .for_each(|(name, value)| self.strip_field(name, value));
@@ -57,6 +62,7 @@ impl Plain {
             "resourceVersion" if !matches!(text, "" | "0") => return "<version>".to_owned(),
             "continue" if !text.is_empty() => return "<token>".to_owned(),
             "cells" if self.age.is_match(text) => return "<age>".to_owned(),
+            "name" if text.starts_with(TOKEN_VOLUME) => return format!("{TOKEN_VOLUME}<generated>"),
             _ if self.time.is_match(text) => return "<time>".to_owned(),
             _ => {}
         }

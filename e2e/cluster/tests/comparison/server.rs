@@ -196,11 +196,4 @@ impl<'c> Server<'c> {
     pub(crate) fn has_real_controllers(&self) -> bool {
         self.cluster.api_server().is_err()
     }
-
-    /// Forgets the history, as etcd's compaction does in time. The real server has forgotten all from before it started.
-    pub(crate) fn compact(&self) {
-        if let Ok(server) = self.cluster.api_server() {
-            server.compact();
-        }
-    }
 }

@@ -107,6 +107,10 @@ impl<L: Loader> Core<L> {
         self.removed = None;
         self.troubles.removal = None;
         self.applied = Some(Applied { generation, spec });
+        if let Some(running) = &mut self.running {
+            // What becomes of kube-proxy's rules may be something else now.
+            running.apart_due = now;
+        }
         self.update_facts();
         self.report_stale = true;
     }
@@ -187,6 +191,7 @@ impl<L: Loader> Core<L> {
                     spec: Arc::new(object.spec.clone()),
                 });
                 self.troubles = Troubles::default();
+                self.cleared = None;
                 self.report = Report::default();
                 self.behind_since = None;
                 self.health_checks = Arc::default();

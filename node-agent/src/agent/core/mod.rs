@@ -4,6 +4,7 @@
 mod check;
 mod configure;
 mod flows;
+mod leftovers;
 mod serve;
 mod sockets;
 
@@ -28,6 +29,7 @@ use crate::{
     },
     sockets::Orders,
     sweeper::Control,
+    takeover::Cleared,
     watch::{Change, DatapathObject, NodeInput},
 };
 
@@ -72,6 +74,8 @@ pub struct Core<L: Loader> {
     health_checks: Arc<[HealthCheck]>,
     /// What had to be repaired since the start.
     repairs: u64,
+    /// What became of a kube-proxy's leftovers.
+    cleared: Option<Arc<Cleared>>,
     tasks: CoreTasks,
     sockets: Arc<Orders>,
     sweeper: Arc<Control>,
@@ -140,6 +144,7 @@ impl<L: Loader> Core<L> {
             behind_since: None,
             health_checks: Arc::default(),
             repairs: 0,
+            cleared: None,
             sockets: Arc::default(),
             sweeper: Arc::default(),
             exhaustion: Exhaustion::default(),
@@ -293,6 +298,7 @@ impl<L: Loader> Core<L> {
             write_failures: running.map_or(0, |running| running.services.failures()),
             report: self.report.clone(),
             repairs: self.repairs,
+            cleared: self.cleared.clone(),
             sweep: self.sweeper.findings(),
             behind_since: self.behind_since,
             families: running

@@ -12,12 +12,12 @@ use super::{
         devices::place,
         pod_devices::{Served, reasons},
     },
-    Core, KEEP_APART, Running, sentence,
+    Core, Running, sentence,
 };
 use crate::{devices::Device, model::Protocol};
 
 /// Separates source ports of kube-proxy's rules, if there are any, from those of the datapath.
-fn keep_apart<D: Datapath>(running: &mut Running<D>) {
+pub(super) fn keep_apart<D: Datapath>(running: &mut Running<D>) {
     match running.datapath.keep_apart() {
         Ok(()) => running.apart = true,
         Err(failed) if running.apart => {
@@ -140,6 +140,8 @@ impl<L: Loader> Core<L> {
         if complete {
             if !running.complete {
                 running.complete = true;
+                // From here on, kube-proxy's rules are not needed.
+                running.apart_due = now;
                 // What was seen before the first plan says nothing about what is served.
                 self.reported = None;
             }
@@ -148,14 +150,6 @@ impl<L: Loader> Core<L> {
             self.behind_since.get_or_insert(now);
         }
         self.settle_sockets(settled);
-    }
-
-    /// Looks whether kube-proxy's rules have come or gone.
-    pub(super) fn separate(&mut self, now: Instant) {
-        if let Some(running) = self.running.as_mut().filter(|running| running.apart_due <= now) {
-            keep_apart(running);
-            running.apart_due = now + KEEP_APART;
-        }
     }
 
     pub(super) fn look(&mut self, now: Instant) {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use kpr_crds::Algorithm;
+use kpr_crds::{Algorithm, KubeProxyRules};
 
 use super::{
     fake::Kernel,
@@ -88,6 +88,46 @@ fn flows_are_left_to_netfilter_before_the_first_frontend_and_handed_over_before_
     agent.tell([datapath(3, draining())]);
     let state = kernel.state();
     assert_eq!((state.hand_overs, state.removals), (1, 1));
+}
+
+#[test]
+fn what_kube_proxy_left_goes_only_when_the_node_is_told_and_serves() {
+    let kernel = Kernel::default();
+    kernel.state().leftovers.removed = vec!["9 chains".to_owned()];
+    let mut agent = Rig::serving(&kernel);
+    assert!(kernel.state().cleared.is_empty(), "nobody has asked for it");
+
+    let mut clears = spec();
+    clears.kube_proxy_rules = KubeProxyRules::Remove;
+    agent.tell([datapath(2, clears.clone())]);
+    assert_eq!(kernel.state().cleared, [1], "at once, with the Service programmed");
+    let cleared = agent.snapshot().cleared.expect("it is told");
+    assert_eq!(cleared.removed, ["9 chains"]);
+
+    kernel.state().leftovers.failed = vec!["device kube-ipvs0".to_owned()];
+    clears.services.node_port = !clears.services.node_port;
+    agent.tell([datapath(3, clears)]);
+    let snapshot = agent.snapshot();
+    assert_eq!(snapshot.troubles.leftovers.as_deref(), Some("device kube-ipvs0"));
+
+    agent.tell([datapath(4, spec())]);
+    let snapshot = agent.snapshot();
+    assert_eq!(
+        (snapshot.troubles.leftovers, snapshot.cleared),
+        (None, None),
+        "they are to stay"
+    );
+    assert_eq!(kernel.state().cleared.len(), 2);
+}
+
+#[test]
+fn what_kube_proxy_left_serves_until_everything_is_read() {
+    let kernel = Kernel::default();
+    let mut agent = Rig::configured(&kernel);
+    let mut clears = spec();
+    clears.kube_proxy_rules = KubeProxyRules::Remove;
+    agent.tell([datapath(2, clears)]);
+    assert!(kernel.state().cleared.is_empty());
 }
 
 #[test]

@@ -13,6 +13,7 @@ use crate::{
     agent::{Datapath, Loader, Placement, Tables},
     datapath::{Contents, Counter, Error, HandOver, Report, Settings},
     plan::{Limits, Op},
+    takeover::Cleared,
 };
 
 /// The node's kernel. Clones are the same kernel.
@@ -43,6 +44,10 @@ pub(crate) struct State {
     pub(crate) looks: usize,
     /// How often flows of netfilter were looked for, and with how many frontends programmed.
     pub(crate) left: Vec<usize>,
+    /// How often leftovers of kube-proxy were looked for, and with how many frontends programmed.
+    pub(crate) cleared: Vec<usize>,
+    /// What becomes of such leftovers.
+    pub(crate) leftovers: Cleared,
     /// How often flows were handed over.
     pub(crate) hand_overs: usize,
     /// How often everything was removed.
@@ -272,6 +277,15 @@ impl Datapath for Kernel {
 
     fn keep_apart(&mut self) -> Result<(), Error> {
         Ok(())
+    }
+
+    fn clear_kube_proxy(&mut self) -> Cleared {
+        let mut state = self.state();
+        let frontends = state.v4.contents.services.len();
+        state.cleared.push(frontends);
+        let cleared = state.leftovers.clone();
+        state.leftovers.removed.clear();
+        cleared
     }
 
     fn hand_over(&mut self) -> Result<Option<HandOver>, Error> {

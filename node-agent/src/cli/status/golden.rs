@@ -112,6 +112,7 @@ pub(in crate::cli) fn well() -> Status {
             counter("drop_no_endpoint", 3),
             counter("drop_ttl", 0),
         ],
+        leftovers: Some("removed: 9 chains of iptables-nft (nat, IPv4)".into()),
         sweep: Some(sweep()),
         map_writes: 17,
         repairs: 0,
@@ -178,6 +179,7 @@ KubeProxyReplacement Details:
   - ClusterIP:      Enabled
   - NodePort:       Enabled (Range: 30000-32767)
   - HostPort:       Enabled
+kube-proxy's leftovers:   removed: 9 chains of iptables-nft (nat, IPv4)
 Kernel:                 6.12.0
   tc attachment: tcx links
   Program    Hook     Target

@@ -21,6 +21,9 @@ fn details(page: &mut String, status: &Status) -> fmt::Result {
     if let Some(details) = &status.details {
         replacement(page, status, details)?;
     }
+    if let Some(leftovers) = &status.leftovers {
+        writeln!(page, "kube-proxy's leftovers:   {leftovers}")?;
+    }
     problems(page, status)?;
     kernel(page, status)?;
     maps(page, status)?;

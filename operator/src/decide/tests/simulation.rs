@@ -139,6 +139,7 @@ impl Cluster {
             nodes: &self.nodes,
             datapaths: &datapaths,
             limits: Limits::default(),
+            kube_proxy: crate::kube_proxy::Input::default(),
             now: at(self.now),
         };
         Some(decide(self.policies.get(policy)?, &world))

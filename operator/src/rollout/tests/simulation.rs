@@ -12,6 +12,7 @@ use super::super::{health, same_configuration};
 use crate::decide::fixtures::{at, datapath, node, policy};
 use crate::decide::{Decision, World, decide};
 use crate::drain::Limits;
+use crate::kube_proxy;
 use crate::node::NodeView;
 
 const NODES: usize = 6;
@@ -236,6 +237,7 @@ impl Cluster {
             policies: &policies,
             nodes: &self.nodes,
             datapaths: &datapaths,
+            kube_proxy: kube_proxy::Input::default(),
             limits: Limits::default(),
             now: at(self.now),
         };

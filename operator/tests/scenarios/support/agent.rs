@@ -45,12 +45,27 @@ impl Agent {
     /// It has carried out the spec, and says more than the operator knows of.
     pub(crate) async fn ready_and_newer(&self, condition: &str, field: &str) {
         let datapath = self.datapaths.get(&self.node).await.expect("datapath");
-        let mut status = serde_json::to_value(status(&datapath, &ready())).expect("JSON");
+        let mut status = serde_json::to_value(status(&datapath, &[ready()])).expect("JSON");
         let mut newer = status["conditions"][0].clone();
         newer["type"] = json!(condition);
         status["conditions"].as_array_mut().expect("a list").push(newer);
         status[field] = json!({ "a": 1 });
         write(&self.datapaths, &datapath, &status).await;
+    }
+
+    /// It has carried out the spec, serves, and sees this of kube-proxy.
+    pub(crate) async fn sees_kube_proxy(&self, reason: NodeReason) {
+        let serves = [
+            ready(),
+            said(NodeCondition::ServicesSynced, true, NodeReason::Synced.as_str(), ""),
+            said(
+                NodeCondition::KubeProxyAbsent,
+                reason == NodeReason::NotFound,
+                reason.as_str(),
+                "",
+            ),
+        ];
+        self.write(&serves, |_| {}).await;
     }
 
     /// It has removed the datapath.
@@ -60,6 +75,10 @@ impl Agent {
     }
 
     async fn report(&self, said: &Observation, with: impl FnOnce(&mut NodeDatapathStatus)) {
+        self.write(std::slice::from_ref(said), with).await;
+    }
+
+    async fn write(&self, said: &[Observation], with: impl FnOnce(&mut NodeDatapathStatus)) {
         let datapath = self.datapaths.get(&self.node).await.expect("datapath");
         let mut status = status(&datapath, said);
         with(&mut status);
@@ -83,13 +102,13 @@ pub(super) fn said(type_: NodeCondition, holds: bool, reason: &'static str, mess
 }
 
 /// The status of an agent that has taken in this object.
-pub(super) fn status(datapath: &NodeDatapath, said: &Observation) -> NodeDatapathStatus {
+pub(super) fn status(datapath: &NodeDatapath, said: &[Observation]) -> NodeDatapathStatus {
     let generation = datapath.metadata.generation;
     let old = datapath.status.as_ref().map_or(&[][..], |status| &status.conditions);
     NodeDatapathStatus {
         observed_generation: generation,
         policy_generation: Some(datapath.spec.policy_generation),
-        conditions: conditions::apply(old, vec![said.clone()], generation, Timestamp::now()),
+        conditions: conditions::apply(old, said.to_vec(), generation, Timestamp::now()),
         ..NodeDatapathStatus::default()
     }
 }

@@ -91,7 +91,7 @@ async fn run(datapaths: Api<NodeDatapath>, nodes: Arc<Mutex<Nodes>>) {
 async fn takes_in(datapaths: Api<NodeDatapath>, nodes: Arc<Mutex<Nodes>>, object: NodeDatapath) {
     let name = object.name_any();
     let report = async |type_, holds, reason, message: &str| {
-        let status = status(&object, &said(type_, holds, reason, message));
+        let status = status(&object, &[said(type_, holds, reason, message)]);
         write(&datapaths, &object, &serde_json::to_value(status).expect("JSON")).await;
     };
     if object.spec.phase == Phase::Draining {

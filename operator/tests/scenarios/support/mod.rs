@@ -2,6 +2,7 @@
 
 mod agent;
 mod fleet;
+mod kube_proxy;
 mod objects;
 mod operator;
 mod server;

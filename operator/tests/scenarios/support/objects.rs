@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use kpr_crds::{IntOrString, KubeProxyReplacement, KubeProxyReplacementSpec, NodeSelector, OnFailure};
+use kpr_crds::{IntOrString, KubeProxyPolicy, KubeProxyReplacement, KubeProxyReplacementSpec, NodeSelector, OnFailure};
 
 /// A policy for every node.
 pub(crate) fn policy(name: &str) -> Policy {
@@ -37,6 +37,12 @@ impl Policy {
     /// Nodes must be ready within this time.
     pub(crate) fn deadline(mut self, seconds: u32) -> Self {
         self.0.spec.update_strategy.progress_deadline_seconds = seconds;
+        self
+    }
+
+    /// kube-proxy is parked for it.
+    pub(crate) fn parks_kube_proxy(mut self) -> Self {
+        self.0.spec.kube_proxy.policy = KubeProxyPolicy::Disable;
         self
     }
 

@@ -6,7 +6,7 @@ use kpr_operator::connect::Connection;
 use kpr_operator::drain::Limits;
 use kpr_operator::lease::Timing;
 use kpr_operator::run::Election;
-use kpr_operator::{Error, Settings, controller, run};
+use kpr_operator::{Error, Settings, controller, kube_proxy, run};
 use kube::{Client, Config};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -24,6 +24,7 @@ impl OperatorBuilder {
     pub(crate) fn new(url: http::Uri) -> Self {
         let controller = controller::Settings {
             limits: Limits::default(),
+            kube_proxy: kube_proxy::Settings::default(),
             collect: Duration::from_millis(20),
             status_interval: Duration::from_millis(100),
             identity: "operator".to_owned(),
@@ -45,6 +46,12 @@ impl OperatorBuilder {
     /// Least time between two writes of a status.
     pub(crate) fn status_interval(mut self, interval: Duration) -> Self {
         self.settings.controller.status_interval = interval;
+        self
+    }
+
+    /// How long a removal waits for kube-proxy to come back to a node.
+    pub(crate) fn kube_proxy_wait(mut self, wait: Duration) -> Self {
+        self.settings.controller.kube_proxy.patience = wait;
         self
     }
 

@@ -41,7 +41,7 @@ pub(super) async fn play(server: &mut Server<'_>) -> Result<()> {
         ),
         (
             "both-families",
-            json!({"ipFamilyPolicy": "RequireDualStack", "clusterIPs": ["10.96.50.6", "fd00:10:96::506"], "ports": one}),
+            json!({"ipFamilyPolicy": "RequireDualStack", "clusterIP": "10.96.50.6", "clusterIPs": ["10.96.50.6", "fd00:10:96::506"], "ports": one}),
         ),
         (
             "second-family",

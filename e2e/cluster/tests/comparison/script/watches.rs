@@ -90,10 +90,6 @@ pub(super) async fn play(server: &mut Server<'_>) -> Result<()> {
         )
         .await?;
     server.watch("on the old path", get(format!("/api/v1/watch/namespaces/compared/configmaps?labelSelector=part%3Dwatches&timeoutSeconds=1&resourceVersion={before}"))).await?;
-    server.compact();
-    server
-        .watch("a version that is too old", watch("resourceVersion=1"))
-        .await?;
     server
         .watch("a version that is to come", watch("resourceVersion=999999999"))
         .await?;

@@ -114,17 +114,17 @@ async fn fields(server: &mut Server<'_>) -> Result<()> {
             .await?;
     }
     let path = format!("{CONFIG_MAPS}?dryRun=All&fieldValidation=Strict");
-    let twice = "{\"apiVersion\":\"v1\",\"kind\":\"ConfigMap\",\"metadata\":{\"name\":\"x\"},\"data\":{\"v\":\"1\",\"v\":\"2\"}}";
+    let twice = "{\"apiVersion\":\"v1\",\"kind\":\"ConfigMap\",\"metadata\":{\"name\":\"odd\"},\"data\":{\"v\":\"1\",\"v\":\"2\"}}";
     server
         .ask("a field that is given twice", post(path, &Value::Null).body(twice))
         .await?;
-    let mut typed = config_map("x", "1");
+    let mut typed = config_map("odd", "1");
     typed["data"]["v"] = 1.into();
     server.ask("a number for a text", post(CONFIG_MAPS, &typed)).await?;
-    let mut typed = config_map("x", "1");
+    let mut typed = config_map("odd", "1");
     typed["immutable"] = "yes".into();
     server.ask("a text for a truth", post(CONFIG_MAPS, &typed)).await?;
-    let mut key = config_map("x", "1");
+    let mut key = config_map("odd", "1");
     key["data"] = json!({"a/b": "1"});
     server.ask("a key that is none", post(CONFIG_MAPS, &key)).await?;
     Ok(())
@@ -135,31 +135,34 @@ async fn metadata(server: &mut Server<'_>) -> Result<()> {
     for (what, metadata) in [
         ("no name", json!({})),
         ("a name that is none", json!({"name": "No_Name"})),
-        ("a label key that is none", json!({"name": "x", "labels": {"a b": "c"}})),
+        (
+            "a label key that is none",
+            json!({"name": "odd", "labels": {"a b": "c"}}),
+        ),
         (
             "a label value that is none",
-            json!({"name": "x", "labels": {"a": "b c"}}),
+            json!({"name": "odd", "labels": {"a": "b c"}}),
         ),
         (
             "a label value that is too long",
-            json!({"name": "x", "labels": {"a": long}}),
+            json!({"name": "odd", "labels": {"a": long}}),
         ),
         (
             "an annotation key that is none",
-            json!({"name": "x", "annotations": {"a/b/c": "d"}}),
+            json!({"name": "odd", "annotations": {"a/b/c": "d"}}),
         ),
         (
             "a finalizer that is none",
-            json!({"name": "x", "finalizers": ["no finalizer"]}),
+            json!({"name": "odd", "finalizers": ["no finalizer"]}),
         ),
         (
             "a finalizer without a domain",
-            json!({"name": "x", "finalizers": ["plain"]}),
+            json!({"name": "odd", "finalizers": ["plain"]}),
         ),
-        ("a version at birth", json!({"name": "x", "resourceVersion": "5"})),
+        ("a version at birth", json!({"name": "odd", "resourceVersion": "5"})),
         (
             "an owner without a UID",
-            json!({"name": "x", "ownerReferences": [{"apiVersion": "v1", "kind": "ConfigMap", "name": "y", "uid": ""}]}),
+            json!({"name": "odd", "ownerReferences": [{"apiVersion": "v1", "kind": "ConfigMap", "name": "y", "uid": ""}]}),
         ),
         (
             "a generation of its own",

@@ -1,0 +1,9 @@
+//! The older iptables (`x_tables`): a table is one block of memory, which is read and replaced as a whole.
+//!
+//! * [`blob`]: what is in the block. Pure.
+//! * [`sockets`]: reading and replacing it.
+
+mod blob;
+mod sockets;
+
+pub use sockets::{Family, Lock, Table};
