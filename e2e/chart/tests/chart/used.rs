@@ -174,7 +174,11 @@ async fn operators_are_granted_what_they_ask_for_and_no_more() {
     // An Event that happens again is patched: not in so short a life. Who applies what is not there needs to be allowed to create
     // it, but the request is a patch.
     // And this one has no kube-proxy to park.
-    let rare = ["patch events.k8s.io/events", "create kpr.dev/nodedatapaths", "patch apps/daemonsets"];
+    let rare = [
+        "patch events.k8s.io/events",
+        "create kpr.dev/nodedatapaths",
+        "patch apps/daemonsets",
+    ];
     let rare = BTreeSet::from(rare.map(str::to_owned));
     let idle: Vec<_> = granted
         .difference(&asked)
