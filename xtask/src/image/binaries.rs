@@ -8,7 +8,7 @@ use super::Platform;
 use crate::{build, console, layout::Layout, process, toolchain};
 
 /// The profile of `Cargo.toml` that they are built with.
-const PROFILE: &str = "image";
+const PROFILE: &str = "dist";
 /// Packages whose programs the image has.
 pub(super) const PACKAGES: [&str; 2] = ["kpr-operator", "kpr-node-agent"];
 /// Those programs.

@@ -94,7 +94,9 @@ fn operators_write_datapaths_status_events_and_their_lease() {
         granted[&Some("kube-system".to_owned())],
         [
             "coordination.k8s.io/leases: create",
-            "coordination.k8s.io/leases[kpr-operator]: get,update"
+            "coordination.k8s.io/leases[kpr-operator]: get,update",
+            "apps/daemonsets: list,watch,patch",
+            "/pods: list,watch",
         ]
     );
     assert_eq!(granted.len(), 3);

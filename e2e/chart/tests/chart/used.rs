@@ -37,6 +37,7 @@ fn granted(rendered: &Rendered) -> BTreeSet<Need> {
         rendered.get("ClusterRole", "kpr-operator"),
         rendered.get("Role", "kpr-operator"),
         rendered.get("Role", "kpr-operator-events"),
+        rendered.get("Role", "kpr-operator-kube-proxy"),
     ];
     for role in roles {
         for rule in role.unwrap()["rules"].as_array().unwrap() {
@@ -102,6 +103,7 @@ fn settings() -> Settings {
             limits: Limits::default(),
             collect: Duration::from_millis(20),
             status_interval: Duration::from_millis(20),
+            kube_proxy: kpr_operator::kube_proxy::Settings::default(),
             identity: OPERATOR.to_owned(),
         },
         first_retry: Duration::from_millis(50),
@@ -171,7 +173,12 @@ async fn operators_are_granted_what_they_ask_for_and_no_more() {
     assert!(missing.is_empty(), "asked for and not granted: {missing:?}");
     // An Event that happens again is patched: not in so short a life. Who applies what is not there needs to be allowed to create
     // it, but the request is a patch.
-    let rare = ["patch events.k8s.io/events", "create kpr.dev/nodedatapaths"];
+    // And this one has no kube-proxy to park.
+    let rare = [
+        "patch events.k8s.io/events",
+        "create kpr.dev/nodedatapaths",
+        "patch apps/daemonsets",
+    ];
     let rare = BTreeSet::from(rare.map(str::to_owned));
     let idle: Vec<_> = granted
         .difference(&asked)
