@@ -12,7 +12,7 @@ use super::{TCP_PORT, Vantage, Workload, audit, removal::Before};
 use crate::cluster::{Cluster, NAMESPACE, RELEASE, eventually};
 
 /// How long something may take to show.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// Install, upgrade under traffic, test, uninstall: no request fails, no right is lacking or unused, nothing is left.
 pub async fn a_release_comes_changes_and_goes(cluster: &mut Cluster) -> Result<()> {

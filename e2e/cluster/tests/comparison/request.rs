@@ -76,7 +76,7 @@ impl Request {
     }
 
     /// The answer as `kubectl get` asks for it.
-    pub(crate) fn as_table(self) -> Self {
+    pub(crate) fn tabular(self) -> Self {
         self.accept("application/json;as=Table;v=v1;g=meta.k8s.io,application/json")
     }
 

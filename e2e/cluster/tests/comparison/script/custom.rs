@@ -49,7 +49,7 @@ pub(super) fn gadgets() -> Value {
     definition(
         "gadgets",
         "Gadget",
-        json!({
+        &json!({
             "name": "v1", "served": true, "storage": true, "schema": {"openAPIV3Schema": schema},
             "subresources": {"status": {}, "scale": {"specReplicasPath": ".spec.size", "statusReplicasPath": ".status.replicas"}},
             "selectableFields": [{"jsonPath": ".spec.mode"}],
@@ -69,11 +69,11 @@ pub(super) fn widgets() -> Value {
     definition(
         "widgets",
         "Widget",
-        json!({"name": "v1", "served": true, "storage": true, "schema": {"openAPIV3Schema": schema}}),
+        &json!({"name": "v1", "served": true, "storage": true, "schema": {"openAPIV3Schema": schema}}),
     )
 }
 
-fn definition(plural: &str, kind: &str, version: Value) -> Value {
+fn definition(plural: &str, kind: &str, version: &Value) -> Value {
     json!({
         "apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",
         "metadata": {"name": format!("{plural}.compare.kpr.dev")},

@@ -189,13 +189,13 @@ async fn applied(server: &mut Server<'_>) -> Result<()> {
 
 async fn shown(server: &mut Server<'_>) -> Result<()> {
     server
-        .ask("a table of one", get(format!("{GADGETS}/full")).as_table())
+        .ask("a table of one", get(format!("{GADGETS}/full")).tabular())
         .await?;
-    server.ask("a table of all", get(GADGETS).as_table()).await?;
+    server.ask("a table of all", get(GADGETS).tabular()).await?;
     server
         .ask(
             "a table of those of all namespaces",
-            get("/apis/compare.kpr.dev/v1/gadgets").as_table(),
+            get("/apis/compare.kpr.dev/v1/gadgets").tabular(),
         )
         .await?;
     server.ask("a list", get(GADGETS)).await?;
@@ -254,7 +254,7 @@ async fn shown(server: &mut Server<'_>) -> Result<()> {
             get(format!(
                 "{GADGETS}?watch=true&timeoutSeconds=1&resourceVersion={version}"
             ))
-            .as_table(),
+            .tabular(),
         )
         .await?;
     Ok(())

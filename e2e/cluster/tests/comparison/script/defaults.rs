@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 
 use crate::{request::post, server::Server};
 
+#[expect(clippy::too_many_lines, reason = "a script: one request after the other")]
 pub(super) async fn play(server: &mut Server<'_>) -> Result<()> {
     let template = json!({
         "metadata": {"labels": {"app": "web"}},

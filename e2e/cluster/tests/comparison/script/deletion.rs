@@ -108,11 +108,11 @@ async fn owners(server: &mut Server<'_>, propagation: &str) -> Result<()> {
     let owner = server
         .silently(post(CONFIG_MAPS, &config_map(&name("owner"), "1")))
         .await?;
-    let mut owned = config_map(&name("owned"), "1");
-    owned["metadata"]["ownerReferences"] = json!([{
+    let mut dependent = config_map(&name("owned"), "1");
+    dependent["metadata"]["ownerReferences"] = json!([{
         "apiVersion": "v1", "kind": "ConfigMap", "name": name("owner"), "uid": owner.metadata("uid")?, "blockOwnerDeletion": true,
     }]);
-    server.silently(post(CONFIG_MAPS, &owned)).await?;
+    server.silently(post(CONFIG_MAPS, &dependent)).await?;
     let at = |part: &str| format!("{CONFIG_MAPS}/{}", name(part));
     server
         .ask(
@@ -136,8 +136,8 @@ async fn owners(server: &mut Server<'_>, propagation: &str) -> Result<()> {
         .ask(&format!("{propagation}: and what is left"), get(left))
         .await?;
     if propagation == "Background" {
-        owned["metadata"]["name"] = "late".into();
-        server.silently(post(CONFIG_MAPS, &owned)).await?;
+        dependent["metadata"]["name"] = "late".into();
+        server.silently(post(CONFIG_MAPS, &dependent)).await?;
         server.until(&format!("{CONFIG_MAPS}/late"), 404).await?;
         server
             .ask(

@@ -101,9 +101,9 @@ pub(super) async fn play(server: &mut Server<'_>) -> Result<()> {
         )
         .await?;
     server
-        .ask("as kubectl shows it", get(format!("{POLICIES}/default")).as_table())
+        .ask("as kubectl shows it", get(format!("{POLICIES}/default")).tabular())
         .await?;
-    server.ask("none of the nodes'", get(DATAPATHS).as_table()).await?;
+    server.ask("none of the nodes'", get(DATAPATHS).tabular()).await?;
     server.ask("resources", get("/apis/kpr.dev/v1alpha1")).await?;
     server.ask("the group", get("/apis/kpr.dev")).await?;
     Ok(())

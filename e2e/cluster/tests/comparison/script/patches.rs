@@ -151,6 +151,7 @@ async fn strategic(server: &mut Server<'_>) -> Result<()> {
     Ok(())
 }
 
+#[expect(clippy::too_many_lines, reason = "a script: one request after the other")]
 async fn apply(server: &mut Server<'_>) -> Result<()> {
     let at = |query: &str| format!("{CONFIG_MAPS}/applied?{query}");
     let with = |data: Value| json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "applied", "labels": {"by": "x"}}, "data": data});

@@ -64,6 +64,7 @@ pub(super) async fn play(server: &mut Server<'_>) -> Result<()> {
     changed(server).await
 }
 
+#[expect(clippy::too_many_lines, reason = "a script: one request after the other")]
 async fn refused(server: &mut Server<'_>) -> Result<()> {
     let one = json!([{"port": 80}]);
     for (what, spec) in [

@@ -28,7 +28,7 @@ pub(super) async fn play(server: &mut Server<'_>) -> Result<()> {
         "/apis/coordination.k8s.io/v1/namespaces/compared/leases".to_owned(),
         "/apis/discovery.k8s.io/v1/namespaces/compared/endpointslices?labelSelector=none".to_owned(),
     ] {
-        server.ask(&format!("table of {path}"), get(&path).as_table()).await?;
+        server.ask(&format!("table of {path}"), get(&path).tabular()).await?;
     }
     server
         .ask("metadata of one", get(format!("{CONFIG_MAPS}/fixed")).accept(METADATA))

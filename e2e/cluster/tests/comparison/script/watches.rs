@@ -53,7 +53,7 @@ pub(super) async fn play(server: &mut Server<'_>) -> Result<()> {
         )
         .await?;
     server
-        .watch("as a table", watch(&format!("resourceVersion={before}")).as_table())
+        .watch("as a table", watch(&format!("resourceVersion={before}")).tabular())
         .await?;
     server
         .watch(
