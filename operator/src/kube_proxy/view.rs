@@ -6,6 +6,8 @@ use k8s_openapi::api::apps::v1::DaemonSet;
 use k8s_openapi::api::core::v1::{Affinity, Pod};
 use kube::ResourceExt;
 
+use crate::node::Labels;
+
 /// Node label that no node has: a DaemonSet that asks for it runs nowhere.
 pub const PARKED_LABEL: &str = "kpr.dev/kube-proxy-parked";
 /// Annotation of a parked DaemonSet: names of the policies that keep it so.
@@ -98,9 +100,10 @@ impl DaemonSetView {
     }
 
     /// Would it run on a node with these labels, if it were not parked?
-    pub fn selects(&self, labels: &BTreeMap<String, String>) -> bool {
+    pub fn selects(&self, labels: &Labels) -> bool {
         let own = self.node_selector.iter().filter(|(key, _)| *key != PARKED_LABEL);
-        own.into_iter().all(|(key, value)| labels.get(key) == Some(value))
+        own.into_iter()
+            .all(|(key, value)| labels.get(key) == Some(value.as_str()))
     }
 }
 
@@ -206,8 +209,8 @@ mod tests {
         assert!(set(&json!({ "k8s-app": "coredns" })).is_none());
         let view = set(&json!({ "k8s-app": "kube-proxy" })).expect("view");
         assert_eq!(view.parked_by, ["default".to_owned(), "edge".to_owned()].into());
-        let linux = BTreeMap::from([("kubernetes.io/os".to_owned(), "linux".to_owned())]);
-        assert!(view.selects(&linux) && !view.selects(&BTreeMap::new()));
+        let linux = Labels::from(BTreeMap::from([("kubernetes.io/os".to_owned(), "linux".to_owned())]));
+        assert!(view.selects(&linux) && !view.selects(&Labels::default()));
     }
 
     #[test]

@@ -29,9 +29,9 @@ impl Cluster {
     /// on every node.
     pub async fn deploy_kube_proxy(&self, mode: KubeProxyMode) -> Result<Deployed> {
         ensure!(self.kube_proxy.is_none(), "kube-proxy runs already");
-        let api = &self.control_plane.api;
-        let client = |node: &str| api.client_as(&format!("kube-proxy-{node}"));
-        let deployed = Deployed::create(Arc::clone(&self.testbed), api.client_as("kube-proxy"), mode, client).await?;
+        let client = |node: &str| self.control_plane.client(Identity::KubeProxy(node));
+        let controller = self.control_plane.client(Identity::Controllers)?;
+        let deployed = Deployed::create(Arc::clone(&self.testbed), controller, mode, client).await?;
         self.kube_proxy_on_every_node(&deployed).await?;
         Ok(deployed)
     }

@@ -44,7 +44,7 @@ impl Deployed {
         testbed: Arc<Testbed>,
         client: Client,
         mode: KubeProxyMode,
-        client_of: impl Fn(&str) -> Client,
+        client_of: impl Fn(&str) -> Result<Client>,
     ) -> Result<Self> {
         let set = json!({
             "apiVersion": "apps/v1", "kind": "DaemonSet",
@@ -64,8 +64,8 @@ impl Deployed {
         let clients = testbed
             .hosts()
             .iter()
-            .map(|host| (host.spec.name.clone(), client_of(&host.spec.name)))
-            .collect();
+            .map(|host| Ok((host.spec.name.clone(), client_of(&host.spec.name)?)))
+            .collect::<Result<_>>()?;
         let controller = Controller {
             testbed,
             client: client.clone(),
