@@ -43,7 +43,15 @@ impl Plain {
                 let plain = self.text(field, text);
                 *text = plain;
             }
-            Value::Array(items) => items.iter_mut().for_each(|item| self.strip_field(field, item)),
+            Value::Array(items) => {
+                if field == "causes" {
+                    // The real server finds them in the order of a map of Go's, which is another one each time.
+                    items.sort_by_cached_key(|cause| {
+                        ["field", "reason", "message"].map(|field| cause[field].to_string())
+                    });
+                }
+                items.iter_mut().for_each(|item| self.strip_field(field, item));
+            }
             Value::Object(fields) => {
                 if fields.get("generateName").is_some_and(Value::is_string) && fields.contains_key("name") {
                     fields.insert("name".to_owned(), "<generated>".into());
