@@ -59,6 +59,7 @@ fn time(
         policies: &policies,
         nodes,
         datapaths,
+        kube_proxy: kpr_operator::kube_proxy::Input::default(),
         limits: Limits::default(),
         now: Timestamp::now(),
     };

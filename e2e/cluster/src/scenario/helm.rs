@@ -8,7 +8,7 @@ use kpr_crds::NodeDatapath;
 use kube::{Api, api::ListParams};
 use serde_json::{Value, json};
 
-use super::{TCP_PORT, Vantage, Workload, audit, removal::Before};
+use super::{TCP_PORT, Vantage, Workload, audit, install, removal::Before};
 use crate::cluster::{Cluster, NAMESPACE, RELEASE, eventually};
 
 /// How long something may take to show.
@@ -42,16 +42,12 @@ pub async fn a_release_comes_changes_and_goes(cluster: &mut Cluster) -> Result<(
         "log.level=debug",
     ];
     cluster.helm_release("upgrade", &values).await?.success()?;
+    told_timeout(cluster, 60).await?;
     available(cluster).await?;
     for load in loads {
         let tally = load.finish().await?;
         ensure!(tally.failed() == 0, "requests failed during the upgrade: {tally:?}");
         ensure!(tally.answered() >= 100, "too little traffic to tell: {tally:?}");
-    }
-    for node in cluster.node_names() {
-        let datapaths: Api<NodeDatapath> = Api::all(cluster.client());
-        let timeout = serde_json::to_value(&datapaths.get(&node).await?.spec)?["sessionAffinity"].clone();
-        ensure!(timeout["defaultTimeoutSeconds"] == 60, "{node} was not told: {timeout}");
     }
     helm(cluster, &["test", RELEASE]).await?;
 
@@ -65,6 +61,27 @@ pub async fn a_release_comes_changes_and_goes(cluster: &mut Cluster) -> Result<(
     let unused = audit::unused(&rights, &requests);
     ensure!(unused.is_empty(), "the roles give rights that nobody uses: {unused:#?}");
     Ok(())
+}
+
+/// Waits until every node serves with this session affinity's time-out.
+async fn told_timeout(cluster: &Cluster, seconds: u32) -> Result<()> {
+    let datapaths: Api<NodeDatapath> = Api::all(cluster.client());
+    eventually(
+        &format!("every node has a time-out of {seconds} s"),
+        PATIENCE,
+        || async {
+            for node in cluster.node_names() {
+                let datapath = datapaths.get(&node).await?;
+                let told = datapath.spec.session_affinity.default_timeout_seconds;
+                let ready = install::is_ready(&datapath);
+                if told != seconds || !ready {
+                    return Ok(Err(format!("{node} was told {told}, ready: {ready}")));
+                }
+            }
+            Ok(Ok(()))
+        },
+    )
+    .await
 }
 
 async fn helm(cluster: &Cluster, arguments: &[&str]) -> Result<String> {
@@ -122,7 +139,7 @@ async fn kubectl(cluster: &Cluster, arguments: &[&str]) -> Result<String> {
 
 async fn agents(cluster: &Cluster) -> Result<Vec<Pod>> {
     let pods: Api<Pod> = Api::namespaced(cluster.client(), NAMESPACE);
-    let agents = ListParams::default().labels("app.kubernetes.io/component=kpr-agent");
+    let agents = ListParams::default().labels("app.kubernetes.io/name=kpr-agent");
     let agents = pods.list(&agents).await?.items;
     ensure!(agents.len() == cluster.node_names().len(), "{} agents", agents.len());
     Ok(agents)

@@ -130,14 +130,19 @@ pub async fn ready_node(cluster: &Cluster, node: &str) -> Result<NodeDatapath> {
     let nodes: Api<NodeDatapath> = Api::all(cluster.client());
     eventually(&format!("the datapath of {node} is Ready"), PATIENCE, || async {
         let datapath = nodes.get(node).await?;
-        let status = datapath.status.clone().unwrap_or_default();
-        let ready = conditions::is_true(&status.conditions, NodeCondition::Ready.as_str())
-            && status.observed_generation == datapath.metadata.generation;
-        Ok(if ready {
+        Ok(if is_ready(&datapath) {
             Ok(datapath)
         } else {
-            Err(format!("{status:?}"))
+            Err(format!("{:?}", datapath.status))
         })
     })
     .await
+}
+
+/// Does the agent serve with what the operator asks for?
+pub(super) fn is_ready(datapath: &NodeDatapath) -> bool {
+    datapath.status.as_ref().is_some_and(|status| {
+        conditions::is_true(&status.conditions, NodeCondition::Ready.as_str())
+            && status.observed_generation == datapath.metadata.generation
+    })
 }
