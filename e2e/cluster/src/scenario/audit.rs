@@ -148,7 +148,31 @@ fn add<'a>(rights: &mut BTreeSet<Right>, role: &str, rules: impl Iterator<Item =
     }
 }
 
-/// Those of `rights` that nobody has used.
+/// Rights that are for what does not happen in a short life: role, resource, verb, and what they are for.
+const RARE: [(&str, &str, &str, &str); 5] = [
+    (
+        "kpr-agent",
+        "services",
+        "get",
+        "an Event about a health check port that can't be opened",
+    ),
+    ("kpr-agent", "events", "patch", "an Event that happens again"),
+    ("kpr-operator-events", "events", "patch", "an Event that happens again"),
+    (
+        "kpr-operator",
+        "nodedatapaths",
+        "create",
+        "a server-side apply of what is not there, which is a patch in the log",
+    ),
+    (
+        "kpr-operator-kube-proxy",
+        "daemonsets",
+        "patch",
+        "the parking of a kube-proxy",
+    ),
+];
+
+/// Those of `rights` that nobody has used, though it was time to.
 pub(super) fn unused<'a>(rights: &'a BTreeSet<Right>, requests: &[Request]) -> Vec<&'a Right> {
     let used = |right: &&Right| {
         requests.iter().any(|request| {
@@ -157,5 +181,10 @@ pub(super) fn unused<'a>(rights: &'a BTreeSet<Right>, requests: &[Request]) -> V
                 && request.resource() == right.resource
         })
     };
-    rights.iter().filter(|right| !used(right)).collect()
+    let rare = |right: &Right| {
+        RARE.iter().any(|(role, resource, verb, _why)| {
+            right.role == *role && right.resource == *resource && right.verb == *verb
+        })
+    };
+    rights.iter().filter(|right| !used(right) && !rare(right)).collect()
 }

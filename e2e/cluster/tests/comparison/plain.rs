@@ -50,7 +50,9 @@ impl Plain {
                         ["field", "reason", "message"].map(|field| cause[field].to_string())
                     });
                 }
-                items.iter_mut().for_each(|item| self.strip_field(field, item));
+                for item in items {
+                    self.strip_field(field, item);
+                }
             }
             Value::Object(fields) => {
                 if fields.get("generateName").is_some_and(Value::is_string) && fields.contains_key("name") {
