@@ -49,6 +49,11 @@ impl Request {
         self.response_status.code == 403
     }
 
+    /// Is it of this service account?
+    pub(super) fn is_by(&self, account: &str) -> bool {
+        self.user.username == format!("system:serviceaccount:{NAMESPACE}:{account}")
+    }
+
     fn resource(&self) -> String {
         let Object {
             resource, subresource, ..
@@ -96,9 +101,9 @@ pub(super) fn requests(cluster: &Cluster) -> Result<Vec<Request>> {
 }
 
 /// Fails if anybody was refused a request.
-pub(super) fn none_denied(requests: &[Request]) -> Result<()> {
+pub(super) fn none_denied<'a>(requests: impl IntoIterator<Item = &'a Request>) -> Result<()> {
     let denied: BTreeSet<String> = requests
-        .iter()
+        .into_iter()
         .filter(|request| request.denied())
         .map(Request::to_string)
         .collect();
