@@ -57,6 +57,8 @@ pub struct Snapshot {
 pub struct Object {
     /// `metadata.generation`.
     pub generation: i64,
+    /// Fields of its spec that this version of the agent does not know.
+    pub unknown_fields: Arc<[String]>,
     /// Its status, as this agent or the one before it wrote it.
     pub status: Arc<NodeDatapathStatus>,
 }

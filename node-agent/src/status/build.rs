@@ -34,7 +34,10 @@ pub fn build(
         observed_generation: applied.map(|applied| applied.generation),
         policy_generation: applied.map(|applied| applied.spec.policy_generation),
         agent_version: Some(agent.version.clone()),
-        unknown_fields: Vec::new(),
+        unknown_fields: snapshot
+            .object
+            .as_ref()
+            .map_or_else(Vec::new, |object| object.unknown_fields.to_vec()),
         conditions: conditions::apply(before, observations(snapshot, kube_proxy), seen, now),
         kernel: Some(KernelStatus {
             release: agent.kernel.clone(),

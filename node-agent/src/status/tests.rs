@@ -40,6 +40,7 @@ fn serving(services: u32) -> Snapshot {
         phase: Phase::Active,
         object: Some(Object {
             generation: 4,
+            unknown_fields: ["spec.speed".to_owned()].into(),
             status: Arc::default(),
         }),
         applied: Some(Applied {
@@ -276,6 +277,7 @@ fn the_status_names_devices_maps_and_the_generation_that_is_in_force() {
     snapshot.object.as_mut().unwrap().generation = 5;
     snapshot.troubles.rejected = Some("no".into());
     let status = build(&agent(), &snapshot, &KubeProxy::Absent, &[], Timestamp::UNIX_EPOCH);
+    assert_eq!(status.unknown_fields, ["spec.speed"]);
     assert_eq!(
         (status.observed_generation, status.policy_generation),
         (Some(4), Some(1))

@@ -6,12 +6,13 @@ use k8s_openapi::api::{
     core::v1::{Node, Pod, Service},
     discovery::v1::EndpointSlice,
 };
-use kpr_crds::{NodeDatapath, NodeDatapathSpec, NodeDatapathStatus};
+use kpr_crds::{NodeDatapathSpec, NodeDatapathStatus};
 use kube::ResourceExt;
 
 use super::{
     gate::Kind,
     list::{Listed, Named},
+    own::Own,
 };
 use crate::model::{
     NamespacedName,
@@ -70,6 +71,8 @@ pub struct DatapathObject {
     pub generation: i64,
     /// What to do.
     pub spec: NodeDatapathSpec,
+    /// Fields of the spec that this version of the agent does not know.
+    pub unknown_fields: Vec<String>,
     /// What this node's agent last wrote, perhaps before it was restarted.
     pub status: NodeDatapathStatus,
 }
@@ -175,12 +178,13 @@ impl Named for Node {
     }
 }
 
-impl Named for NodeDatapath {
+impl Named for Own {
     fn change(found: Option<Self>) -> Change {
-        Change::Datapath(found.map(|object| {
+        Change::Datapath(found.map(|Self { object, unknown }| {
             Box::new(DatapathObject {
                 generation: object.metadata.generation.unwrap_or_default(),
                 spec: object.spec,
+                unknown_fields: unknown,
                 status: object.status.unwrap_or_default(),
             })
         }))

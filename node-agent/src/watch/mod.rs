@@ -9,6 +9,7 @@ mod change;
 mod client;
 mod gate;
 mod list;
+mod own;
 mod stream;
 
 pub use api_server::{APIS, ApiServer};
@@ -20,7 +21,6 @@ use k8s_openapi::api::{
     core::v1::{Node, Pod, Service},
     discovery::v1::EndpointSlice,
 };
-use kpr_crds::NodeDatapath;
 use kube::{
     Api, Client,
     runtime::watcher::{self, watcher},
@@ -66,7 +66,7 @@ pub fn spawn(
         report("watch-node"),
         changes.clone(),
     ));
-    set.spawn(stream::one::<NodeDatapath>(
+    set.spawn(stream::one::<own::Own>(
         watcher(Api::all(client.clone()), named()),
         report("watch-nodedatapath"),
         changes.clone(),

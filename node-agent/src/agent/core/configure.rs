@@ -37,6 +37,12 @@ impl<L: Loader> Core<L> {
                 self.load_retry.reset();
                 self.place_retry.reset();
                 self.remove_retry.reset();
+                if !new.unknown_fields.is_empty() {
+                    warn!(
+                        "this agent does not know {}: the operator is newer; they have no effect here until the agent is updated",
+                        new.unknown_fields.join(", ")
+                    );
+                }
             }
             _ => {}
         }

@@ -273,6 +273,7 @@ impl<L: Loader> Core<L> {
             phase: self.phase(),
             object: self.object.as_ref().map(|object| Object {
                 generation: object.generation,
+                unknown_fields: object.unknown_fields.clone().into(),
                 status: Arc::new(object.status.clone()),
             }),
             applied: self.applied.clone(),
