@@ -246,6 +246,24 @@ struct Leaving<'a> {
     awaiting: Vec<&'a str>,
 }
 
+/// How many more nodes may be asked to remove their datapath now: like any other change, it goes to `maxUnavailable` nodes at a time,
+/// so that a removal that goes wrong is seen before it has gone everywhere. Nodes that are down hold up nobody.
+fn drain_budget(policy: &KubeProxyReplacement, name: &str, world: &World<'_>) -> usize {
+    let own = || {
+        world
+            .datapaths
+            .iter()
+            .filter(|(_, datapath)| datapath.spec.policy == name)
+    };
+    let on_their_way = own().filter(|(node, datapath)| {
+        let node = world.nodes.get(*node);
+        node.is_some_and(|node| node.up)
+            && matches!(drain::step(datapath, node, world.limits, world.now), Step::Wait(_))
+    });
+    let limit = policy.spec.update_strategy.max_unavailable_of(own().count());
+    limit.saturating_sub(on_their_way.count())
+}
+
 /// Datapaths of this policy that have to go.
 fn leave<'a>(
     policy: &KubeProxyReplacement,
@@ -261,6 +279,7 @@ fn leave<'a>(
     };
     let mut leaving = Leaving::default();
     let mut asked = 0;
+    let mut budget = drain_budget(policy, name, world);
     for (node, datapath) in world
         .datapaths
         .iter()
@@ -297,7 +316,10 @@ fn leave<'a>(
             uid: datapath.uid(),
         };
         match drain::step(datapath, world.nodes.get(node), world.limits, world.now) {
+            // Its turn comes when another's removal is confirmed, or given up.
+            Step::Ask if budget == 0 && world.nodes.get(node).is_some_and(|node| node.up) => leaving.nodes.push(node),
             Step::Ask => {
+                budget = budget.saturating_sub(1);
                 asked += 1;
                 decision.apply.push(render::draining(policy, datapath, world.now));
                 leaving.nodes.push(node);

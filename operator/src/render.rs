@@ -124,7 +124,6 @@ impl Desired {
     pub fn is_in(&self, datapath: &NodeDatapath) -> bool {
         self.owner.has(datapath)
             && datapath.spec == self.spec
-            && Memory::of(datapath) == self.memory
             && draining_since(datapath) == self.draining_since
             && awaited_since(datapath) == self.awaited_since
     }

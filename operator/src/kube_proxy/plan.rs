@@ -14,6 +14,7 @@ use super::view::{DaemonSetView, State};
 use crate::node::NodeView;
 use crate::notice::Notice;
 use crate::render::{self, Desired};
+use crate::rollout::Memory;
 use crate::status::phrase;
 
 /// Everything that the plan for a policy depends on.
@@ -102,7 +103,9 @@ impl<'a> Plan<'a> {
             let told = known(&desired.node).map(|datapath| datapath.spec.kube_proxy_rules);
             desired.spec.kube_proxy_rules = self.rules(&desired.node).or(told).unwrap_or_default();
         }
-        apply.retain(|desired| !known(&desired.node).is_some_and(|datapath| desired.is_in(datapath)));
+        // What was written only for its rules may be there already.
+        let is_there = |desired: &Desired, datapath| desired.is_in(datapath) && desired.memory == Memory::of(datapath);
+        apply.retain(|desired| !known(&desired.node).is_some_and(|datapath| is_there(desired, datapath)));
         let name = question.policy.name_any();
         let written: BTreeSet<String> = apply.iter().map(|desired| desired.node.clone()).collect();
         for node in question.pool {

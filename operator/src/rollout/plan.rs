@@ -100,6 +100,11 @@ pub fn plan<'a>(pool: &[Member<'a>], context: &Context<'_>) -> Plan<'a> {
     }
 }
 
+/// The same but for what becomes of kube-proxy's rules, which is not for a rollout to say.
+fn same_but_for_rules(one: &NodeDatapathSpec, other: &NodeDatapathSpec) -> bool {
+    one.policy == other.policy && one.policy_generation == other.policy_generation && same_configuration(one, other)
+}
+
 impl Context<'_> {
     pub(super) fn deadline(&self) -> SignedDuration {
         SignedDuration::from_secs(i64::from(self.strategy.progress_deadline_seconds))
@@ -148,7 +153,7 @@ impl<'a> Steps<'_, 'a> {
             };
             let settled = member.settled();
             let target = self.target(datapath);
-            let Some(target) = target.filter(|target| **target != datapath.spec) else {
+            let Some(target) = target.filter(|target| !same_but_for_rules(target, &datapath.spec)) else {
                 walked.complete &= settled || !self.is_waited_for(member, datapath);
                 if !settled && Memory::of(datapath).is_none() {
                     // Someone removed it; the wait begins anew.

@@ -22,9 +22,8 @@ async fn delete_drains_then_releases() {
     cluster
         .until("node-a is asked to drain", async |c| c.is_draining("node-a").await)
         .await;
-    cluster
-        .until("node-b is asked to drain", async |c| c.is_draining("node-b").await)
-        .await;
+    cluster.until_quiet().await;
+    assert!(!cluster.is_draining("node-b").await, "one at a time");
     assert_eq!(
         cluster.policy_names().await,
         ["default"],
@@ -34,6 +33,9 @@ async fn delete_drains_then_releases() {
     cluster.agent("node-a").removed().await;
     cluster
         .until("node-a is done", async |c| c.datapath_names().await == ["node-b"])
+        .await;
+    cluster
+        .until("node-b is asked to drain", async |c| c.is_draining("node-b").await)
         .await;
     assert_eq!(
         cluster.policy_names().await,

@@ -141,15 +141,17 @@ async fn kube_proxy_parked_then_restored() {
     cluster
         .until("node-a drains", async |c| c.is_draining("node-a").await)
         .await;
+    cluster.agent("node-a").removed().await;
+    cluster
+        .until("node-a is done", async |c| c.datapath_names().await == ["node-b"])
+        .await;
     assert!(!cluster.is_draining("node-b").await, "kube-proxy is not there yet");
     cluster.start_kube_proxy_pod("node-b").await;
     cluster.agent("node-b").sees_kube_proxy(NodeReason::RulesLeft).await;
     cluster
         .until("node-b drains", async |c| c.is_draining("node-b").await)
         .await;
-    for node in NODES {
-        cluster.agent(node).removed().await;
-    }
+    cluster.agent("node-b").removed().await;
     cluster
         .until("the policy is gone", async |c| c.policy_names().await.is_empty())
         .await;
@@ -245,15 +247,19 @@ async fn going_back_to_observe_lets_kube_proxy_back_and_keeps_the_datapath() {
     parked(&cluster).await;
     let observe = serde_json::json!({ "spec": { "kubeProxy": { "policy": "Observe" } } });
     cluster.patch_policy("default", observe).await;
-    // The rollout of a change: one node at a time.
     for node in NODES {
         until_told(&cluster, node, KubeProxyRules::Keep).await;
         assert!(cluster.is_parked().await, "{node} has not taken note yet");
         cluster.agent(node).sees_kube_proxy(NodeReason::NotFound).await;
     }
-    cluster
-        .until("the DaemonSet is let back", async |c| !c.is_parked().await)
-        .await;
+    // A node may be told of the rules before it is its turn to get the new generation, and answers that too.
+    let let_back = async |c: &Cluster| {
+        for node in NODES {
+            c.agent(node).sees_kube_proxy(NodeReason::NotFound).await;
+        }
+        !c.is_parked().await
+    };
+    cluster.until("the DaemonSet is let back", let_back).await;
     cluster.until_quiet().await;
     for node in NODES {
         assert_eq!(cluster.datapath(node).await.spec.phase, Phase::Active);
