@@ -270,6 +270,7 @@ async fn a_status_fits_the_schema_belongs_to_the_agent_and_the_same_again_is_no_
     let snapshot = Snapshot {
         object: Some(Object {
             generation: 1,
+            unknown_fields: Arc::default(),
             status: Arc::default(),
         }),
         ..Snapshot::default()
