@@ -279,7 +279,8 @@ fn leave<'a>(
     };
     let mut leaving = Leaving::default();
     let mut asked = 0;
-    let mut budget = drain_budget(policy, name, world);
+    // Counted when the first node is to be asked: most policies have none that leaves.
+    let mut budget = None;
     for (node, datapath) in world
         .datapaths
         .iter()
@@ -316,13 +317,16 @@ fn leave<'a>(
             uid: datapath.uid(),
         };
         match drain::step(datapath, world.nodes.get(node), world.limits, world.now) {
-            // Its turn comes when another's removal is confirmed, or given up.
-            Step::Ask if budget == 0 && world.nodes.get(node).is_some_and(|node| node.up) => leaving.nodes.push(node),
             Step::Ask => {
-                budget = budget.saturating_sub(1);
+                leaving.nodes.push(node);
+                let budget = budget.get_or_insert_with(|| drain_budget(policy, name, world));
+                if *budget == 0 && world.nodes.get(node).is_some_and(|node| node.up) {
+                    // Its turn comes when another's removal is confirmed, or given up.
+                    continue;
+                }
+                *budget = budget.saturating_sub(1);
                 asked += 1;
                 decision.apply.push(render::draining(policy, datapath, world.now));
-                leaving.nodes.push(node);
             }
             Step::Wait(left) => {
                 let desired = render::draining(policy, datapath, world.now);

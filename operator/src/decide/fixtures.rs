@@ -1,6 +1,7 @@
 //! Objects for unit tests: builders with good defaults.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
@@ -135,6 +136,25 @@ pub(crate) fn datapath(node: &str, policy: &KubeProxyReplacement) -> Datapath {
     object.metadata.uid = Some(format!("uid-of-datapath-{node}"));
     object.metadata.generation = Some(1);
     Datapath(object)
+}
+
+/// What the API server makes of a datapath when this is applied.
+pub(crate) fn applied(desired: &Desired, old: Option<&NodeDatapath>) -> NodeDatapath {
+    let body = desired.to_apply().expect("JSON");
+    let mut new: NodeDatapath = serde_json::from_value(body).expect("object");
+    new.metadata.generation = Some(1);
+    if let Some(old) = old {
+        let bump = i64::from(old.spec != new.spec);
+        new.metadata.generation = old.metadata.generation.map(|generation| generation + bump);
+        new.status.clone_from(&old.status);
+    }
+    new
+}
+
+/// Datapaths as a [`super::World`] has them.
+pub(crate) fn shared(datapaths: &BTreeMap<String, NodeDatapath>) -> BTreeMap<String, Arc<NodeDatapath>> {
+    let shared = |(name, object): (&String, &NodeDatapath)| (name.clone(), Arc::new(object.clone()));
+    datapaths.iter().map(shared).collect()
 }
 
 pub(crate) struct Datapath(NodeDatapath);

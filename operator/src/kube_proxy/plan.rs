@@ -14,7 +14,7 @@ use super::view::{DaemonSetView, State};
 use crate::node::NodeView;
 use crate::notice::Notice;
 use crate::render::{self, Desired};
-use crate::rollout::Memory;
+use crate::rollout::health;
 use crate::status::phrase;
 
 /// Everything that the plan for a policy depends on.
@@ -95,17 +95,13 @@ impl<'a> Plan<'a> {
         })
     }
 
-    /// Sees to it that every node of the pool is told: in what is written to it anyway, or else in a write of its own. Takes out
-    /// what would be no change.
+    /// Sees to it that every node of the pool is told: in what is written to it anyway, or else in a write of its own.
     pub fn tell(&self, question: &Question<'a>, apply: &mut Vec<Desired>) {
         let known = |node: &str| question.datapaths.get(node).map(AsRef::as_ref);
         for desired in apply.iter_mut().filter(|desired| desired.spec.phase == Phase::Active) {
             let told = known(&desired.node).map(|datapath| datapath.spec.kube_proxy_rules);
             desired.spec.kube_proxy_rules = self.rules(&desired.node).or(told).unwrap_or_default();
         }
-        // What was written only for its rules may be there already.
-        let is_there = |desired: &Desired, datapath| desired.is_in(datapath) && desired.memory == Memory::of(datapath);
-        apply.retain(|desired| !known(&desired.node).is_some_and(|datapath| is_there(desired, datapath)));
         let name = question.policy.name_any();
         let written: BTreeSet<String> = apply.iter().map(|desired| desired.node.clone()).collect();
         for node in question.pool {
@@ -314,11 +310,11 @@ fn ready_nodes<'a>(question: &Question<'a>) -> BTreeSet<&'a str> {
         let datapath = question.datapaths.get(**node);
         up && datapath.is_some_and(|datapath| {
             let Some(status) = &datapath.status else { return false };
-            datapath.spec.policy == name
+            health::serving(datapath)
+                && datapath.spec.policy == name
                 && datapath.spec.phase == Phase::Active
                 && datapath.spec.policy_generation == generation
                 && status.policy_generation == Some(generation)
-                && conditions::is_true(&status.conditions, NodeCondition::Ready.as_str())
                 && conditions::is_true(&status.conditions, NodeCondition::ServicesSynced.as_str())
         })
     };

@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 
 use super::view::{DaemonSetView, PodView};
 use super::{Input, State, parking};
-use crate::decide::fixtures::{at, node, policy};
+use crate::decide::fixtures::{self, at, node, policy};
 use crate::decide::{Decision, Finalizer, World, decide};
 use crate::drain::Limits;
 use crate::node::NodeView;
@@ -204,11 +204,7 @@ impl Cluster {
             return false;
         };
         let policies = [Arc::new(policy.clone())];
-        let datapaths = self
-            .datapaths
-            .iter()
-            .map(|(name, object)| (name.clone(), Arc::new(object.clone())))
-            .collect();
+        let datapaths = fixtures::shared(&self.datapaths);
         let view = self.view();
         let state = State::new([&view], self.pods.values());
         let world = World {
@@ -232,14 +228,7 @@ impl Cluster {
         let changed = !apply.is_empty() || !delete.is_empty() || !daemon_sets.is_empty();
         for desired in apply {
             self.check(&desired.node, desired.spec.phase, desired.spec.kube_proxy_rules);
-            let body = desired.to_apply().expect("JSON");
-            let mut new: NodeDatapath = serde_json::from_value(body).expect("object");
-            new.metadata.generation = Some(1);
-            if let Some(old) = self.datapaths.get(&desired.node) {
-                let bump = i64::from(old.spec != new.spec);
-                new.metadata.generation = old.metadata.generation.map(|generation| generation + bump);
-                new.status.clone_from(&old.status);
-            }
+            let new = fixtures::applied(&desired, self.datapaths.get(&desired.node));
             self.datapaths.insert(desired.node, new);
         }
         for deletion in delete {

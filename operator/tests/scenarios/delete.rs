@@ -9,11 +9,7 @@ async fn delete_drains_then_releases() {
     let cluster = Cluster::with_nodes(&["node-a", "node-b"]).await;
     let operator = cluster.operator().start();
     cluster.create_policy(policy("default")).await;
-    cluster
-        .until("both nodes have a datapath", async |c| {
-            c.datapath_names().await.len() == 2
-        })
-        .await;
+    cluster.until_two_datapaths().await;
     cluster.agent("node-a").ready().await;
     cluster.agent("node-b").ready().await;
     cluster.until_available("default").await;
@@ -61,11 +57,7 @@ async fn finalizer_blocked_by_dead_node() {
     let wait = Duration::from_secs(2);
     let operator = cluster.operator().node_down_wait(wait).start();
     cluster.create_policy(policy("default")).await;
-    cluster
-        .until("both nodes have a datapath", async |c| {
-            c.datapath_names().await.len() == 2
-        })
-        .await;
+    cluster.until_two_datapaths().await;
 
     cluster.node_down("node-b").await;
     cluster.delete_policy("default").await;

@@ -39,18 +39,23 @@ async fn until_told(cluster: &Cluster, node: &str, wanted: KubeProxyRules) {
         .await;
 }
 
-async fn until_datapaths(cluster: &Cluster) {
+/// One node after the other removes its datapath, and then the policy is gone.
+async fn drains_and_goes(cluster: &Cluster) {
+    for node in NODES {
+        cluster
+            .until(&format!("{node} drains"), async |c| c.is_draining(node).await)
+            .await;
+        cluster.agent(node).removed().await;
+    }
     cluster
-        .until("both nodes have a datapath", async |c| {
-            c.datapath_names().await.len() == 2
-        })
+        .until("the policy is gone", async |c| c.policy_names().await.is_empty())
         .await;
 }
 
 /// Parked, no pod left, no rule left.
 async fn parked(cluster: &Cluster) {
     cluster.create_policy(policy("default").parks_kube_proxy()).await;
-    until_datapaths(cluster).await;
+    cluster.until_two_datapaths().await;
     for node in NODES {
         cluster.agent(node).sees_kube_proxy(NodeReason::Running).await;
     }
@@ -75,7 +80,7 @@ async fn kube_proxy_parked_then_restored() {
     let before = cluster.kube_proxy().await;
     let operator = cluster.operator().start();
     cluster.create_policy(policy("default").parks_kube_proxy()).await;
-    until_datapaths(&cluster).await;
+    cluster.until_two_datapaths().await;
 
     // One of two nodes serves: nothing happens to kube-proxy.
     cluster.agent("node-a").sees_kube_proxy(NodeReason::Running).await;
@@ -176,15 +181,7 @@ async fn a_kube_proxy_that_does_not_come_back_is_waited_for_so_long() {
         until_told(&cluster, node, KubeProxyRules::Keep).await;
         cluster.agent(node).sees_kube_proxy(NodeReason::NotFound).await;
     }
-    for node in NODES {
-        cluster
-            .until(&format!("{node} drains"), async |c| c.is_draining(node).await)
-            .await;
-        cluster.agent(node).removed().await;
-    }
-    cluster
-        .until("the policy is gone", async |c| c.policy_names().await.is_empty())
-        .await;
+    drains_and_goes(&cluster).await;
     operator.stop().await;
     assert!(!cluster.is_parked().await, "it is let back all the same");
     let events = cluster.events_of("default").await;
@@ -228,15 +225,7 @@ async fn an_operator_that_starts_anew_goes_on_where_the_last_one_was() {
         assert!(!cluster.is_draining(node).await);
     }
     let operator = cluster.operator().start();
-    for node in NODES {
-        cluster
-            .until(&format!("{node} drains"), async |c| c.is_draining(node).await)
-            .await;
-        cluster.agent(node).removed().await;
-    }
-    cluster
-        .until("the policy is gone", async |c| c.policy_names().await.is_empty())
-        .await;
+    drains_and_goes(&cluster).await;
     operator.stop().await;
 }
 
@@ -272,7 +261,7 @@ async fn a_kube_proxy_that_can_not_be_parked_is_reported_and_left_alone() {
     let cluster = Cluster::with_nodes(&NODES).await;
     let operator = cluster.operator().start();
     cluster.create_policy(policy("default").parks_kube_proxy()).await;
-    until_datapaths(&cluster).await;
+    cluster.until_two_datapaths().await;
     // As in k3s: it runs, and there is nothing of it in the API.
     for node in NODES {
         cluster.agent(node).sees_kube_proxy(NodeReason::Running).await;
@@ -300,7 +289,7 @@ async fn with_observe_kube_proxy_is_not_touched() {
     let cluster = cluster().await;
     let operator = cluster.operator().start();
     cluster.create_policy(policy("default")).await;
-    until_datapaths(&cluster).await;
+    cluster.until_two_datapaths().await;
     for node in NODES {
         cluster.agent(node).sees_kube_proxy(NodeReason::Running).await;
     }

@@ -98,11 +98,7 @@ async fn node_leaves() {
     let cluster = Cluster::with_nodes(&["node-a", "node-b"]).await;
     let operator = cluster.operator().start();
     cluster.create_policy(policy("default")).await;
-    cluster
-        .until("both nodes have a datapath", async |c| {
-            c.datapath_names().await.len() == 2
-        })
-        .await;
+    cluster.until_two_datapaths().await;
     let before = cluster.datapath("node-a").await;
 
     cluster.delete_node("node-b").await;
@@ -136,11 +132,7 @@ async fn a_change_waits_until_the_last_node_serves_with_it() {
     let cluster = Cluster::with_nodes(&["node-a", "node-b"]).await;
     let operator = cluster.operator().start();
     cluster.create_policy(policy("default")).await;
-    cluster
-        .until("both nodes have a datapath", async |c| {
-            c.datapath_names().await.len() == 2
-        })
-        .await;
+    cluster.until_two_datapaths().await;
     cluster.agent("node-a").ready().await;
     cluster.agent("node-b").ready().await;
     cluster.until_available("default").await;

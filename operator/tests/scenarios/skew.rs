@@ -9,11 +9,7 @@ async fn fields_that_an_older_agent_does_not_know_are_reported() {
     let cluster = Cluster::with_nodes(&["node-a", "node-b"]).await;
     let operator = cluster.operator().start();
     cluster.create_policy(policy("default")).await;
-    cluster
-        .until("both nodes have a datapath", async |c| {
-            c.datapath_names().await.len() == 2
-        })
-        .await;
+    cluster.until_two_datapaths().await;
     cluster.agent("node-a").ready().await;
     cluster.agent("node-b").ready_without(&["spec.loadBalancer.mode"]).await;
     cluster.until_available("default").await;

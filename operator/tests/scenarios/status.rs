@@ -12,11 +12,7 @@ async fn available_when_every_node_serves() {
     let cluster = Cluster::with_nodes(&["node-a", "node-b"]).await;
     let operator = cluster.operator().start();
     cluster.create_policy(policy("default")).await;
-    cluster
-        .until("both nodes have a datapath", async |c| {
-            c.datapath_names().await.len() == 2
-        })
-        .await;
+    cluster.until_two_datapaths().await;
 
     cluster.agent("node-a").ready().await;
     cluster

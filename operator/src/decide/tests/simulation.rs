@@ -129,11 +129,7 @@ impl Cluster {
 
     fn decision(&self, policy: &str) -> Option<Decision> {
         let policies: Vec<_> = self.policies.values().cloned().map(Arc::new).collect();
-        let datapaths = self
-            .datapaths
-            .iter()
-            .map(|(name, object)| (name.clone(), Arc::new(object.clone())))
-            .collect();
+        let datapaths = fixtures::shared(&self.datapaths);
         let world = World {
             policies: &policies,
             nodes: &self.nodes,
@@ -167,16 +163,7 @@ impl Cluster {
             policy.metadata.finalizers = Some(vec![names::FINALIZER.to_owned()]);
         }
         for desired in apply {
-            let body = desired.to_apply().expect("JSON");
-            let mut new: NodeDatapath = serde_json::from_value(body).expect("object");
-            match self.datapaths.get(&desired.node) {
-                Some(old) => {
-                    let bump = i64::from(old.spec != new.spec);
-                    new.metadata.generation = old.metadata.generation.map(|generation| generation + bump);
-                    new.status.clone_from(&old.status);
-                }
-                None => new.metadata.generation = Some(1),
-            }
+            let new = fixtures::applied(&desired, self.datapaths.get(&desired.node));
             self.datapaths.insert(desired.node, new);
         }
         for deletion in delete {

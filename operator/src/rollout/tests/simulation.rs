@@ -9,7 +9,7 @@ use kpr_crds::{KubeProxyReplacement, KubeProxyReplacementStatus, NodeDatapath, N
 use proptest::prelude::*;
 
 use super::super::{health, same_configuration};
-use crate::decide::fixtures::{at, datapath, node, policy};
+use crate::decide::fixtures::{self, at, datapath, node, policy};
 use crate::decide::{Decision, World, decide};
 use crate::drain::Limits;
 use crate::kube_proxy;
@@ -228,11 +228,7 @@ impl Cluster {
 
     fn decision(&self) -> Decision {
         let policies = [Arc::new(self.policy.clone())];
-        let datapaths = self
-            .datapaths
-            .iter()
-            .map(|(name, object)| (name.clone(), Arc::new(object.clone())))
-            .collect();
+        let datapaths = fixtures::shared(&self.datapaths);
         let world = World {
             policies: &policies,
             nodes: &self.nodes,
@@ -263,14 +259,9 @@ impl Cluster {
             if !may() {
                 return changed;
             }
-            let body = desired.to_apply().expect("JSON");
-            let mut new: NodeDatapath = serde_json::from_value(body).expect("object");
-            new.metadata.generation = Some(1);
-            if let Some(old) = self.datapaths.get(&desired.node) {
-                let bump = i64::from(old.spec != new.spec);
-                new.metadata.generation = old.metadata.generation.map(|generation| generation + bump);
-                new.status.clone_from(&old.status);
-                let old = old.clone();
+            let old = self.datapaths.get(&desired.node).cloned();
+            let new = fixtures::applied(&desired, old.as_ref());
+            if let Some(old) = old {
                 self.check(&desired.node, &old, &new);
             }
             self.datapaths.insert(desired.node, new);

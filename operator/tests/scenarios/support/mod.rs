@@ -457,6 +457,12 @@ impl Cluster {
         self.until("the policy is Available", available).await;
     }
 
+    /// Waits until both nodes of a cluster of two have a datapath.
+    pub(crate) async fn until_two_datapaths(&self) {
+        let both = async |c: &Self| c.datapath_names().await.len() == 2;
+        self.until("both nodes have a datapath", both).await;
+    }
+
     /// Waits until no operator has asked for anything but the Lease for a while.
     pub(crate) async fn until_quiet(&self) {
         let others = || self.requests_since(0).len();
