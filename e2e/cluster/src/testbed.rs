@@ -191,7 +191,12 @@ impl Host {
         self.dir.join("run")
     }
 
-    fn pod_cgroup(&self, pod: &str) -> Result<Cgroup> {
+    /// Where the output of a pod's process goes.
+    pub(crate) fn pod_log(&self, pod: &str) -> PathBuf {
+        self.dir.join("pods").join(format!("{pod}.log"))
+    }
+
+    pub(crate) fn pod_cgroup(&self, pod: &str) -> Result<Cgroup> {
         self.cgroup.child("pods")?.child(pod)
     }
 }

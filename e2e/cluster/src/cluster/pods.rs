@@ -48,8 +48,7 @@ impl Cluster {
 
     fn pod_cgroup(&self, pod: &Pod) -> Result<Cgroup> {
         let node = node_name(pod).context("the pod is bound to no node")?;
-        let pods = self.testbed().host(node)?.cgroup.child("pods")?;
-        pods.child(&Names::of(pod).sandbox)
+        self.testbed().host(node)?.pod_cgroup(&Names::of(pod).sandbox)
     }
 
     /// A program on a node, outside any pod.

@@ -106,9 +106,7 @@ impl Sandbox {
             .arg("--notify")
             .arg(notify)
             .args(port_arguments(pod.spec.as_ref()));
-        launch
-            .spawn(&host.dir.join("pods").join(format!("{}.log", names.sandbox)))
-            .await
+        launch.spawn(&host.pod_log(&names.sandbox)).await
     }
 
     /// Asks a pod of kpr's whether it is ready, for as long as the result is kept. The test cluster's own server tells by itself.

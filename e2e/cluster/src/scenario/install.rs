@@ -107,12 +107,21 @@ pub async fn available(cluster: &mut Cluster) -> Result<()> {
 
 /// Deletes the KubeProxyReplacement and waits until its finalizer has let it go.
 pub async fn remove(cluster: &Cluster) -> Result<()> {
+    delete(cluster).await?;
+    gone_within(cluster, PATIENCE).await
+}
+
+/// Deletes the KubeProxyReplacement.
+pub(super) async fn delete(cluster: &Cluster) -> Result<()> {
     let policies: Api<KubeProxyReplacement> = Api::all(cluster.client());
-    policies
-        .delete(POLICY, &DeleteParams::default())
-        .await
-        .context("delete the KubeProxyReplacement")?;
-    eventually("the KubeProxyReplacement is gone", PATIENCE, || async {
+    let deleted = policies.delete(POLICY, &DeleteParams::default()).await;
+    deleted.map(drop).context("delete the KubeProxyReplacement")
+}
+
+/// Waits until the finalizer of the KubeProxyReplacement has let it go.
+pub(super) async fn gone_within(cluster: &Cluster, patience: Duration) -> Result<()> {
+    let policies: Api<KubeProxyReplacement> = Api::all(cluster.client());
+    eventually("the KubeProxyReplacement is gone", patience, || async {
         Ok(match policies.get_opt(POLICY).await? {
             None => Ok(()),
             Some(policy) => Err(format!(

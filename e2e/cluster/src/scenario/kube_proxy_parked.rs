@@ -2,9 +2,9 @@
 
 use std::{net::SocketAddr, time::Duration};
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Result, ensure};
 use kpr_crds::{KubeProxyReplacement, conditions};
-use kube::{Api, ResourceExt as _, api::DeleteParams};
+use kube::Api;
 use serde_json::json;
 use tokio::time::sleep;
 
@@ -121,21 +121,9 @@ async fn until_parked(cluster: &Cluster) -> Result<()> {
 
 /// Deletes the KubeProxyReplacement, and waits until kube-proxy is back and it is gone.
 async fn give_back(cluster: &Cluster, kube_proxy: &Deployed) -> Result<()> {
-    let policies: Api<KubeProxyReplacement> = Api::all(cluster.client());
-    let deleted = policies.delete(install::POLICY, &DeleteParams::default()).await;
-    deleted.context("delete the KubeProxyReplacement")?;
+    install::delete(cluster).await?;
     cluster.kube_proxy_on_every_node(kube_proxy).await?;
-    eventually("the KubeProxyReplacement is gone", PATIENCE, || async {
-        Ok(match policies.get_opt(install::POLICY).await? {
-            None => Ok(()),
-            Some(policy) => Err(format!(
-                "finalizers {:?}, status {:?}",
-                policy.finalizers(),
-                policy.status
-            )),
-        })
-    })
-    .await
+    install::gone_within(cluster, PATIENCE).await
 }
 
 /// What both kinds of iptables and nftables list of kube-proxy on a node, but for what is the kubelet's.

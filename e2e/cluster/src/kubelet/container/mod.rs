@@ -21,6 +21,7 @@ use kube::{Client, ResourceExt as _};
 
 pub(super) use self::probe::{Place, ready};
 use self::{environment::Surroundings, mounts::Places};
+use super::Names;
 use crate::{
     address::Addresses,
     cgroup::Cgroup,
@@ -84,7 +85,7 @@ pub(super) async fn start(
         .args(security::arguments(spec, container)?)
         .args(command)
         .only_env(environment);
-    launch.spawn(&log(host, pod)).await
+    launch.spawn(&host.pod_log(&Names::of(pod).sandbox)).await
 }
 
 /// `kubectl exec`: a command inside the container of a pod of kpr's that runs, with what it has.
@@ -123,11 +124,6 @@ pub(super) fn clean_up(testbed: &Testbed, node: &str, pod: &Pod) -> Result<()> {
         }
         _ => Ok(()),
     }
-}
-
-/// Where the output of a pod of kpr's goes.
-fn log(host: &Host, pod: &Pod) -> PathBuf {
-    host.dir.join("pods").join(format!("{}.log", pod.name_any()))
 }
 
 fn directory(host: &Host, pod: &Pod) -> PathBuf {
