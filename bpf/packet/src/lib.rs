@@ -133,6 +133,8 @@ pub mod signal {
     pub const CLOSES: u8 = state::CLOSED;
     /// The flow is over: TCP's RST, SCTP's ABORT and SHUTDOWN COMPLETE.
     pub const ENDS: u8 = state::ENDED;
+    /// Its sender takes the flow that the other side has begun: TCP's SYN with ACK.
+    pub const ACCEPTS: u8 = 1 << 3;
     /// Those that a flow remembers, as bits of its [`state`].
     pub const LASTING: u8 = CLOSES | ENDS;
 }

@@ -47,8 +47,12 @@ pub(crate) fn read<P: Packet, A>(packet: &P, parsed: &mut Parsed<A>) -> Result<(
 #[inline(always)]
 fn tcp_signals(flags: u8) -> u8 {
     let mut signals = 0;
-    if flags & (tcp::SYN | tcp::ACK | tcp::RST | tcp::FIN) == tcp::SYN {
+    let first = flags & (tcp::SYN | tcp::ACK | tcp::RST | tcp::FIN);
+    if first == tcp::SYN {
         signals |= signal::OPENS;
+    }
+    if first == tcp::SYN | tcp::ACK {
+        signals |= signal::ACCEPTS;
     }
     if flags & tcp::FIN != 0 {
         signals |= signal::CLOSES;

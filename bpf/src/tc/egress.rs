@@ -12,7 +12,7 @@ pub fn handle<F: Wire>(ctx: &TcContext, l3: usize) -> Result<Handled, Reason> {
     if let Some(handled) = parse::<F>(ctx, l3, &mut parsed)? {
         return Ok(handled);
     }
-    match flow::lookup::<F>(&parsed.key, parsed.signals) {
+    match flow::lookup_answer::<F>(&parsed.key, parsed.signals) {
         Some(value) if !flow::is_passed(&value) => Ok(Handled::NotOurs),
         Some(value) if came_by_another(ctx, &value) => Ok(Handled::Detours),
         Some(value) => translate::pass::<F>(ctx, &parsed, &value),

@@ -8,6 +8,7 @@ use aya_ebpf::{bindings::BPF_NOEXIST, helpers::bpf_get_prandom_u32};
 use kpr_abi::{
     Address, FlowKey, FlowValue, Reason,
     flow::{YIELD_FIRST_SECONDS, YIELD_SECONDS, action, direction, state},
+    proto,
 };
 use kpr_packet::signal;
 
@@ -39,15 +40,72 @@ pub fn state_of(signals: u8) -> u8 {
 /// The flow's translation for this packet, if the flow is known. Notes that a packet was seen.
 #[inline(always)]
 pub fn lookup<F: Tables>(key: &FlowKey<F::Addr>, signals: u8) -> Option<FlowValue<F::Addr>> {
-    let value = F::flows().get_ptr_mut(key)?;
-    // SAFETY: a map value that was just looked up. Its address fields never change; time and state are single words and
-    // bytes, where the last of two writers wins.
+    let value = known::<F>(key)?;
+    // SAFETY: a map value that was just looked up.
+    Some(unsafe { seen(value, signals) })
+}
+
+/// The same for a packet that leaves, and may answer a flow of a local backend.
+///
+/// The client may speak with the backend past this node's frontends, too, and from the same port. The backend can't tell one
+/// connection from the other: it takes a SYN of the flow for one that strayed into the connection that it has (RFC 5961 §4). So that
+/// connection keeps the tuple. The flow is forgotten, and gets another source port with the SYN that its client sends again.
+#[inline(always)]
+pub fn lookup_answer<F: Tables>(key: &FlowKey<F::Addr>, signals: u8) -> Option<FlowValue<F::Addr>> {
+    let value = known::<F>(key)?;
+    // SAFETY: a map value that was just looked up.
     unsafe {
-        let now = clock::now();
-        if (*value).action == action::YIELD && is_over(&*value, now) {
+        if key.proto == proto::TCP && is_passed(&*value) && is_of_another::<F>(key, &*value, signals) {
+            let there = key.twin(&*value);
+            if peek::<F>(&there).is_some_and(|twin| twin.dst == key.src && twin.sport == key.dport) {
+                let _ = F::flows().remove(there);
+            }
+            (*value).action = action::YIELD;
+            seen(value, signals);
+            return None;
+        }
+        Some(seen(value, signals))
+    }
+}
+
+/// Whether a packet of TCP is no answer of the flow whose tuple it has: the first answer accepts or refuses, and none accepts what
+/// is over.
+#[inline(always)]
+fn is_of_another<F: Tables>(key: &FlowKey<F::Addr>, value: &FlowValue<F::Addr>, signals: u8) -> bool {
+    let accepts = signals & signal::ACCEPTS != 0;
+    if value.state & state::SEEN == 0 {
+        return !accepts && signals & signal::ENDS == 0;
+    }
+    accepts
+        && (value.state & (state::CLOSED | state::ENDED) != 0
+            || peek::<F>(&key.twin(value)).is_none_or(|twin| twin.state & state::ENDED != 0))
+}
+
+/// The flow's entry. One of netfilter's that is over goes.
+#[inline(always)]
+fn known<F: Tables>(key: &FlowKey<F::Addr>) -> Option<*mut FlowValue<F::Addr>> {
+    let value = F::flows().get_ptr_mut(key)?;
+    // SAFETY: a map value that was just looked up.
+    unsafe {
+        if (*value).action == action::YIELD && is_over(&*value, clock::now()) {
             let _ = F::flows().remove(key);
             return None;
         }
+    }
+    Some(value)
+}
+
+/// Notes that a packet was seen, and returns the entry as it is then.
+///
+/// # Safety
+///
+/// `value` must be a map value that was just looked up. Its address fields never change; time and state are single words and
+/// bytes, where the last of two writers wins.
+#[inline(always)]
+unsafe fn seen<A: Address>(value: *mut FlowValue<A>, signals: u8) -> FlowValue<A> {
+    // SAFETY: the caller's promise.
+    unsafe {
+        let now = clock::now();
         // A write would cost every CPU that shares the flow its cached copy: once a second is enough.
         if (*value).last_seen != now {
             (*value).last_seen = now;
@@ -56,7 +114,7 @@ pub fn lookup<F: Tables>(key: &FlowKey<F::Addr>, signals: u8) -> Option<FlowValu
         if (*value).state | bits != (*value).state {
             (*value).state |= bits;
         }
-        Some(*value)
+        *value
     }
 }
 
@@ -78,11 +136,36 @@ pub fn peek<F: Tables>(key: &FlowKey<F::Addr>) -> Option<FlowValue<F::Addr>> {
     F::flows().get_ptr(key).map(|value| unsafe { *value })
 }
 
-/// Whether there are flows whose frontend is gone, NodePorts aside: the agent says so as long as it knows of any.
+/// Whether there are flows without a frontend, NodePorts aside: the agent says so as long as it knows of any.
 #[inline(always)]
 pub fn any_lingers<F: Tables>() -> bool {
     // The look-up of an array is a bounds check and a load: it is not felt.
     F::lingering().get(0).is_some_and(|any| *any != 0)
+}
+
+/// Has flows looked up whose frontend is gone, or which never had any.
+#[inline(always)]
+pub fn lingers<F: Tables>() {
+    if let Some(any) = F::lingering().get_ptr_mut(0) {
+        // SAFETY: an entry of an array, a single word that is set to the same by all.
+        unsafe { *any = 1 };
+    }
+}
+
+/// The backend of a flow which, to its local backend, is what packets of this key would be, if they went there as they are.
+#[inline(always)]
+pub fn taken<F: Tables>(key: &FlowKey<F::Addr>) -> Option<u32> {
+    let answer = FlowKey {
+        src: key.dst,
+        dst: key.src,
+        sport: key.dport,
+        dport: key.sport,
+        direction: direction::REPLY,
+        ..*key
+    };
+    let known = peek::<F>(&answer)?;
+    let is_over = known.state & (state::CLOSED | state::ENDED) != 0;
+    (is_passed(&known) && !is_over && known.backend != 0).then_some(known.backend)
 }
 
 /// Whether the flow may go on with its backend. Established TCP and SCTP may in any case; a new connection on the same
@@ -118,9 +201,10 @@ pub fn remove<F: Tables>(key: &FlowKey<F::Addr>, value: &FlowValue<F::Addr>) {
 pub fn create<F: Tables>(key: &FlowKey<F::Addr>, mut value: FlowValue<F::Addr>) -> Result<(), Reason> {
     let reply = reply(key, &value);
     let mut answering = FlowKey::answering(&value, key.proto, direction::REPLY);
-    match F::flows().get_ptr(answering) {
-        // The other half of this very flow was evicted: join them again.
-        Some(known) if is_ours(known, &reply) => {}
+    match F::flows().get_ptr_mut(answering) {
+        // The other half of this very flow was evicted: join them again. Whatever was seen was of an earlier connection.
+        // SAFETY: a map value that was just looked up; a single byte.
+        Some(known) if is_ours(known, &reply) => unsafe { (*known).state = 0 },
         _ => insert::<F>(&mut answering, reply)?,
     }
     value.sport = answering.dport;
@@ -214,7 +298,11 @@ fn find_free<F: Tables>(answering: &mut FlowKey<F::Addr>, backend: u32) -> bool 
 fn is_ours<A: Address>(known: *const FlowValue<A>, reply: &FlowValue<A>) -> bool {
     // SAFETY: a map value that was just looked up.
     let known = unsafe { &*known };
-    known.src == reply.src && known.dst == reply.dst && known.sport == reply.sport && known.dport == reply.dport
+    known.src == reply.src
+        && known.dst == reply.dst
+        && known.sport == reply.sport
+        && known.dport == reply.dport
+        && known.action == reply.action
 }
 
 /// Inserts the forward entry; another CPU may have been first with the same flow, then its translation holds.

@@ -10,6 +10,7 @@ use core::ptr::read_volatile;
 use kpr_abi::{
     Address, AffinityKey, FlowValue, Reason, ServiceKey, ServiceValue, Slice, backend,
     flow::{action, direction, state},
+    proto,
     service::flags,
 };
 use kpr_packet::{Parsed, Unparsed};
@@ -46,7 +47,7 @@ pub fn handle<F: Wire>(ctx: &TcContext, l3: usize) -> Result<Handled, Reason> {
     let is_frontend = !may_be_any && balance::has_frontend::<F>(&exact(&parsed));
     // So are flows to other frontends, for as long as there are any that have none.
     if !is_frontend && !may_be_any && !flow::any_lingers::<F>() {
-        return Ok(Handled::NotOurs);
+        return Ok(past_frontends::<F>(&parsed));
     }
     if let Some(value) = flow::lookup::<F>(&parsed.key, parsed.signals) {
         match value.action {
@@ -60,7 +61,7 @@ pub fn handle<F: Wire>(ctx: &TcContext, l3: usize) -> Result<Handled, Reason> {
         flow::remove::<F>(&parsed.key, &value);
     }
     if !is_frontend && !has_frontend::<F>(&parsed, may_be_any) {
-        return Ok(Handled::NotOurs);
+        return Ok(past_frontends::<F>(&parsed));
     }
     if !flow::is_first(parsed.signals) {
         return Err(Reason::PassMidFlow);
@@ -82,9 +83,46 @@ pub fn begin<F: Wire, const FROM_POD: bool>(ctx: &TcContext, l3: usize) -> Resul
     // Gone since then: the next packet finds what is so now.
     let mut service = ServiceValue::default();
     if !frontend::<F>(&parsed, &mut service) {
-        return Ok(Handled::NotOurs);
+        return set_apart::<F, FROM_POD>(ctx, &parsed);
     }
     choose::<F, FROM_POD>(ctx, &parsed, &service)
+}
+
+/// A packet of no frontend's. A connection that it opens needs a flow if a local backend knows its tuple as one of ours already
+/// ([`flow::lookup_answer`] is for the other order).
+#[inline(always)]
+fn past_frontends<F: Wire>(parsed: &Parsed<F::Addr>) -> Handled {
+    if parsed.key.proto == proto::TCP && flow::is_first(parsed.signals) && flow::taken::<F>(&parsed.key).is_some() {
+        Handled::Begins
+    } else {
+        Handled::NotOurs
+    }
+}
+
+/// Gives a connection past the frontends another source port than the flow has that took its tuple, for [`establish`].
+#[inline(always)]
+fn set_apart<F: Wire, const FROM_POD: bool>(ctx: &TcContext, parsed: &Parsed<F::Addr>) -> Result<Handled, Reason> {
+    // None, if the frontend or the flow went meanwhile: the next packet finds what is so now.
+    let Some(backend) = flow::taken::<F>(&parsed.key) else {
+        return Ok(Handled::NotOurs);
+    };
+    if parsed.key.proto != proto::TCP || !flow::is_first(parsed.signals) {
+        return Ok(Handled::NotOurs);
+    }
+    // From now on, also packets that are for no frontend are looked up: until the agent finds that there is no such flow any more.
+    flow::lingers::<F>();
+    let value = FlowValue {
+        src: parsed.key.src,
+        dst: parsed.key.dst,
+        sport: parsed.key.sport,
+        dport: parsed.key.dport,
+        backend,
+        last_seen: clock::now(),
+        state: flow::state_of(parsed.signals) | if FROM_POD { state::FROM_POD } else { 0 },
+        action: action::PASS,
+        device: if FROM_POD { 0 } else { device(ctx) },
+    };
+    keep_chosen::<F>(parsed, value, 0, backend::flags::LOCAL.into())
 }
 
 /// Begins a flow to a port of this node where nobody listens: the last one of the SNAT range, which the node keeps free. The
@@ -210,14 +248,25 @@ fn choose<F: Wire, const FROM_POD: bool>(
         action: if keeps_source { action::PASS } else { action::FORWARD },
         device: if FROM_POD { 0 } else { device(ctx) },
     };
+    keep_chosen::<F>(parsed, value, service.flags, chosen.flags.into())
+}
+
+/// Leaves a flow to [`establish`].
+#[inline(always)]
+fn keep_chosen<F: Wire>(
+    parsed: &Parsed<F::Addr>,
+    value: FlowValue<F::Addr>,
+    service_flags: u32,
+    backend_flags: u32,
+) -> Result<Handled, Reason> {
     let scratch = F::chosen().get_ptr_mut(0).ok_or(Reason::DropInconsistent)?;
     // SAFETY: this CPU's own entry, which nothing else uses until the packet is through.
     unsafe {
         *scratch = Chosen {
             key: parsed.key,
             value,
-            service_flags: service.flags,
-            backend_flags: chosen.flags.into(),
+            service_flags,
+            backend_flags,
             class: parsed.class.into(),
         };
     }

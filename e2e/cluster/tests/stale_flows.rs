@@ -17,3 +17,8 @@ async fn datagrams_follow_their_service() -> Result<()> {
 async fn connections_to_a_gone_endpoint_are_reset_if_asked() -> Result<()> {
     without_kpr(stale_flows::connections_to_a_gone_endpoint_are_reset_if_asked).await
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_same_client_port_to_a_pod_and_to_its_node_port() -> Result<()> {
+    with_kpr(stale_flows::the_same_client_port_to_a_pod_and_to_its_node_port).await
+}

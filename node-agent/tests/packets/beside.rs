@@ -32,7 +32,7 @@ fn kube_proxy_rules() {
 }
 
 /// Whether a sweep that comes `later` seconds later finds a flow without a frontend.
-fn lingers(node: &Rig, later: u32) -> bool {
+fn lingers(node: &Rig, later: u32) -> Option<bool> {
     let mut table = FlowTable::<V4>::open(&node.options.bpffs_root).unwrap();
     table.sweep(flow_clock() + later, &Timeouts::default()).unwrap().lingers
 }
@@ -52,12 +52,12 @@ fn a_flow_to_a_load_balancer_outlives_its_frontend_and_new_ones_are_the_stacks()
             node.ingress(&later.bytes()).packet,
             later.clone().to((LOCAL_POD, 80)).bytes()
         );
-        assert!(lingers(&node, 0), "its flow is open");
+        assert_eq!(lingers(&node, 0), Some(true), "its flow is open");
     }
     let other = Packet::tcp(SYN, (CLIENT, 40_001), (BALANCED, 443)).bytes();
     let seen = node.ingress(&other);
     assert_eq!((seen.verdict, seen.packet), (Verdict::Next, other));
-    assert!(!lingers(&node, 2 * 86_400), "idle for so long, it is over");
+    assert_eq!(lingers(&node, 2 * 86_400), Some(false), "idle for so long, it is over");
 }
 
 #[test]
@@ -66,7 +66,7 @@ fn a_packet_that_is_nobodys_is_not_looked_up_among_flows_once_none_lingers() {
     node.serve(load_balancer(), 0, &[Backend::Local(LOCAL_POD)]);
     let first = Packet::tcp(SYN, (CLIENT, 40_000), (BALANCED, 443));
     assert_eq!(node.ingress(&first.bytes()).packet, first.to((LOCAL_POD, 80)).bytes());
-    assert!(!lingers(&node, 0), "it has a frontend");
+    assert_eq!(lingers(&node, 0), Some(false), "it has a frontend");
     let key = load_balancer().key();
     node.datapath().v4_mut().apply(&Op::DeleteService { key }).unwrap();
     assert_eq!(node.datapath().frontends_gone(), 1);

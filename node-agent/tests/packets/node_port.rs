@@ -4,8 +4,9 @@ use crate::{
     packet::{ACK, FIN, Packet, RST, SYN, Transport, endpoints},
     rig::{Backend, CLIENT, Frontend, LOCAL_POD, NODE, NODE_PORT, REMOTE_POD, Rig, SNAT, TCP, UDP},
 };
-use kpr_abi::Reason;
-use kpr_node_agent::datapath::Verdict;
+use kpr_abi::{Reason, V4};
+use kpr_node_agent::datapath::{FlowTable, Timeouts, Verdict, flow_clock};
+use std::net::Ipv4Addr;
 
 const CLIENT_PORT: u16 = 40_000;
 
@@ -34,6 +35,113 @@ fn tcp_to_a_local_backend_keeps_the_client_and_goes_up_the_stack() {
         answer.from((NODE, NODE_PORT)).bytes(),
         "the client sees whom it asked"
     );
+}
+
+/// Whether a sweep finds a flow without a frontend; none if it does not look for any.
+fn lingers(node: &Rig) -> Option<bool> {
+    let mut table = FlowTable::<V4>::open(&node.options.bpffs_root).unwrap();
+    table.sweep(flow_clock(), &Timeouts::default()).unwrap().lingers
+}
+
+/// A client with a connection to the pod itself asks the NodePort from the same port: to the pod, both are one.
+#[test]
+fn a_connection_past_the_frontend_keeps_its_tuple_and_the_flow_gets_another_port() {
+    let mut node = Rig::new();
+    node.serve(Frontend::node_port(TCP), 0, &[Backend::Local(LOCAL_POD)]);
+    let untouched = |node: &mut Rig, flags: u8| {
+        let packet = Packet::tcp(flags, (LOCAL_POD, 80), (CLIENT, CLIENT_PORT)).bytes();
+        let seen = node.egress(&packet);
+        assert_eq!(
+            (seen.verdict, seen.packet == packet),
+            (Verdict::Next, true),
+            "flags {flags:#x}"
+        );
+    };
+    untouched(&mut node, ACK);
+    let seen = node.ingress(&request().bytes());
+    assert_eq!(seen.packet, request().to((LOCAL_POD, 80)).bytes());
+    // What the pod says to a SYN inside of a connection (RFC 5961 §4.2): translated, it would have the client reset it.
+    untouched(&mut node, ACK);
+
+    let seen = node.ingress(&request().bytes());
+    let ((_, port), _) = endpoints(&seen.packet);
+    assert!((SNAT.min..=SNAT.max).contains(&port), "{port} is in the SNAT range");
+    let moved = (CLIENT, port);
+    assert_eq!(
+        seen.packet,
+        request().from(moved).to((LOCAL_POD, 80)).bytes(),
+        "still the client's own address"
+    );
+    for flags in [SYN | ACK, ACK] {
+        let answer = node.egress(&Packet::tcp(flags, (LOCAL_POD, 80), moved).bytes());
+        let expected = Packet::tcp(flags, (NODE, NODE_PORT), (CLIENT, CLIENT_PORT));
+        assert_eq!(answer.packet, expected.bytes(), "flags {flags:#x}");
+        untouched(&mut node, ACK);
+    }
+}
+
+/// The same in the other order.
+#[test]
+fn a_connection_past_the_frontend_gets_another_port_than_a_flow_that_is_open() {
+    let direct = |flags| Packet::tcp(flags, (CLIENT, CLIENT_PORT), (LOCAL_POD, 80)).bytes();
+    let mut node = Rig::new();
+    node.serve(Frontend::node_port(TCP), 0, &[Backend::Local(LOCAL_POD)]);
+    assert_eq!(node.ingress(&direct(SYN)).packet, direct(SYN), "there is no flow yet");
+    node.ingress(&request().bytes());
+    node.egress(&Packet::tcp(SYN | ACK, (LOCAL_POD, 80), (CLIENT, CLIENT_PORT)).bytes());
+
+    assert_eq!(node.ingress(&direct(ACK)).packet, direct(ACK), "nothing that begins");
+    let idle = lingers(&node);
+    let ((source, port), to) = endpoints(&node.ingress(&direct(SYN)).packet);
+    assert_eq!((source, to), (CLIENT, (LOCAL_POD, 80)));
+    assert!((SNAT.min..=SNAT.max).contains(&port), "{port} is in the SNAT range");
+    for flags in [SYN, ACK] {
+        let moved = Packet::tcp(flags, (CLIENT, port), (LOCAL_POD, 80)).bytes();
+        assert_eq!(node.ingress(&direct(flags)).packet, moved, "flags {flags:#x}");
+    }
+    for (flags, answers, to, from) in [
+        (SYN | ACK, port, (CLIENT, CLIENT_PORT), (LOCAL_POD, 80)),
+        (ACK, port, (CLIENT, CLIENT_PORT), (LOCAL_POD, 80)),
+        (ACK, CLIENT_PORT, (CLIENT, CLIENT_PORT), (NODE, NODE_PORT)),
+    ] {
+        let answer = Packet::tcp(flags, (LOCAL_POD, 80), (CLIENT, answers)).bytes();
+        let expected = Packet::tcp(flags, from, to).bytes();
+        assert_eq!(node.egress(&answer).packet, expected, "from {from:?}");
+    }
+    let later = Packet::tcp(ACK, (CLIENT, CLIENT_PORT), (NODE, NODE_PORT)).bytes();
+    let expected = Packet::tcp(ACK, (CLIENT, CLIENT_PORT), (LOCAL_POD, 80)).bytes();
+    assert_eq!(node.ingress(&later).packet, expected, "the flow goes on as it was");
+    assert_eq!([idle, lingers(&node)], [None, Some(true)], "the agent hears of it");
+}
+
+#[test]
+fn nothing_is_accepted_in_the_name_of_a_flow_that_is_over() {
+    for (name, ends) in [
+        ("closed", vec![(true, FIN | ACK), (false, FIN | ACK)]),
+        ("reset by the pod", vec![(false, RST)]),
+        ("reset by the client", vec![(true, RST)]),
+    ] {
+        let mut node = Rig::new();
+        node.serve(Frontend::node_port(TCP), 0, &[Backend::Local(LOCAL_POD)]);
+        node.ingress(&request().bytes());
+        let accepts_from = |source: (Ipv4Addr, u16)| Packet::tcp(SYN | ACK, source, (CLIENT, CLIENT_PORT)).bytes();
+        let answered = |node: &mut Rig, from: (Ipv4Addr, u16), when: &str| {
+            let seen = node.egress(&accepts_from((LOCAL_POD, 80)));
+            assert_eq!(seen.packet, accepts_from(from), "{name}, {when}");
+        };
+        answered(&mut node, (NODE, NODE_PORT), "first");
+        node.ingress(&Packet::tcp(ACK, (CLIENT, CLIENT_PORT), (NODE, NODE_PORT)).bytes());
+        // A pod that has no room for the connection yet forgets the client's last word, and asks for it again.
+        answered(&mut node, (NODE, NODE_PORT), "sent again");
+        for (by_client, flags) in ends {
+            if by_client {
+                node.ingress(&Packet::tcp(flags, (CLIENT, CLIENT_PORT), (NODE, NODE_PORT)).bytes());
+            } else {
+                node.egress(&Packet::tcp(flags, (LOCAL_POD, 80), (CLIENT, CLIENT_PORT)).bytes());
+            }
+        }
+        answered(&mut node, (LOCAL_POD, 80), "for a connection to the pod itself");
+    }
 }
 
 #[test]
@@ -120,7 +228,7 @@ fn a_frame_for_another_machine_begins_nothing() {
 fn what_is_no_services_passes_untouched() {
     let mut node = Rig::new();
     node.serve(Frontend::node_port(TCP), 0, &[Backend::Local(LOCAL_POD)]);
-    let elsewhere = std::net::Ipv4Addr::new(192, 168, 49, 77);
+    let elsewhere = Ipv4Addr::new(192, 168, 49, 77);
     for (name, packet) in [
         ("another port", request().to((NODE, 22))),
         ("a NodePort that no service has", request().to((NODE, NODE_PORT + 1))),
@@ -231,7 +339,7 @@ fn a_later_fragment_whose_first_was_never_seen_passes_untouched() {
 #[test]
 fn a_load_balancer_address_without_endpoints_is_refused_in_its_own_name() {
     use crate::packet::IcmpError;
-    let vip = std::net::Ipv4Addr::new(203, 0, 113, 7);
+    let vip = Ipv4Addr::new(203, 0, 113, 7);
     let nobody = (NODE, SNAT.max);
     let client = (CLIENT, CLIENT_PORT);
     let mut node = Rig::new();
@@ -326,7 +434,7 @@ fn a_backend_without_a_route_is_counted() {
     node.serve(
         Frontend::node_port(TCP),
         0,
-        &[Backend::Remote(std::net::Ipv4Addr::new(127, 1, 2, 3))],
+        &[Backend::Remote(Ipv4Addr::new(127, 1, 2, 3))],
     );
     assert_eq!(node.ingress(&request().bytes()).verdict, Verdict::Drop);
     assert_eq!(node.count(Reason::DropNoRoute), 1);
@@ -335,7 +443,7 @@ fn a_backend_without_a_route_is_counted() {
 #[test]
 fn a_syn_on_a_closed_flow_or_a_gone_backend_is_balanced_anew() {
     use kpr_node_agent::plan::Op;
-    let other = std::net::Ipv4Addr::new(10, 244, 0, 9);
+    let other = Ipv4Addr::new(10, 244, 0, 9);
     for closed in [true, false] {
         let mut node = Rig::new();
         node.serve(Frontend::node_port(TCP), 0, &[Backend::Local(LOCAL_POD)]);

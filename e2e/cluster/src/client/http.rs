@@ -1,6 +1,10 @@
 //! HTTP over one TCP connection.
 
-use std::{io, net::SocketAddr, time::Duration};
+use std::{
+    io,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    time::Duration,
+};
 
 use http_body_util::{BodyExt as _, Empty};
 use hyper::{
@@ -10,7 +14,10 @@ use hyper::{
     header::HOST,
 };
 use hyper_util::rt::TokioIo;
-use tokio::{net::TcpStream, time::timeout};
+use tokio::{
+    net::{TcpSocket, TcpStream},
+    time::timeout,
+};
 
 use super::report::Tally;
 use crate::server::Answer;
@@ -20,17 +27,25 @@ use crate::server::Answer;
 pub(super) struct Connection {
     sender: SendRequest<Empty<Bytes>>,
     target: SocketAddr,
+    /// What `getsockname` says.
+    pub(super) local: SocketAddr,
     /// What `getpeername` says.
     pub(super) peer: SocketAddr,
 }
 
 impl Connection {
-    pub(super) async fn open(target: SocketAddr, within: Duration) -> io::Result<Self> {
-        let stream = timeout(within, TcpStream::connect(target)).await??;
-        let peer = stream.peer_addr()?;
+    /// From `local_port`, or one of the kernel's choice.
+    pub(super) async fn open(target: SocketAddr, local_port: Option<u16>, within: Duration) -> io::Result<Self> {
+        let stream = timeout(within, connect(target, local_port)).await??;
+        let (local, peer) = (stream.local_addr()?, stream.peer_addr()?);
         let (sender, connection) = handshake(TokioIo::new(stream)).await.map_err(io::Error::other)?;
         tokio::spawn(connection);
-        Ok(Self { sender, target, peer })
+        Ok(Self {
+            sender,
+            target,
+            local,
+            peer,
+        })
     }
 
     /// Asks who answers.
@@ -53,6 +68,21 @@ impl Connection {
     }
 }
 
+async fn connect(target: SocketAddr, local_port: Option<u16>) -> io::Result<TcpStream> {
+    let Some(port) = local_port else {
+        return TcpStream::connect(target).await;
+    };
+    let (socket, any): (_, IpAddr) = if target.is_ipv4() {
+        (TcpSocket::new_v4()?, Ipv4Addr::UNSPECIFIED.into())
+    } else {
+        (TcpSocket::new_v6()?, Ipv6Addr::UNSPECIFIED.into())
+    };
+    // Another connection may have the port: only both ends together need be unique.
+    socket.set_reuseaddr(true)?;
+    socket.bind(SocketAddr::new(any, port))?;
+    socket.connect(target).await
+}
+
 /// The system's error behind one of hyper's, so that a reset is called a reset.
 fn cause(error: &hyper::Error) -> io::Error {
     let mut source = std::error::Error::source(error);
@@ -68,7 +98,7 @@ fn cause(error: &hyper::Error) -> io::Error {
 /// One request on a connection of its own.
 pub(super) async fn once(target: SocketAddr, within: Duration, tally: &mut Tally) {
     let answer = async {
-        let mut connection = Connection::open(target, within).await?;
+        let mut connection = Connection::open(target, None, within).await?;
         tally.peers.insert(connection.peer);
         connection.ask(within).await
     };

@@ -49,7 +49,13 @@ enum Kind {
     /// Set associations of SCTP up and abort them, and count who answers
     Sctp(Requests),
     /// Keep HTTP connections open and in use until standard input ends
-    Hold(Endless),
+    Hold {
+        #[command(flatten)]
+        endless: Endless,
+        /// The client's own port, which another connection to elsewhere may have, too; by default, one of the kernel's choice
+        #[arg(long)]
+        local_port: Option<u16>,
+    },
     /// Open very many flows at once, each with a token that must come back to it; ask again when standard input ends
     Flows {
         #[command(flatten)]
@@ -136,21 +142,23 @@ struct Endless {
     timeout_ms: u64,
 }
 
+impl Endless {
+    fn interval(&self) -> Duration {
+        Duration::from_millis(self.interval_ms)
+    }
+
+    fn within(&self) -> Duration {
+        Duration::from_millis(self.timeout_ms)
+    }
+}
+
 /// Runs a client and prints its report.
 pub async fn run(args: ClientArgs) -> Result<()> {
     match args.kind {
         Kind::Http(requests) => print(&many(requests, How::Http).await?),
         Kind::Udp { requests, style } => print(&many(requests, How::Udp(style)).await?),
         Kind::Sctp(requests) => print(&many(requests, How::Sctp).await?),
-        Kind::Hold(Endless {
-            target,
-            connections,
-            interval_ms,
-            timeout_ms,
-        }) => {
-            let (interval, within) = (Duration::from_millis(interval_ms), Duration::from_millis(timeout_ms));
-            print(&session::hold(target, connections, interval, within, end_of_input()).await?)
-        }
+        Kind::Hold { endless, local_port } => print(&session::hold(&endless, local_port, end_of_input()).await?),
         Kind::Paced {
             target,
             per_second,
@@ -190,15 +198,7 @@ pub async fn run(args: ClientArgs) -> Result<()> {
         Kind::UdpHold { target, interval_ms } => {
             print(&udp_hold::hold(target, Duration::from_millis(interval_ms), end_of_input()).await?)
         }
-        Kind::Load(Endless {
-            target,
-            connections,
-            interval_ms,
-            timeout_ms,
-        }) => {
-            let (interval, within) = (Duration::from_millis(interval_ms), Duration::from_millis(timeout_ms));
-            print(&session::load(target, connections, interval, within, end_of_input()).await?)
-        }
+        Kind::Load(endless) => print(&session::load(&endless, end_of_input()).await?),
     }
 }
 

@@ -94,14 +94,30 @@ pub struct Started {
 pub struct Held {
     /// Connections that were opened.
     pub connections: u32,
-    /// Those that broke before they were asked to end, by the name of the error.
-    pub broken: BTreeMap<String, u32>,
+    /// Those that broke before they were asked to end.
+    pub broken: Vec<Broken>,
     /// Exchanges on all of them.
     pub exchanges: u32,
     /// The fewest exchanges on any of them: a connection that hangs shows here.
     pub fewest_exchanges: u32,
     /// Longest time between a question and its answer, in milliseconds.
     pub slowest_ms: u64,
+}
+
+/// A connection that broke.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Broken {
+    /// The client's own address.
+    pub local: SocketAddr,
+    /// The other side, as `getpeername` has it.
+    pub peer: SocketAddr,
+    /// The last answer; none if there never was one.
+    pub last: Option<Answer>,
+    /// When the question was asked that had no answer, in milliseconds since 1970.
+    pub asked_ms: u64,
+    /// The name of the error.
+    pub error: String,
 }
 
 /// Last line of a UDP client that keeps one connected socket at a time.

@@ -1,6 +1,6 @@
 //! Clients that go on until they are told to finish.
 
-use std::{io, net::SocketAddr, time::Duration};
+use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use tokio::{
@@ -10,21 +10,22 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use super::{
+    Endless,
     http::{self, Connection},
-    report::{Held, Started, Tally},
+    report::{Broken, Held, Started, Tally, error_name},
+    udp_hold::unix_ms,
 };
+use crate::server::Answer;
 
-/// Opens `connections`, reports that they are up, and talks on each every `interval` until `stop`.
-pub(super) async fn hold(
-    target: SocketAddr,
-    connections: u32,
-    interval: Duration,
-    within: Duration,
-    stop: CancellationToken,
-) -> Result<Held> {
+/// Opens connections, from a port of one's own if there is but one, reports that they are up, and talks on each until `stop`.
+pub(super) async fn hold(endless: &Endless, local_port: Option<u16>, stop: CancellationToken) -> Result<Held> {
+    let Endless {
+        target, connections, ..
+    } = *endless;
+    let (interval, within) = (endless.interval(), endless.within());
     let mut open = Vec::new();
     for index in 0..connections {
-        let mut connection = Connection::open(target, within)
+        let mut connection = Connection::open(target, local_port, within)
             .await
             .with_context(|| format!("connection {index}"))?;
         connection
@@ -47,20 +48,14 @@ pub(super) async fn hold(
         let Talk {
             exchanges,
             slowest,
-            end,
+            broken,
         } = talk?;
         held.exchanges += exchanges;
         held.fewest_exchanges = held.fewest_exchanges.min(exchanges);
         held.slowest_ms = held
             .slowest_ms
             .max(u64::try_from(slowest.as_millis()).unwrap_or(u64::MAX));
-        if let Err(error) = end {
-            let mut tally = Tally::default();
-            tally.add_failure(&error);
-            for (name, count) in tally.failures {
-                *held.broken.entry(name).or_default() += count;
-            }
-        }
+        held.broken.extend(broken);
     }
     Ok(held)
 }
@@ -68,21 +63,31 @@ pub(super) async fn hold(
 struct Talk {
     exchanges: u32,
     slowest: Duration,
-    end: io::Result<()>,
+    broken: Option<Broken>,
 }
 
 async fn talk(mut connection: Connection, interval: Duration, within: Duration, stop: CancellationToken) -> Talk {
     let mut talk = Talk {
         exchanges: 0,
         slowest: Duration::ZERO,
-        end: Ok(()),
+        broken: None,
     };
+    let mut last: Option<Answer> = None;
     // At least one exchange after the start, however soon the end is asked for.
     loop {
-        let asked = Instant::now();
-        if let Err(error) = connection.ask(within).await {
-            talk.end = Err(error);
-            return talk;
+        let (asked, asked_ms) = (Instant::now(), unix_ms());
+        match connection.ask(within).await {
+            Ok(answer) => last = Some(answer),
+            Err(error) => {
+                talk.broken = Some(Broken {
+                    local: connection.local,
+                    peer: connection.peer,
+                    last,
+                    asked_ms,
+                    error: error_name(&error),
+                });
+                return talk;
+            }
         }
         talk.exchanges += 1;
         talk.slowest = talk.slowest.max(asked.elapsed());
@@ -92,14 +97,10 @@ async fn talk(mut connection: Connection, interval: Duration, within: Duration, 
     }
 }
 
-/// Makes requests on new connections, `parallel` at a time, until `stop`.
-pub(super) async fn load(
-    target: SocketAddr,
-    parallel: u32,
-    interval: Duration,
-    within: Duration,
-    stop: CancellationToken,
-) -> Result<Tally> {
+/// Makes requests on new connections, several at a time, until `stop`.
+pub(super) async fn load(endless: &Endless, stop: CancellationToken) -> Result<Tally> {
+    let (target, parallel) = (endless.target, endless.connections);
+    let (interval, within) = (endless.interval(), endless.within());
     println!("{}", serde_json::to_string(&Started { connections: parallel })?);
     let mut workers = JoinSet::new();
     for _ in 0..parallel {

@@ -1,8 +1,8 @@
 //! Flows whose backend goes: connections drain, datagrams move, and connections to what is gone for good are reset if asked.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
 
-use anyhow::{Result, ensure};
+use anyhow::{Context as _, Result, ensure};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use kube::{Api, api::DeleteParams};
 use serde_json::json;
@@ -20,6 +20,8 @@ use crate::{client::unix_ms, cluster::Cluster};
 
 /// Connections at each place.
 const COUNT: u32 = 20;
+/// How long two connections talk beside each other.
+const TOGETHER: Duration = Duration::from_millis(500);
 /// How long a datagram client may be without an answer once its Service has a ready backend again.
 const LIMIT: Duration = Duration::from_secs(1);
 
@@ -56,6 +58,44 @@ pub async fn connections_drain_on_a_terminating_pod(cluster: &mut Cluster) -> Re
             again.answered == COUNT && again.moved == 0,
             "{from} to {target}: {again:?}"
         );
+    }
+    Ok(())
+}
+
+/// One port of a client for a connection to a pod and for one to the NodePort of its node: the pod sees the client's own address in
+/// either case, and yet both work, whichever is first, beside each other and one after the other.
+pub async fn the_same_client_port_to_a_pod_and_to_its_node_port(cluster: &mut Cluster) -> Result<()> {
+    let pod = ServerPod::of("web", "web").on_node("node-b").create(cluster).await?;
+    let service = create_service(cluster, "web", json!({"type": "NodePort", "ports": [{"port": 80}]})).await?;
+    let through = node_port(cluster, &service, "node-b", "")?;
+    let itself = SocketAddr::new(pod_ip(&pod)?, POD_PORT);
+    let from = Vantage::pod(&client_pod(cluster, "node-a").await?);
+    Probe::tcp(cluster, &from, through).answered_by(&["web"]).await?;
+    for (port, first, second, together) in [
+        (40_001, itself, through, true),
+        (40_002, through, itself, true),
+        (40_003, itself, through, false),
+        (40_004, through, itself, false),
+    ] {
+        let name = format!("from {port} to {first}, then to {second}, together: {together}");
+        let hold = async |target| {
+            from.hold_from(cluster, port, target)
+                .await
+                .with_context(|| name.clone())
+        };
+        let one = hold(first).await?;
+        let (one, other) = if together {
+            let other = hold(second).await?;
+            sleep(TOGETHER).await;
+            (one.finish().await?, other.finish().await?)
+        } else {
+            let one = one.finish().await?;
+            let other = hold(second).await?;
+            sleep(TOGETHER).await;
+            (one, other.finish().await?)
+        };
+        ensure!(one.broken.is_empty(), "{name}: {one:?}");
+        ensure!(other.broken.is_empty() && other.exchanges >= 5, "{name}: {other:?}");
     }
     Ok(())
 }

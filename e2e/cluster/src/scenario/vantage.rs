@@ -124,6 +124,16 @@ impl Vantage {
         Ok(Holding(session))
     }
 
+    /// One connection from a port of one's own, which others to elsewhere may have, too.
+    pub async fn hold_from(&self, cluster: &Cluster, local_port: u16, target: SocketAddr) -> Result<Holding> {
+        let client = self.client(cluster, "hold", target)?;
+        // Time enough to send a SYN again.
+        let client = client.args(["--local-port", &local_port.to_string(), "--timeout-ms", "5000"]);
+        let mut session = client.session().await?;
+        let _: Started = session.next(SESSION_PATIENCE).await?;
+        Ok(Holding(session))
+    }
+
     /// The same, with a pause of `interval` between two requests on a connection: for many connections.
     pub async fn hold_calmly(
         &self,

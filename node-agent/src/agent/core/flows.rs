@@ -40,11 +40,21 @@ impl MayBeOpen {
         };
     }
 
+    /// A sweep has looked for such flows, though none was possible as far as was known: the programs have begun one themselves.
+    fn surprised(&mut self, number: u64) {
+        if !self.possible && number > self.since {
+            self.renew(number);
+        }
+    }
+
     /// What a sweep found. One that was under way when a flow may have begun counts for nothing, so the answer is that of the
     /// next but one.
     fn learn(&mut self, number: u64, found: bool) {
         if number > self.since + 1 {
-            self.possible = found;
+            *self = Self {
+                possible: found,
+                since: if found { self.since } else { number },
+            };
         }
     }
 }
@@ -75,7 +85,7 @@ impl<L: Loader> Core<L> {
         }
     }
 
-    /// After a look at the datapath: what the last sweep says of pods' flows, and of those to frontends that are gone.
+    /// After a look at the datapath: what the last sweep says of pods' flows, and of those without a frontend.
     pub(super) fn learn_of_flows(&mut self) {
         let Some(running) = &mut self.running else { return };
         let gone = running.datapath.frontends_gone();
@@ -89,16 +99,19 @@ impl<L: Loader> Core<L> {
         running
             .from_pods
             .learn(findings.number, findings.any(|sweep| sweep.from_pods));
+        if findings.any(|sweep| sweep.lingers.is_some()) {
+            running.lingering.surprised(findings.number);
+        }
         let before = running.lingering.is_possible();
         running
             .lingering
-            .learn(findings.number, findings.any(|sweep| sweep.lingers));
+            .learn(findings.number, findings.any(|sweep| sweep.lingers == Some(true)));
         if before
             && !running.lingering.is_possible()
             && let Err(failed) = running.datapath.none_lingers()
         {
             // Asked again after the next sweeps: until then each packet that is nobody's costs a look-up more.
-            warn!("flows to frontends that are gone: {failed}");
+            warn!("flows without a frontend: {failed}");
             running.lingering.renew(findings.number);
         }
         let reasons = running.placement.as_ref().map(|placement| &placement.pod_reasons);
@@ -135,5 +148,16 @@ mod tests {
         assert!(flows.is_possible());
         flows.learn(10, false);
         assert!(!flows.is_possible());
+    }
+
+    #[test]
+    fn a_flow_that_only_a_sweep_tells_of_is_possible_until_two_more_have_found_none() {
+        let mut flows = MayBeOpen::new(true);
+        flows.learn(2, false);
+        for (number, possible) in [(2, false), (3, true), (4, true), (5, false), (5, false)] {
+            flows.surprised(number);
+            flows.learn(number, false);
+            assert_eq!(flows.is_possible(), possible, "after sweep {number}");
+        }
     }
 }

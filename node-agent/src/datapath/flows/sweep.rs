@@ -37,8 +37,9 @@ pub struct Sweep {
     pub fullest: Option<SnatUse>,
     /// Whether a flow is open that a pod's packet began on its device.
     pub from_pods: bool,
-    /// Whether a flow is open whose frontend is gone. Looked for only while there may be one.
-    pub lingers: bool,
+    /// Whether a flow is open that has no frontend: it is gone, or there never was one. None if it wasn't looked for, since the
+    /// programs don't look for any either.
+    pub lingers: Option<bool>,
 }
 
 /// How many source ports are taken towards one backend. Another backend has them all anew.
@@ -106,8 +107,8 @@ impl<F: MapFamily> FlowTable<F> {
             lingering,
         } = self;
         // Before the table is read: a frontend that goes meanwhile is for the next sweep.
-        let may_linger = lingering.get(&0, 0).is_ok_and(|any| any != 0);
-        let (mut from_pods, mut lingers) = (false, false);
+        let mut lingers = lingering.get(&0, 0).is_ok_and(|any| any != 0).then_some(false);
+        let mut from_pods = false;
         let mut batches = Batches::<FlowKey<F::Addr>, FlowValue<F::Addr>>::of(batches.as_fd());
         let shortest = timeouts.shortest();
         let (mut live, mut expired) = (0, 0);
@@ -124,7 +125,9 @@ impl<F: MapFamily> FlowTable<F> {
                 }
                 live += 1;
                 from_pods |= value.state & state::FROM_POD != 0;
-                lingers |= may_linger && !lingers && is_lingering::<F>(services, key);
+                if lingers == Some(false) {
+                    lingers = Some(is_lingering::<F>(services, key));
+                }
                 if key.direction == direction::REPLY && value.action == action::FORWARD {
                     *taken.entry(destination(key)).or_default() += 1;
                 }
@@ -149,7 +152,7 @@ fn pinned(pins: &Pins, name: &'static str) -> Result<Map, Error> {
     Map::from_map_data(MapData::from_pin(pins.map(name)).map_err(error)?).map_err(error)
 }
 
-/// Whether the flow's frontend is gone.
+/// Whether the flow has no frontend.
 fn is_lingering<F: MapFamily>(services: &Services<F>, key: &FlowKey<F::Addr>) -> bool {
     let is_frontend = |addr| services.get(&ServiceKey::new(addr, key.dport, key.proto), 0).is_ok();
     key.direction == direction::FORWARD && !is_frontend(key.dst) && !is_frontend(F::Addr::ANY)

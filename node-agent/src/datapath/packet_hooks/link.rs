@@ -26,7 +26,7 @@ fn hardware_type(name: &str) -> Option<u16> {
         *to = from.cast_signed();
     }
     // SAFETY: the call reads the name and writes an address, both inside `request`.
-    let result = unsafe { libc::ioctl(socket.as_raw_fd(), libc::SIOCGIFHWADDR, &raw mut request) };
+    let result = unsafe { libc::ioctl(socket.as_raw_fd(), libc::SIOCGIFHWADDR as _, &raw mut request) };
     if result != 0 {
         return None;
     }
