@@ -41,6 +41,19 @@ pub(super) fn build(layout: &Layout, platform: Platform) -> Result<Vec<PathBuf>>
     Ok(programs.into())
 }
 
+/// Checks with clippy what [`build`] would build: `libc` has other types there than with glibc.
+pub(super) fn lint(layout: &Layout, platform: Platform) -> Result<()> {
+    let mut command = toolchain::cargo();
+    command
+        .current_dir(&layout.root)
+        .args(["clippy", "--locked", "--target", platform.target(), "--bins"])
+        .envs(platform.variables());
+    for package in PACKAGES {
+        command.args(["--package", package]);
+    }
+    process::run(command.args(["--", "-D", "warnings"]))
+}
+
 /// Messages of panics name sources: where the checkout and cargo's registry are must not matter.
 fn flags(layout: &Layout) -> OsString {
     let [mut checkout, cargo_home] = build::remapped(&layout.root);

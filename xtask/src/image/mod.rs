@@ -56,6 +56,18 @@ pub(crate) fn run(layout: &Layout, arguments: &ImageArgs, choice: ToolchainChoic
     })
 }
 
+/// Checks the programs of this machine's image without building them; what is missing if that can't be.
+pub(crate) fn lint(layout: &Layout) -> Result<Option<String>> {
+    let Some(platform) = Platform::own() else {
+        return Ok(Some("there are no images for this machine's architecture".to_owned()));
+    };
+    let missing = platform.prepare()?;
+    if missing.is_none() {
+        binaries::lint(layout, platform)?;
+    }
+    Ok(missing)
+}
+
 /// A platform that can't be built for, and what is missing.
 type Missing = (Platform, String);
 

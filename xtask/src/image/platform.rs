@@ -57,6 +57,13 @@ impl Platform {
         }
     }
 
+    /// This machine's.
+    pub(super) fn own() -> Option<Self> {
+        [Self::Amd64, Self::Arm64]
+            .into_iter()
+            .find(|platform| platform.is_own())
+    }
+
     /// Is it this machine's?
     fn is_own(self) -> bool {
         self.target().starts_with(std::env::consts::ARCH)
@@ -123,6 +130,7 @@ mod tests {
             variables.iter().filter(|(name, _)| name.ends_with("_LINKER")).count()
         });
         assert_eq!(linkers.iter().sum::<usize>(), 1);
+        assert!(Platform::own().is_some_and(Platform::is_own));
         assert_eq!(Platform::Arm64.variables()[0].0, "CC_aarch64_unknown_linux_musl");
     }
 }

@@ -10,6 +10,8 @@ pub(super) enum Stage {
     /// Early, because the node agent embeds the object: what is built before it would be built again.
     BuildBpf,
     LintWorkspace,
+    /// The programs of the image, as they are built for it.
+    LintStatic,
     LintBpf,
     Unit,
     /// What helm makes of the chart.
@@ -38,6 +40,7 @@ impl Stage {
             Stage::FmtBpf => "formatting, eBPF programs",
             Stage::BuildBpf => "build of the eBPF object",
             Stage::LintWorkspace => "clippy, user space",
+            Stage::LintStatic => "clippy, static programs",
             Stage::LintBpf => "clippy, eBPF programs",
             Stage::Unit => "unit and integration tests",
             Stage::Chart => "Helm chart",
@@ -66,11 +69,12 @@ impl Stage {
 /// The stages of some groups (none: of all), each with what it needs before it.
 pub(super) fn stages(only: &[StageName]) -> Vec<Stage> {
     use StageName::{Bpf, Chart, Conformance, E2e, Fmt, Lint, Unit};
-    let order: [(Stage, &[StageName]); 16] = [
+    let order: [(Stage, &[StageName]); 17] = [
         (Stage::FmtWorkspace, &[Fmt]),
         (Stage::FmtBpf, &[Fmt]),
         (Stage::BuildBpf, &[Lint, Unit, Bpf, E2e, Conformance]),
         (Stage::LintWorkspace, &[Lint]),
+        (Stage::LintStatic, &[Lint]),
         (Stage::LintBpf, &[Lint]),
         (Stage::Unit, &[Unit]),
         (Stage::Chart, &[Chart]),
@@ -111,7 +115,7 @@ mod tests {
     #[test]
     fn without_a_choice_everything_runs_and_leftovers_are_looked_for_last() {
         let all = stages(&[]);
-        assert_eq!(all.len(), 16);
+        assert_eq!(all.len(), 17);
         assert_eq!(all.last(), Some(&Stage::Leftovers));
     }
 

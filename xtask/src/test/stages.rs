@@ -13,7 +13,7 @@ use super::{
     results::{Counts, Verdicts},
 };
 use crate::{
-    build, console,
+    build, console, image,
     layout::Layout,
     probe, process,
     toolchain::{self, ToolchainChoice},
@@ -62,6 +62,10 @@ impl Run<'_> {
                 "-D",
                 "warnings",
             ])),
+            Stage::LintStatic => Ok(match image::lint(layout)? {
+                None => Outcome::good(),
+                Some(missing) => Outcome::skipped(&missing),
+            }),
             Stage::LintBpf => lint_bpf(layout, choice),
             Stage::Unit => tests(cargo(layout).args(["test", "--workspace", "--no-fail-fast"]), ignore),
             // With the whole workspace's features, so that nothing is built twice.

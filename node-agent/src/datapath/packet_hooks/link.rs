@@ -25,8 +25,11 @@ fn hardware_type(name: &str) -> Option<u16> {
     for (to, from) in request.ifr_name.iter_mut().zip(name.bytes()) {
         *to = from.cast_signed();
     }
+    // An unsigned long with glibc, an int with musl, whose bits are meant.
+    #[allow(clippy::cast_possible_truncation, reason = "the number has 16 bits")]
+    let order = libc::SIOCGIFHWADDR as libc::Ioctl;
     // SAFETY: the call reads the name and writes an address, both inside `request`.
-    let result = unsafe { libc::ioctl(socket.as_raw_fd(), libc::SIOCGIFHWADDR as _, &raw mut request) };
+    let result = unsafe { libc::ioctl(socket.as_raw_fd(), order, &raw mut request) };
     if result != 0 {
         return None;
     }
