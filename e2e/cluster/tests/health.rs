@@ -9,6 +9,11 @@ async fn every_node_answers_kube_proxys_urls() -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn metrics_follow_the_datapath() -> Result<()> {
+    with_kpr(health::metrics_follow_the_datapath).await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_node_that_is_to_go_is_not_eligible() -> Result<()> {
     with_kpr(health::a_node_that_is_to_go_is_not_eligible).await
 }

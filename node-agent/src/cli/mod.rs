@@ -8,6 +8,9 @@ mod service;
 mod status;
 mod table;
 
+#[cfg(test)]
+pub(crate) use status::golden;
+
 use std::io::Write;
 
 use anyhow::Context;

@@ -18,6 +18,7 @@ use crate::{
     datapath::{self, Datapath},
     devices::{Device, Watcher},
     health,
+    metrics::{Metrics, Probes},
     observe::{self, RunDir, Source, Tasks},
     sockets,
     status::{self, KubeProxy, kube_proxy::PROXY_MODE},
@@ -62,6 +63,17 @@ pub async fn run(args: &Args) -> anyhow::Result<()> {
         api_server: api_server.clone(),
     });
 
+    let core = Core::new(
+        &node,
+        machine::memory_bytes(),
+        KernelLoader {
+            options: options.clone(),
+        },
+        &tasks,
+    );
+    let probes = Probes::default();
+    let metrics = Metrics::new(Arc::clone(&view), snapshot.clone(), &core.syncs(), &probes);
+
     let mut background = JoinSet::new();
     background.spawn(api_server.clone().heartbeat(client.clone(), tasks.clone()));
     background.spawn(watch_devices(devices, tasks.clone()));
@@ -74,10 +86,10 @@ pub async fn run(args: &Args) -> anyhow::Result<()> {
     let ports = [
         (
             args.healthz_bind_address,
-            health::proxy_health(snapshot.clone()),
+            health::proxy_health(snapshot.clone(), probes),
             "serve-healthz",
         ),
-        (args.metrics_bind_address, health::metrics(), "serve-metrics"),
+        (args.metrics_bind_address, health::metrics(metrics), "serve-metrics"),
     ];
     for (address, handler, name) in ports {
         if let Some(address) = address.0 {
@@ -98,14 +110,6 @@ pub async fn run(args: &Args) -> anyhow::Result<()> {
     background.spawn(serve_local_api(socket, view, stop.clone()));
     let mut watches = api::spawn(&client, &node, &tasks, &api_server, &changes);
 
-    let core = Core::new(
-        &node,
-        machine::memory_bytes(),
-        KernelLoader {
-            options: options.clone(),
-        },
-        &tasks,
-    );
     let _sockets = sockets::spawn(core.sockets(), &options, &tasks).context("start the thread that closes sockets")?;
     let _sweeper =
         sweeper::spawn(core.sweeper(), &options, &tasks).context("start the thread that sweeps idle flows")?;

@@ -13,7 +13,7 @@ use serde::{Serialize, Serializer};
 use serde_json::ser::PrettyFormatter;
 
 use super::{Moment, ProxyHealth};
-use crate::model::NamespacedName;
+use crate::{metrics, model::NamespacedName};
 
 /// How many endpoints a node has, for load balancers that weigh nodes by it.
 const WEIGHT: HeaderName = HeaderName::from_static("x-load-balancing-endpoint-weight");
@@ -95,6 +95,15 @@ impl Answer {
     /// `/healthz` of the metrics port: somebody is there, and no more.
     pub fn ping() -> Self {
         Self::text(StatusCode::OK, "ok")
+    }
+
+    /// `/metrics`.
+    pub fn metrics(text: String) -> Self {
+        Self {
+            status: StatusCode::OK,
+            headers: vec![(CONTENT_TYPE, HeaderValue::from_static(metrics::CONTENT_TYPE))],
+            body: text,
+        }
     }
 
     /// Any other path.

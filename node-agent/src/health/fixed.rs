@@ -10,28 +10,38 @@ use tokio::{
 use tracing::{info, warn};
 
 use super::{Answer, Handler, Moment, ProxyHealth, Server, listeners::is_serving, node_eligible};
-use crate::{agent::Snapshot, observe::Task};
+use crate::{
+    agent::Snapshot,
+    metrics::{Metrics, Probe, Probes},
+    observe::Task,
+};
 
 /// Between attempts to open a port that is taken, as in kube-proxy.
 const RETRY: Duration = Duration::from_secs(5);
 
 /// What the health port answers.
-pub fn proxy_health(snapshots: watch::Receiver<Arc<Snapshot>>) -> Handler {
+pub fn proxy_health(snapshots: watch::Receiver<Arc<Snapshot>>, probes: Probes) -> Handler {
     Arc::new(move |path| {
         let snapshot = snapshots.borrow().clone();
         let now = Moment::now();
         let health = ProxyHealth::of(&snapshot, now);
-        match path {
-            "/healthz" => Answer::healthz(&health, node_eligible(snapshot.node.as_ref()), now),
-            "/livez" => Answer::livez(&health, now),
-            _ => Answer::not_found(),
-        }
+        let (probe, answer) = match path {
+            "/healthz" => {
+                let eligible = node_eligible(snapshot.node.as_ref());
+                (Probe::Healthz, Answer::healthz(&health, eligible, now))
+            }
+            "/livez" => (Probe::Livez, Answer::livez(&health, now)),
+            _ => return Answer::not_found(),
+        };
+        probes.answered(probe, answer.status);
+        answer
     })
 }
 
 /// What the metrics port answers.
-pub fn metrics() -> Handler {
-    Arc::new(|path| match path {
+pub fn metrics(metrics: Metrics) -> Handler {
+    Arc::new(move |path| match path {
+        "/metrics" => Answer::metrics(metrics.text()),
         "/proxyMode" => Answer::proxy_mode(),
         "/healthz" => Answer::ping(),
         _ => Answer::not_found(),

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use k8s_openapi::api::admissionregistration::v1::{ValidatingAdmissionPolicy, ValidatingAdmissionPolicyBinding};
 use k8s_openapi::api::apps::v1::{DaemonSet, Deployment};
 use k8s_openapi::api::batch::v1::Job;
-use k8s_openapi::api::core::v1::{Pod, ServiceAccount};
+use k8s_openapi::api::core::v1::{ConfigMap, Pod, Service, ServiceAccount};
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use k8s_openapi::api::rbac::v1::{ClusterRole, ClusterRoleBinding, Role, RoleBinding};
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
@@ -32,7 +32,7 @@ const CHOICES: [[&str; 2]; 5] = [
     [
         "admissionPolicy.enabled=false",
         "image.digest=sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef,podLabels.a=b,operator.podAnnotations.a=b,\
-         commonLabels.team=net,extraArgs={--tc=clsact},prometheus.enabled=true,prometheus.podMonitor.enabled=true,log.format=json,tolerations=null,\
+         commonLabels.team=net,extraArgs={--tc=clsact},prometheus.enabled=true,prometheus.serviceMonitor.enabled=true,dashboards.enabled=true,dashboards.namespace=monitoring,log.format=json,tolerations=null,\
          extraEnv[0].name=A,extraEnv[0].value=b,imagePullSecrets[0].name=pull,nodeSelector.pool=edge,resources.limits.memory=1Gi,\
          operator.topologySpreadConstraints[0].maxSkew=1,operator.topologySpreadConstraints[0].topologyKey=zone,\
          operator.topologySpreadConstraints[0].whenUnsatisfiable=ScheduleAnyway",
@@ -86,6 +86,7 @@ fn a_cluster_that_is_too_old_is_refused() {
 fn is_of_the_api(object: &Value) -> Result<(), String> {
     match object["kind"].as_str().unwrap_or_default() {
         "ClusterRole" => same::<ClusterRole>(object),
+        "ConfigMap" => same::<ConfigMap>(object),
         "ClusterRoleBinding" => same::<ClusterRoleBinding>(object),
         "CustomResourceDefinition" => same::<CustomResourceDefinition>(object),
         "DaemonSet" => same::<DaemonSet>(object),
@@ -96,11 +97,12 @@ fn is_of_the_api(object: &Value) -> Result<(), String> {
         "PodDisruptionBudget" => same::<PodDisruptionBudget>(object),
         "Role" => same::<Role>(object),
         "RoleBinding" => same::<RoleBinding>(object),
+        "Service" => same::<Service>(object),
         "ServiceAccount" => same::<ServiceAccount>(object),
         "ValidatingAdmissionPolicy" => same::<ValidatingAdmissionPolicy>(object),
         "ValidatingAdmissionPolicyBinding" => same::<ValidatingAdmissionPolicyBinding>(object),
         // Not a kind of Kubernetes' own.
-        "PodMonitor" => Ok(()),
+        "ServiceMonitor" => Ok(()),
         other => Err(format!("an object of kind {other:?} is not expected")),
     }
 }

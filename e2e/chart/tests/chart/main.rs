@@ -8,6 +8,7 @@ mod agents;
 mod combinations;
 mod custom_resource;
 mod hooks;
+mod monitoring;
 mod notes;
 mod operators;
 mod policy;

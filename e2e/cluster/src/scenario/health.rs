@@ -49,6 +49,76 @@ pub async fn every_node_answers_kube_proxys_urls(cluster: &mut Cluster) -> Resul
     Ok(())
 }
 
+/// A node's metrics say that it serves, and follow what its programs do.
+pub async fn metrics_follow_the_datapath(cluster: &mut Cluster) -> Result<()> {
+    let web = Workload::named("web").node_port().deploy(cluster).await?;
+    let target = web.node_port(cluster, "node-a", TCP_PORT)?;
+    web.served(cluster, &Vantage::Outside, target, 2).await?;
+    let before = flows(&metrics(cluster).await?)?;
+    let tally = Vantage::Outside.http(cluster, target, REQUESTS).await?;
+    ensure!(tally.failed() == 0, "{tally:?}");
+    eventually("the flows are counted", PATIENCE, || async {
+        let page = metrics(cluster).await?;
+        let counted = flows(&page)? - before;
+        Ok(if counted >= f64::from(REQUESTS) {
+            Ok(())
+        } else {
+            Err(format!("{counted} of {REQUESTS}"))
+        })
+    })
+    .await?;
+    let page = metrics(cluster).await?;
+    for (series, least) in [
+        (r#"kpr_phase{phase="Active"}"#, 1.0),
+        ("kpr_synced", 1.0),
+        ("kpr_services", 2.0),
+        ("kpr_frontends", 3.0),
+        (r#"kpr_map_entries{map="IPv4 service"}"#, 3.0),
+        (
+            r#"kubeproxy_sync_proxy_rules_duration_seconds_count{ip_family="IPv4"}"#,
+            1.0,
+        ),
+        ("process_resident_memory_bytes", 1e6),
+    ] {
+        let value = value(&page, series).with_context(|| format!("no {series} in\n{page}"))?;
+        ensure!(value >= least, "{series} is {value}");
+    }
+    Ok(())
+}
+
+/// The metrics of node-a.
+async fn metrics(cluster: &Cluster) -> Result<String> {
+    let own = SocketAddr::new([127, 0, 0, 1].into(), METRICS);
+    let reply = until(cluster, &Vantage::node("node-a"), own, "/metrics", Some(200)).await?;
+    ensure!(
+        reply
+            .header("content-type")
+            .is_some_and(|kind| kind.starts_with("text/plain; version=0.0.4")),
+        "{reply:?}"
+    );
+    Ok(reply.body)
+}
+
+fn value(page: &str, series: &str) -> Option<f64> {
+    let lines = page.lines();
+    lines
+        .filter_map(|line| line.strip_prefix(series)?.strip_prefix(' '))
+        .find_map(|value| value.parse().ok())
+}
+
+/// Flows that the programs have begun.
+fn flows(page: &str) -> Result<f64> {
+    let of = |reason| {
+        value(
+            page,
+            &format!(r#"kpr_datapath_events_total{{kind="flow",reason="{reason}"}}"#),
+        )
+    };
+    let both = of("flow_to_local").zip(of("flow_to_remote"));
+    both.map(|(local, remote)| local + remote)
+        .with_context(|| format!("no flows in\n{page}"))
+}
+
 /// A node that the autoscaler is about to remove gets no new connections, but lives, and its Services' health checks go on.
 ///
 /// KEP-3836: the node is drained at the load balancer before it is gone.

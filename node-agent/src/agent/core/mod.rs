@@ -22,6 +22,7 @@ use super::{
 use crate::{
     datapath::{Report, Settings},
     devices::Device,
+    metrics::Syncs,
     model::{HealthCheck, Index, NamespacedName, NodeFacts},
     observe::{
         Task, Tasks,
@@ -80,6 +81,7 @@ pub struct Core<L: Loader> {
     sockets: Arc<Orders>,
     sweeper: Arc<Control>,
     exhaustion: Exhaustion,
+    syncs: Syncs,
 }
 
 /// A loaded datapath.
@@ -148,6 +150,7 @@ impl<L: Loader> Core<L> {
             sockets: Arc::default(),
             sweeper: Arc::default(),
             exhaustion: Exhaustion::default(),
+            syncs: Syncs::default(),
             tasks: CoreTasks {
                 load: tasks.register("load-datapath"),
                 place: tasks.register("sync-devices"),
@@ -155,6 +158,11 @@ impl<L: Loader> Core<L> {
                 check: tasks.register("check-datapath"),
             },
         }
+    }
+
+    /// How long programming takes, for metrics.
+    pub fn syncs(&self) -> Syncs {
+        self.syncs.clone()
     }
 
     /// Takes note of a change; nothing is done yet.

@@ -115,7 +115,7 @@ impl<L: Loader> Core<L> {
             self.sockets.widen(Protocol::Tcp, self.index.present(Protocol::Tcp));
             let outcome = running
                 .services
-                .sync(&self.index, &self.facts, &mut running.datapath, now);
+                .sync(&self.index, &self.facts, &mut running.datapath, &self.syncs, now);
             match outcome {
                 // One family may have had nothing to do while the other waits to try again.
                 Ok(()) if running.services.failure().is_some() => {}

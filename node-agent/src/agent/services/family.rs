@@ -15,6 +15,7 @@ use super::{
 };
 use crate::{
     datapath::{Contents, Error},
+    metrics::Syncs,
     model::{DesiredService, Index, IpFamily, NamespacedName, NodeFacts, Protocol},
     plan::{Generation, PlanError, Planner, Scope},
 };
@@ -47,6 +48,7 @@ pub(super) trait Programs<D>: Send {
         facts: &NodeFacts,
         datapath: &mut D,
         problems: &mut Problems,
+        syncs: &Syncs,
         now: Instant,
     ) -> Result<(), Error>;
 
@@ -223,6 +225,7 @@ where
         facts: &NodeFacts,
         datapath: &mut D,
         problems: &mut Problems,
+        syncs: &Syncs,
         now: Instant,
     ) -> Result<(), Error> {
         self.release(now);
@@ -230,7 +233,9 @@ where
             return Ok(());
         }
         self.progress.begin(now);
+        let started = Instant::now();
         let outcome = self.carry_out(index, facts, datapath, problems);
+        syncs.took(self.progress.family, started.elapsed());
         if let Some(generation) = self.planner.seal() {
             self.quarantine.push_back((now + GRACE, generation));
         }

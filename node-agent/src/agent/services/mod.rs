@@ -18,6 +18,7 @@ use self::{
 use super::{Datapath, Progress};
 use crate::{
     datapath::Error,
+    metrics::Syncs,
     model::{Index, NamespacedName, NodeFacts, Problem, Protocol},
 };
 
@@ -71,11 +72,12 @@ impl<D> DualStack<D> {
         index: &Index,
         facts: &NodeFacts,
         datapath: &mut D,
+        syncs: &Syncs,
         now: Instant,
     ) -> Result<(), Error> {
         let mut outcome = Ok(());
         for family in &mut self.families {
-            outcome = outcome.and(family.sync(index, facts, datapath, &mut self.problems, now));
+            outcome = outcome.and(family.sync(index, facts, datapath, &mut self.problems, syncs, now));
         }
         outcome
     }

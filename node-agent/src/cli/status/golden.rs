@@ -23,7 +23,7 @@ fn before(seconds: i64) -> Timestamp {
 }
 
 /// A node that serves.
-pub(in crate::cli) fn well() -> Status {
+pub(crate) fn well() -> Status {
     let task = |name: &str, ago: i64| TaskStatus {
         name: name.into(),
         last_success: Some(before(ago)),

@@ -5,7 +5,7 @@ mod offline;
 mod verbose;
 
 #[cfg(test)]
-pub(super) mod golden;
+pub(crate) mod golden;
 
 use std::io::Write;
 

@@ -1,0 +1,138 @@
+//! The page, as Prometheus reads it.
+
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
+
+use http::StatusCode;
+use jiff::Timestamp;
+use tokio::{sync::watch, time::Instant};
+
+use super::{Metrics, Probe, Probes, Syncs};
+use crate::{
+    agent::{Applied, Progress, Snapshot},
+    cli::golden,
+    observe::{Health, Source, api::Status},
+};
+
+/// An agent that is always the same.
+struct Well;
+
+impl Source for Well {
+    fn status(&self, _: Timestamp) -> Status {
+        golden::well()
+    }
+
+    fn health(&self, _: Timestamp) -> Health {
+        unreachable!("no metric asks for it")
+    }
+}
+
+/// The page of an agent that serves, has programmed once and was probed twice.
+fn page() -> String {
+    let (syncs, probes) = (Syncs::default(), Probes::default());
+    syncs.took("IPv4", Duration::from_millis(3));
+    probes.answered(Probe::Healthz, StatusCode::OK);
+    probes.answered(Probe::Healthz, StatusCode::SERVICE_UNAVAILABLE);
+    probes.answered(Probe::Livez, StatusCode::OK);
+    let (_, snapshots) = watch::channel(Arc::new(Snapshot {
+        write_failures: 2,
+        applied: Some(Applied {
+            generation: 1,
+            spec: Arc::default(),
+        }),
+        families: vec![Progress {
+            family: "IPv4",
+            updated: Some(Instant::now()),
+            pending_since: None,
+        }],
+        ..Snapshot::default()
+    }));
+    Metrics::new(Arc::new(Well), snapshots, &syncs, &probes).text()
+}
+
+/// The value of one line.
+fn value(page: &str, series: &str) -> f64 {
+    let line = page
+        .lines()
+        .find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
+    let line = line.unwrap_or_else(|| panic!("no {series} in\n{page}"));
+    line.parse().unwrap_or_else(|_| panic!("{series} is {line}"))
+}
+
+#[test]
+fn what_the_status_says_is_a_number() {
+    let page = page();
+    for (series, expected) in [
+        (r#"kpr_build_info{version="0.1.0"}"#, 1.0),
+        (r#"kpr_phase{phase="Active"}"#, 1.0),
+        (r#"kpr_phase{phase="Failed"}"#, 0.0),
+        ("kpr_api_server_reachable", 1.0),
+        ("kpr_map_write_failures_total", 2.0),
+        (r#"kpr_programming_pending_seconds{ip_family="IPv4"}"#, 0.0),
+        ("kpr_snat_ports", 20_536.0),
+        (r#"kubeproxy_proxy_healthz_total{code="200"}"#, 1.0),
+        (r#"kubeproxy_proxy_healthz_total{code="503"}"#, 1.0),
+        (r#"kubeproxy_proxy_livez_total{code="200"}"#, 1.0),
+        (
+            r#"kubeproxy_sync_proxy_rules_duration_seconds_bucket{ip_family="IPv4",le="0.002"}"#,
+            0.0,
+        ),
+        (
+            r#"kubeproxy_sync_proxy_rules_duration_seconds_bucket{ip_family="IPv4",le="0.004"}"#,
+            1.0,
+        ),
+    ] {
+        assert!(
+            (value(&page, series) - expected).abs() < f64::EPSILON,
+            "{series} in\n{page}"
+        );
+    }
+    for counter in golden::well().counters {
+        let kind = counter.reason.split('_').next().unwrap();
+        let series = format!(
+            r#"kpr_datapath_events_total{{kind="{kind}",reason="{}"}}"#,
+            counter.reason
+        );
+        #[expect(clippy::cast_precision_loss, reason = "small")]
+        let expected = counter.count as f64;
+        assert!((value(&page, &series) - expected).abs() < f64::EPSILON, "{series}");
+    }
+}
+
+#[test]
+fn the_process_is_measured() {
+    let page = page();
+    let resident = value(&page, "process_resident_memory_bytes");
+    assert!((1e6..1e10).contains(&resident), "{resident} bytes");
+    let started = value(&page, "process_start_time_seconds");
+    #[expect(clippy::cast_precision_loss, reason = "seconds since 1970")]
+    let now = Timestamp::now().as_second() as f64;
+    assert!(
+        (now - 86_400.0..=now + 1.0).contains(&started),
+        "{started}, and now {now}"
+    );
+    assert!(value(&page, "process_open_fds") >= 3.0);
+    assert!(value(&page, "process_cpu_seconds_total") >= 0.0);
+}
+
+#[test]
+fn every_metric_is_told_once_and_explained() {
+    let page = page();
+    let told: Vec<&str> = page.lines().filter_map(|line| line.strip_prefix("# TYPE ")).collect();
+    let names: BTreeSet<&str> = told.iter().filter_map(|line| line.split(' ').next()).collect();
+    assert_eq!(names.len(), told.len(), "{told:?}");
+    let explained: BTreeSet<&str> = include_str!("../../../docs/metrics.md")
+        .lines()
+        .filter(|line| line.starts_with("| `") || line.starts_with("`process_"))
+        .flat_map(|line| {
+            line.strip_prefix("| ")
+                .map_or(line, |row| row.split('|').next().unwrap_or_default())
+                .split('`')
+        })
+        .filter(|name| {
+            ["kpr_", "kubeproxy_", "process_"]
+                .iter()
+                .any(|prefix| name.starts_with(prefix))
+        })
+        .collect();
+    assert_eq!(names, explained, "docs/metrics.md");
+}
