@@ -1,6 +1,11 @@
 //! Debian packages.
 
-use std::{process::Command, sync::Once};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+    sync::Once,
+};
 
 use anyhow::{Context, Result, bail};
 
@@ -48,6 +53,34 @@ pub(crate) fn install(packages: &[&str], what: &str) -> Result<()> {
             .args(packages),
     )
     .with_context(|| format!("cannot install {list}: see apt-get's message above"))
+}
+
+/// Downloads a package into a directory without installing it; the file.
+pub(crate) fn download(package: &str, into: &Path) -> Result<PathBuf> {
+    refresh();
+    process::capture(apt_get().current_dir(into).args([
+        "-q",
+        "-o",
+        "APT::Sandbox::User=",
+        "-o",
+        "Acquire::Retries=3",
+        "download",
+        package,
+    ]))?;
+    file_of(package, into)
+}
+
+/// The file that `apt-get download` made: `<package>_<version>_<architecture>.deb`.
+pub(crate) fn file_of(package: &str, directory: &Path) -> Result<PathBuf> {
+    let prefix = format!("{package}_");
+    for entry in fs::read_dir(directory)? {
+        let path = entry?.path();
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        if name.starts_with(&prefix) && name.ends_with(".deb") {
+            return Ok(path);
+        }
+    }
+    bail!("apt-get has downloaded no {package}");
 }
 
 /// The version of a package that apt would install.

@@ -15,6 +15,7 @@ mod kubectl;
 mod layout;
 mod probe;
 mod process;
+mod promtool;
 mod setup;
 mod sweep;
 mod test;

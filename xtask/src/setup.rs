@@ -9,7 +9,7 @@ use crate::{
     go_tools::{self, GoTool},
     kubectl,
     layout::Layout,
-    probe, process,
+    probe, process, promtool,
     toolchain::{self, ToolchainChoice},
 };
 
@@ -48,6 +48,8 @@ pub(crate) fn helm(layout: &Layout) -> Result<()> {
     }
     let helm = go_tools::ready(layout, GoTool::Helm)?;
     console::note(&format!("helm: {}", helm.display()));
+    let promtool = promtool::ready(layout)?;
+    console::note(&format!("promtool: {}", promtool.display()));
     Ok(())
 }
 

@@ -1,14 +1,13 @@
 //! Running helm on the chart.
 
 use std::{
-    ffi::OsStr,
     path::{Path, PathBuf},
     process::Command,
 };
 
 use anyhow::{Context, Result, ensure};
 
-use crate::Rendered;
+use crate::{Rendered, tool};
 
 /// Without a cluster to ask, helm has to be told what it is.
 const KUBE_VERSION: &str = "1.34.0";
@@ -100,7 +99,7 @@ impl Helm {
     }
 
     fn run_on(&self, chart: &Path, before: &[&str], after: &[&str]) -> Result<Output> {
-        let mut command = Command::new(helm()?);
+        let mut command = Command::new(tool::find("helm")?);
         command
             .args(before)
             .arg(chart)
@@ -138,20 +137,6 @@ fn copy_all(from: &Path, to: &Path) -> Result<()> {
     Ok(())
 }
 
-fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
-}
-
 fn chart() -> PathBuf {
-    root().join("charts/kpr")
-}
-
-fn helm() -> Result<PathBuf> {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let built = root().join("target/tools/bin");
-    std::env::split_paths(&path)
-        .chain([built])
-        .map(|directory| directory.join(OsStr::new("helm")))
-        .find(|file| file.is_file())
-        .context("there is no helm: run `cargo xtask setup`, or put one on PATH")
+    tool::root().join("charts/kpr")
 }

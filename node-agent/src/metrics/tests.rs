@@ -4,6 +4,7 @@ use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use http::StatusCode;
 use jiff::Timestamp;
+use kpr_abi::Reason;
 use tokio::{sync::watch, time::Instant};
 
 use super::{Metrics, Probe, Probes, Syncs};
@@ -135,4 +136,13 @@ fn every_metric_is_told_once_and_explained() {
         })
         .collect();
     assert_eq!(names, explained, "docs/metrics.md");
+}
+
+#[test]
+fn every_reason_is_explained() {
+    let documentation = include_str!("../../../docs/metrics.md");
+    for reason in Reason::ALL {
+        let name = format!("`{}`", reason.name());
+        assert!(documentation.contains(&name), "docs/metrics.md says nothing of {name}");
+    }
 }

@@ -66,7 +66,11 @@ fn a_packet_that_is_nobodys_is_not_looked_up_among_flows_once_none_lingers() {
     node.serve(load_balancer(), 0, &[Backend::Local(LOCAL_POD)]);
     let first = Packet::tcp(SYN, (CLIENT, 40_000), (BALANCED, 443));
     assert_eq!(node.ingress(&first.bytes()).packet, first.to((LOCAL_POD, 80)).bytes());
-    assert_eq!(lingers(&node, 0), None, "no frontend is gone: there is nothing to look for");
+    assert_eq!(
+        lingers(&node, 0),
+        None,
+        "no frontend is gone: there is nothing to look for"
+    );
     let key = load_balancer().key();
     node.datapath().v4_mut().apply(&Op::DeleteService { key }).unwrap();
     assert_eq!(node.datapath().frontends_gone(), 1);

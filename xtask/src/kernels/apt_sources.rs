@@ -11,7 +11,7 @@ use std::{
 use anyhow::{Context, Result, bail};
 
 use super::catalog::{Origin, TRIXIE};
-use crate::{console, process};
+use crate::{apt, console, process};
 
 const KEYRINGS: &str = "/usr/share/keyrings";
 
@@ -65,7 +65,7 @@ impl Apt {
         )?;
         let mut files = Vec::new();
         for package in packages {
-            files.push(file_of(package, into)?);
+            files.push(apt::file_of(package, into)?);
         }
         Ok(files)
     }
@@ -147,19 +147,6 @@ fn first_dependency(shown: &str, prefix: &str) -> Option<String> {
         .split([',', '|'])
         .filter_map(|part| part.split_whitespace().next());
     names.find(|name| name.starts_with(prefix)).map(str::to_owned)
-}
-
-/// The file that `apt-get download` made: `<package>_<version>_<architecture>.deb`.
-fn file_of(package: &str, directory: &Path) -> Result<PathBuf> {
-    let prefix = format!("{package}_");
-    for entry in fs::read_dir(directory)? {
-        let path = entry?.path();
-        let name = path.file_name().unwrap_or_default().to_string_lossy();
-        if name.starts_with(&prefix) && name.ends_with(".deb") {
-            return Ok(path);
-        }
-    }
-    bail!("apt-get has downloaded no {package}");
 }
 
 #[cfg(test)]

@@ -32,7 +32,7 @@ const CHOICES: [[&str; 2]; 5] = [
     [
         "admissionPolicy.enabled=false",
         "image.digest=sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef,podLabels.a=b,operator.podAnnotations.a=b,\
-         commonLabels.team=net,extraArgs={--tc=clsact},prometheus.enabled=true,prometheus.serviceMonitor.enabled=true,dashboards.enabled=true,dashboards.namespace=monitoring,log.format=json,tolerations=null,\
+         commonLabels.team=net,extraArgs={--tc=clsact},prometheus.enabled=true,prometheus.serviceMonitor.enabled=true,prometheus.rules.enabled=true,dashboards.enabled=true,dashboards.namespace=monitoring,log.format=json,tolerations=null,\
          extraEnv[0].name=A,extraEnv[0].value=b,imagePullSecrets[0].name=pull,nodeSelector.pool=edge,resources.limits.memory=1Gi,\
          operator.topologySpreadConstraints[0].maxSkew=1,operator.topologySpreadConstraints[0].topologyKey=zone,\
          operator.topologySpreadConstraints[0].whenUnsatisfiable=ScheduleAnyway",
@@ -101,8 +101,8 @@ fn is_of_the_api(object: &Value) -> Result<(), String> {
         "ServiceAccount" => same::<ServiceAccount>(object),
         "ValidatingAdmissionPolicy" => same::<ValidatingAdmissionPolicy>(object),
         "ValidatingAdmissionPolicyBinding" => same::<ValidatingAdmissionPolicyBinding>(object),
-        // Not a kind of Kubernetes' own.
-        "ServiceMonitor" => Ok(()),
+        // Not kinds of Kubernetes' own.
+        "PrometheusRule" | "ServiceMonitor" => Ok(()),
         other => Err(format!("an object of kind {other:?} is not expected")),
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use kpr_chart::Helm;
+use kpr_chart::{Helm, test_rules};
 use serde_json::{Value, json};
 
 /// Every metric that the agents have, as the documentation lists them; a test of the agent compares.
@@ -24,7 +24,7 @@ fn metrics_in(text: &str) -> BTreeSet<String> {
 #[test]
 fn nothing_of_it_is_there_unless_asked_for() {
     let rendered = Helm::default().render().unwrap();
-    for kind in ["Service", "ServiceMonitor", "ConfigMap"] {
+    for kind in ["Service", "ServiceMonitor", "PrometheusRule", "ConfigMap"] {
         assert_eq!(rendered.of_kind(kind).count(), 0, "{kind}");
     }
 }
@@ -96,6 +96,37 @@ fn the_dashboard_shows_metrics_that_there_are() {
                 let family = metric.strip_suffix("_bucket").unwrap_or(&metric);
                 assert!(known.contains(family), "{}: there is no {metric}", panel["title"]);
             }
+        }
+    }
+}
+
+#[test]
+fn every_alert_fires_for_its_reason_and_none_for_a_node_that_is_well() {
+    let rendered = Helm::with(&[
+        "prometheus.rules.enabled=true",
+        "prometheus.rules.labels.release=prometheus",
+    ])
+    .render()
+    .unwrap();
+    let rule = rendered.get("PrometheusRule", "kpr").unwrap();
+    assert_eq!(rule["metadata"]["labels"]["release"], "prometheus");
+    // JSON is YAML, too.
+    let rules = rule["spec"].to_string();
+    test_rules(&rules, include_str!("../alerts.yaml")).unwrap();
+
+    let known = known();
+    let documentation = include_str!("../../../../docs/metrics.md");
+    for alert in rule["spec"]["groups"][0]["rules"].as_array().unwrap() {
+        let name = alert["alert"].as_str().unwrap();
+        assert!(
+            documentation.contains(&format!("| `{name}` |")),
+            "docs/metrics.md says nothing of {name}"
+        );
+        for metric in metrics_in(alert["expr"].as_str().unwrap()) {
+            assert!(known.contains(&metric), "{name}: there is no {metric}");
+        }
+        for part in ["summary", "description"] {
+            assert!(alert["annotations"][part].is_string(), "{name} has no {part}");
         }
     }
 }
