@@ -1,11 +1,11 @@
 //! `docs/kernels.md`: what was run on which kernel, as it came out.
 
-use std::{collections::BTreeSet, fmt::Write as _, fs};
+use std::{collections::BTreeSet, fmt::Write as _, fs, process::Command};
 
 use anyhow::{Context, Result};
 
 use super::{Series, findings::Findings, jobs};
-use crate::{console, layout::Layout};
+use crate::{console, layout::Layout, process};
 
 const HEAD: &str = "\
 # Kernels
@@ -22,14 +22,23 @@ as signed packages of Debian and Ubuntu, unpacked below `target/kernels` and not
 /// Writes the page.
 pub(super) fn write(layout: &Layout, all: &[(Series, Findings)], untried: &[&str]) -> Result<()> {
     let path = layout.root.join("docs/kernels.md");
-    fs::write(&path, page(all, untried)).with_context(|| format!("cannot write {}", path.display()))?;
+    fs::write(&path, page(all, untried, &sources(layout)))
+        .with_context(|| format!("cannot write {}", path.display()))?;
     console::note(&format!("{} written", path.display()));
     Ok(())
 }
 
-fn page(all: &[(Series, Findings)], untried: &[&str]) -> String {
+/// The last commit of the programs' sources: what was tried is no more than these.
+fn sources(layout: &Layout) -> String {
+    let log = ["log", "-1", "--format=%h of %cs", "--", "bpf"];
+    let commit = process::capture(Command::new("git").current_dir(&layout.root).args(log));
+    commit.map_or_else(|_| "not known".to_owned(), |commit| commit.trim().to_owned())
+}
+
+fn page(all: &[(Series, Findings)], untried: &[&str], sources: &str) -> String {
     let mut page = HEAD.to_owned();
     // Writing to a String cannot fail.
+    let _ = writeln!(page, "\nThe programs were those of the commit {sources}.");
     let _ = writeln!(page, "\n## Results\n\n{}", results(all));
     if !untried.is_empty() {
         let _ = writeln!(page, "Not tried with these programs: {}.\n", untried.join(", "));

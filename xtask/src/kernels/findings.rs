@@ -45,7 +45,9 @@ impl Findings {
         if let Some(message) = line.strip_prefix("@@ ") {
             self.hear_init(message, now);
         } else if let Some(feature) = line.strip_prefix("feature: ") {
-            self.features.push(feature.to_owned());
+            if !self.features.iter().any(|known| known == feature) {
+                self.features.push(feature.to_owned());
+            }
         } else if let Some(count) = line.strip_prefix("configurations: ") {
             self.configurations = count.parse().ok();
         } else if let Some((name, walked)) = line.strip_prefix("program: ").and_then(|rest| rest.split_once(' ')) {
@@ -68,13 +70,17 @@ impl Findings {
         let words: Vec<&str> = message.split(' ').collect();
         match (words.as_slice(), self.jobs.last_mut()) {
             (["kernel", release], _) => self.release = Some((*release).to_owned()),
-            (["job", name], _) => self.jobs.push(JobFound {
-                name: (*name).to_owned(),
-                counts: Counts::default(),
-                exit_code: None,
-                started: now,
-                took: Duration::ZERO,
-            }),
+            (["job", name], _) => {
+                // Done before, in an earlier run: what counts is how it comes out now.
+                self.jobs.retain(|job| job.name != *name);
+                self.jobs.push(JobFound {
+                    name: (*name).to_owned(),
+                    counts: Counts::default(),
+                    exit_code: None,
+                    started: now,
+                    took: Duration::ZERO,
+                });
+            }
             (["end", name, code], Some(job)) if job.name == *name => {
                 job.exit_code = code.parse().ok();
                 job.took = now.duration_since(job.started);
@@ -122,6 +128,27 @@ mod tests {
         assert_eq!(loading.took, Duration::from_secs(6));
         assert!(!packets.succeeded());
         assert_eq!((packets.counts.passed, packets.counts.failed), (36, 1));
+    }
+
+    #[test]
+    fn a_job_that_is_done_again_counts_as_it_came_out_last() {
+        let findings = after(&[
+            "@@ job packets",
+            "test result: FAILED. 36 passed; 1 failed; 0 ignored; 0 measured; 0 filtered out; finished in 9.00s",
+            "@@ end packets 101",
+            "@@ job loading",
+            "feature: tc attachment: tcx links",
+            "@@ end loading 0",
+            "@@ job packets",
+            "feature: tc attachment: tcx links",
+            "test result: ok. 37 passed; 0 failed; 0 ignored; 0 measured; 0 filtered out; finished in 9.00s",
+            "@@ end packets 0",
+        ]);
+        let packets = findings.job("packets").unwrap();
+        assert!(packets.succeeded());
+        assert_eq!((packets.counts.passed, packets.counts.failed), (37, 0));
+        assert!(findings.job("loading").unwrap().succeeded());
+        assert_eq!(findings.features.len(), 1);
     }
 
     #[test]

@@ -23,10 +23,15 @@ pub(super) fn fingerprint(layout: &Layout) -> Result<String> {
     Ok(format!("{:016x}", hasher.finish()))
 }
 
-/// Keeps what a guest said about these programs.
+/// Keeps what a guest said about these programs, beside what it said about them before.
 pub(super) fn keep(layout: &Layout, series: Series, programs: &str, tried: &Tried) -> Result<()> {
     let path = path(layout, series);
-    let text = format!("{programs}\n{}\n", tried.lines.join("\n"));
+    let head = format!("{programs}\n");
+    let before = fs::read_to_string(&path)
+        .ok()
+        .filter(|text| text.starts_with(&head))
+        .unwrap_or(head);
+    let text = format!("{before}{}\n", tried.lines.join("\n"));
     fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))
 }
 

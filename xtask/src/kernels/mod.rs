@@ -64,9 +64,7 @@ pub(crate) fn run(layout: &Layout, kernels: &[Series], only: &[Group], choice: T
         eprintln!();
         console::step(&format!("Linux {}", series.name()));
         let tried = try_one(layout, series, &jobs, &binaries)?;
-        if only.is_empty() {
-            heard::keep(layout, series, &programs, &tried)?;
-        }
+        heard::keep(layout, series, &programs, &tried)?;
         all.push(tried);
     }
     for tried in &all {
@@ -77,9 +75,7 @@ pub(crate) fn run(layout: &Layout, kernels: &[Series], only: &[Group], choice: T
         }
         print!("{}", tried.report);
     }
-    if only.is_empty() {
-        write_document(layout, &programs)?;
-    }
+    write_document(layout, &programs)?;
     let good = all.iter().all(|tried| tried.report.is_good());
     Ok(if good { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
