@@ -104,7 +104,7 @@ fn lint_bpf(layout: &Layout, choice: ToolchainChoice) -> Result<Outcome> {
     if !rust.has_clippy() {
         return Ok(Outcome::skipped(&format!("{} has no clippy", rust.describe())));
     }
-    check(build::bpf_cargo(layout, &rust, "clippy")?.args(["--", "-D", "warnings"]))
+    check(build::bpf_cargo(layout, &rust, "clippy")?.args(["--workspace", "--", "-D", "warnings"]))
 }
 
 /// Run tests, with each line that they print shown to `look` too.
