@@ -1,11 +1,15 @@
 //! The command line, and what it leads to.
 
-use std::path::PathBuf;
+use std::{
+    net::{SocketAddr, SocketAddrV4},
+    path::PathBuf,
+};
 
 use anyhow::{Result, ensure};
 
 use crate::{
     catalogue::{Benchmark, is_meant},
+    connect,
     machine::{self, Machine},
     node, packets, report,
     results::{Measured, Results},
@@ -34,6 +38,19 @@ enum Command {
         #[arg(long)]
         results: PathBuf,
     },
+    /// Connect to a Service and to its pod in turns
+    #[command(hide = true)]
+    ConnectClient {
+        #[arg(long)]
+        direct: SocketAddrV4,
+        #[arg(long)]
+        service: SocketAddrV4,
+        #[arg(long)]
+        rounds: u32,
+    },
+    /// Accept connections
+    #[command(hide = true)]
+    ConnectServer { address: SocketAddr },
     /// Write a run's results into the documentation
     Report {
         /// Where they are
@@ -89,15 +106,28 @@ pub(crate) fn run(cli: Cli) -> Result<()> {
             {
                 packets::run(&node::machines()?, &floor, &wanted, &mut tell)?;
             }
+            if connect::BENCHMARKS
+                .iter()
+                .any(|benchmark| is_meant(benchmark.name, &wanted.only))
+            {
+                let runtime = tokio::runtime::Runtime::new()?;
+                runtime.block_on(connect::run(&node::machines()?, &wanted, &mut tell))?;
+            }
             measured.machine.ended()?;
             measured.write(&results)?;
             eprintln!("kpr-bench: results are in {}", results.display());
             Ok(())
         }
+        Command::ConnectClient {
+            direct,
+            service,
+            rounds,
+        } => connect::client(direct, service, rounds),
+        Command::ConnectServer { address } => connect::server(address),
         Command::Report { results, document } => report::write(&Results::read(&results)?, &document),
     }
 }
 
 fn all() -> impl Iterator<Item = &'static Benchmark> {
-    packets::BENCHMARKS.iter()
+    packets::BENCHMARKS.iter().chain(&connect::BENCHMARKS)
 }

@@ -4,6 +4,7 @@
 //! peer, ours, and only the ratio within a round is trusted: the result is the median of those.
 
 use anyhow::{Result, ensure};
+use serde::{Deserialize, Serialize};
 
 /// One side of a comparison.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,7 +37,7 @@ pub(crate) struct Round {
 }
 
 /// What all rounds come to.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Summary {
     /// Median of our side.
     pub(crate) ours: f64,

@@ -3,6 +3,7 @@
 
 mod catalogue;
 mod cli;
+mod connect;
 mod contest;
 mod machine;
 mod node;
