@@ -77,10 +77,16 @@ fn round(contest: &mut impl Contest) -> Result<Round> {
 
 fn summary(rounds: &[Round]) -> Result<Summary> {
     ensure!(!rounds.is_empty(), "no round was played");
+    // Whatever took the processor away while the overhead was measured makes it larger than a sample.
+    let (counted, disturbed): (Vec<Round>, Vec<Round>) =
+        rounds.iter().partition(|round| round.ours > 0.0 && round.peer > 0.0);
     ensure!(
-        rounds.iter().all(|round| round.ours > 0.0 && round.peer > 0.0),
-        "a side took no time beyond what measuring costs: {rounds:?}"
+        disturbed.len() * 4 <= rounds.len(),
+        "in {} of {} rounds a side took no time beyond what measuring costs",
+        disturbed.len(),
+        rounds.len()
     );
+    let rounds = &counted;
     let of = |value: fn(&Round) -> f64| Sorted::new(rounds.iter().map(value));
     let ratios = of(|round| round.ours / round.peer);
     Ok(Summary {
@@ -179,9 +185,14 @@ mod tests {
     }
 
     #[test]
-    fn a_side_that_took_no_time_is_an_error_and_no_infinite_ratio() {
-        let rounds = [Round { ours: 3.0, peer: 0.0 }];
-        assert!(summary(&rounds).unwrap_err().to_string().contains("took no time"));
+    fn rounds_in_which_a_side_took_no_time_do_not_count_and_too_many_of_them_are_an_error() {
+        let mut rounds = vec![Round { ours: 3.0, peer: 2.0 }; 4];
+        rounds[1].peer = 0.0;
+        let found = summary(&rounds).unwrap();
+        assert_eq!((found.ratio, found.rounds), (1.5, 3));
+        rounds[2].ours = -1.0;
+        let error = summary(&rounds).unwrap_err().to_string();
+        assert!(error.starts_with("in 2 of 4 rounds a side took no time"), "{error}");
         assert!(summary(&[]).is_err());
     }
 

@@ -25,14 +25,20 @@ fn replace(document: &str, section: &str) -> Option<String> {
 fn section(results: &Results) -> String {
     let machine = &results.machine;
     let [begin, end] = machine.load;
+    #[expect(clippy::cast_precision_loss, reason = "a number of processors")]
+    let busy = if begin.max(end) >= machine.cpus as f64 {
+        ": a busy machine"
+    } else {
+        ""
+    };
+    let few = if results.quick { "; few rounds (`--quick`)" } else { "" };
     let mut text = format!(
-        "\nMeasured on {} with {} × {}, Linux {}; load {begin:.1} when the run began and {end:.1} when it ended{}.\n\n\
+        "\nMeasured on {} with {} × {}, Linux {}; load {begin:.1} when the run began and {end:.1} when it ended{busy}{few}.\n\n\
          | benchmark | ours | against | ratio (quartiles) | limit | met |\n|---|---|---|---|---|---|\n",
         machine.date.strftime("%Y-%m-%d"),
         machine.cpus,
         machine.cpu,
         machine.kernel,
-        if results.quick { "; few rounds (`--quick`)" } else { "" },
     );
     for measured in &results.benchmarks {
         text.push_str(&row(measured));
@@ -85,6 +91,13 @@ mod tests {
         let written = replace(&document, "new\n").unwrap();
         assert_eq!(written, format!("# Performance\n\n{BEGIN}new\n{END}\n## More\n"));
         assert_eq!(replace("no markers", "new"), None);
+    }
+
+    #[test]
+    fn a_machine_that_had_more_to_do_than_processors_is_called_busy() {
+        let mut results = results();
+        results.machine.load = [0.5, 2.5];
+        assert!(section(&results).contains("and 2.5 when it ended: a busy machine."));
     }
 
     #[test]

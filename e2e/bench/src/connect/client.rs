@@ -13,8 +13,9 @@ use crate::{
     machine,
 };
 
-/// Connections of a sample; its figure is their median, since another process may take the processor during any of them.
-const SAMPLE: u32 = 200;
+/// Connections of a sample; its figure is their median, since another process may take the processor during any of them. Few, so that
+/// a round is over before the machine has changed.
+const SAMPLE: u32 = 20;
 
 /// How many connections are made to the Service in so many rounds: two samples in each, and in the one that does not count.
 pub(super) fn connections(rounds: u32) -> u64 {

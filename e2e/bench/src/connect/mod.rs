@@ -29,7 +29,7 @@ use crate::{
 /// How long a server may take to start.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// Rounds in a quick run and in a whole one.
-const ROUNDS: [u32; 2] = [40, 200];
+const ROUNDS: [u32; 2] = [400, 2_000];
 
 const fn connect(name: &'static str, what: &'static str) -> Benchmark {
     Benchmark {
@@ -44,8 +44,11 @@ const fn connect(name: &'static str, what: &'static str) -> Benchmark {
 /// All of them.
 pub(crate) const BENCHMARKS: [Benchmark; 3] = [
     connect("connect_10", "connect() of a pod to a ClusterIP, with 10 Services"),
-    connect("connect_1000", "the same with 1,000 Services"),
-    connect("connect_10000", "the same with 10,000 Services"),
+    connect("connect_1000", "connect() of a pod to a ClusterIP, with 1,000 Services"),
+    connect(
+        "connect_10000",
+        "connect() of a pod to a ClusterIP, with 10,000 Services",
+    ),
 ];
 const SERVICES: [u32; 3] = [10, 1_000, 10_000];
 

@@ -49,7 +49,7 @@ pub(crate) const BENCHMARKS: [Benchmark; 12] = [
     ),
     packets(
         "tc_established_100k",
-        "the same, each packet of another one of 100,000 flows",
+        "a packet as of `tc_established`, each of another one of 100,000 flows",
         FLOOR,
         Some(1.5),
     ),
@@ -61,7 +61,7 @@ pub(crate) const BENCHMARKS: [Benchmark; 12] = [
     ),
     packets(
         "tc_established_local_100k",
-        "the same, each packet of another one of 100,000 flows",
+        "a packet as of `tc_established_local`, each of another one of 100,000 flows",
         FLOOR_LOCAL,
         Some(1.5),
     ),
@@ -73,7 +73,7 @@ pub(crate) const BENCHMARKS: [Benchmark; 12] = [
     ),
     packets(
         "reverse_100k",
-        "the same, each packet of another one of 100,000 flows",
+        "a packet as of `reverse`, each of another one of 100,000 flows",
         FLOOR,
         None,
     ),
@@ -85,7 +85,7 @@ pub(crate) const BENCHMARKS: [Benchmark; 12] = [
     ),
     packets(
         "reverse_local_100k",
-        "the same, each packet of another one of 100,000 flows",
+        "a packet as of `reverse_local`, each of another one of 100,000 flows",
         FLOOR_LOCAL,
         None,
     ),
@@ -97,7 +97,7 @@ pub(crate) const BENCHMARKS: [Benchmark; 12] = [
     ),
     packets(
         "tc_new_flow_100k",
-        "the same, with 100,000 flows in the tables",
+        "a packet as of `tc_new_flow`, with 100,000 flows in the tables",
         FLOOR_BEGIN,
         None,
     ),
@@ -109,7 +109,7 @@ pub(crate) const BENCHMARKS: [Benchmark; 12] = [
     ),
     packets(
         "miss_100k",
-        "the same from 100,000 clients, with 100,000 flows and 10,000 Services in the tables",
+        "a packet as of `miss`, each from another one of 100,000 clients, with 100,000 flows in the tables",
         FLOOR_MISS,
         Some(1.25),
     ),
