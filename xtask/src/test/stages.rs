@@ -50,7 +50,7 @@ impl Run<'_> {
             Stage::FmtBpf => check(
                 cargo(layout)
                     .current_dir(layout.bpf_workspace())
-                    .args(["fmt", "--check"]),
+                    .args(["fmt", "--all", "--check"]),
             ),
             Stage::BuildBpf => build::bpf(layout, choice).map(|()| Outcome::good()),
             Stage::LintWorkspace => check(cargo(layout).args([
