@@ -20,7 +20,9 @@ use crate::{
 };
 
 const TARGET: &str = "bpfel-unknown-none";
-const BINARY: &str = "kpr-bpf";
+/// The programs that the node agent embeds, and those that benchmarks measure them against. One object each: what is measured
+/// against is never shipped.
+const BINARIES: [&str; 2] = ["kpr-bpf", "kpr-floor"];
 
 pub(crate) fn run(layout: &Layout, arguments: &BuildArgs, choice: ToolchainChoice) -> Result<()> {
     bpf(layout, choice)?;
@@ -30,25 +32,26 @@ pub(crate) fn run(layout: &Layout, arguments: &BuildArgs, choice: ToolchainChoic
     Ok(())
 }
 
-/// Build the eBPF object. The file that the node agent embeds is only touched when its content changes.
+/// Build the eBPF objects. The file that the node agent embeds is only touched when its content changes.
 pub(crate) fn bpf(layout: &Layout, choice: ToolchainChoice) -> Result<()> {
     let rust = toolchain::ready(layout, choice)?;
     let start = Instant::now();
     console::step(&format!("Building the eBPF programs with {}", rust.describe()));
-    process::run(bpf_cargo(layout, &rust, "build")?.args(["--bin", BINARY]))
+    process::run(bpf_cargo(layout, &rust, "build")?.args(["--workspace", "--bins"]))
         .context("the eBPF programs do not build: see the message above")?;
-    let built = layout.bpf_target().join(TARGET).join("release").join(BINARY);
-    let object = layout.bpf_object();
-    let fate = if replace_if_different(&built, &object)? {
-        "written"
-    } else {
-        "unchanged"
-    };
-    console::note(&format!(
-        "{} {fate} ({})",
-        object.display(),
-        console::duration(start.elapsed())
-    ));
+    let built = layout.bpf_target().join(TARGET).join("release");
+    for (binary, object) in BINARIES.into_iter().zip([layout.bpf_object(), layout.floor_object()]) {
+        let fate = if replace_if_different(&built.join(binary), &object)? {
+            "written"
+        } else {
+            "unchanged"
+        };
+        console::note(&format!(
+            "{} {fate} ({})",
+            object.display(),
+            console::duration(start.elapsed())
+        ));
+    }
     Ok(())
 }
 

@@ -94,6 +94,11 @@ pub(crate) enum Command {
         #[arg(long, value_enum, value_delimiter = ',')]
         only: Vec<Group>,
     },
+    /// Measure kpr against floor programs and other peers, in turns and in one run (needs root).
+    ///
+    /// Prints a line for each benchmark and writes target/bench/results.json. Traffic stays inside network namespaces that are made
+    /// for it. The first time, the build with optimizations takes some minutes more.
+    Bench(BenchArgs),
     /// Build the container image: operator, agent and `kpr`, static, as an OCI archive in target/image (needs root).
     ///
     /// With buildah and without a daemon or a base image. Prints the digest, which is the same for the same commit and toolchain,
@@ -113,6 +118,22 @@ pub(crate) struct BuildArgs {
     /// Build the eBPF object and nothing else.
     #[arg(long, conflicts_with = "release")]
     pub(crate) bpf_only: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct BenchArgs {
+    /// Fewer rounds: everything within five minutes.
+    #[arg(long)]
+    pub(crate) quick: bool,
+    /// Run these benchmarks, and those whose names begin with this; may be given several times, or as a list with commas.
+    #[arg(long, value_delimiter = ',')]
+    pub(crate) only: Vec<String>,
+    /// Name the benchmarks, and run none.
+    #[arg(long, conflicts_with_all = ["quick", "only"])]
+    pub(crate) list: bool,
+    /// Write what the last run found into docs/performance.md, and run none.
+    #[arg(long, conflicts_with_all = ["quick", "only", "list"])]
+    pub(crate) report: bool,
 }
 
 #[derive(Debug, Args)]

@@ -40,6 +40,11 @@ impl Layout {
         self.root.join("target/bpf/kpr-bpf.o")
     }
 
+    /// The eBPF object that benchmarks measure against.
+    pub(crate) fn floor_object(&self) -> PathBuf {
+        self.root.join("target/bpf/kpr-floor.o")
+    }
+
     /// Cargo's target directory for the eBPF programs: apart from the workspace's, so that neither waits for the
     /// other's lock.
     pub(crate) fn bpf_target(&self) -> PathBuf {
@@ -54,6 +59,11 @@ impl Layout {
     /// The executables of those tools.
     pub(crate) fn tools_bin(&self) -> PathBuf {
         self.tools().join("bin")
+    }
+
+    /// A user-space binary of the release profile.
+    pub(crate) fn release_binary(&self, name: &str) -> PathBuf {
+        self.target.join("release").join(name)
     }
 
     /// A user-space binary of the debug profile.

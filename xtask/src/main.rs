@@ -1,6 +1,7 @@
 //! `cargo xtask`: everything a developer or a CI job does with this repository, as one command each.
 
 mod apt;
+mod bench;
 mod build;
 mod chart;
 mod cli;
@@ -69,6 +70,7 @@ fn run(cli: &Cli) -> Result<ExitCode> {
         Command::Test { only } => return test::run(&layout, only, toolchain),
         Command::Conformance { only, target } => return test::conformance(&layout, only, target, toolchain),
         Command::Kernels { kernel, only } => return kernels::run(&layout, kernel, only, toolchain),
+        Command::Bench(arguments) => bench::run(&layout, arguments, toolchain)?,
         Command::Image(arguments) => return image::run(&layout, arguments, toolchain),
         Command::Sweep => sweep::run(&layout)?,
     }

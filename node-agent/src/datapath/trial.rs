@@ -4,7 +4,7 @@
 use super::{Error, kernel::Datapath, packet_hooks};
 use aya::{
     TestRun,
-    programs::{ProgramError, SchedClassifier, TestRunOptions},
+    programs::{ProgramError, ProgramFd, SchedClassifier, TestRunOptions},
 };
 use std::time::Duration;
 
@@ -50,17 +50,7 @@ impl Datapath {
     /// Runs the program of this side on an Ethernet frame, as if it passed the device of this index. Maps are the live ones:
     /// a packet that begins a flow leaves its entries there.
     pub fn trial(&self, side: Side, packet: &[u8], ifindex: u32) -> Result<Trial, Error> {
-        let name = packet_hooks::name(side);
-        let failed = |source: ProgramError| Error::Program {
-            what: "run",
-            program: name,
-            source,
-        };
-        let program: &SchedClassifier = self
-            .program(name)
-            .ok_or(Error::Missing(name))?
-            .try_into()
-            .map_err(failed)?;
+        let program = self.classifier(side)?;
         let mut out = vec![0; LONGEST];
         let context = context(ifindex);
         let result = program
@@ -70,7 +60,7 @@ impl Datapath {
                 ctx_in: Some(&context),
                 ..TestRunOptions::new()
             })
-            .map_err(failed)?;
+            .map_err(failed("run", side))?;
         out.truncate(result.data_size_out as usize);
         #[expect(clippy::cast_possible_wrap, reason = "tc verdicts are signed")]
         let verdict = match result.return_value as i32 {
@@ -84,6 +74,26 @@ impl Datapath {
             packet: out,
             took: result.duration,
         })
+    }
+
+    /// The program of this side, for a program to jump to that measures it: one that makes the packet anew before each of many runs,
+    /// as a trial of one run does not.
+    pub fn descriptor(&self, side: Side) -> Result<&ProgramFd, Error> {
+        self.classifier(side)?.fd().map_err(failed("find", side))
+    }
+
+    fn classifier(&self, side: Side) -> Result<&SchedClassifier, Error> {
+        let name = packet_hooks::name(side);
+        let program = self.program(name).ok_or(Error::Missing(name))?;
+        program.try_into().map_err(failed("find", side))
+    }
+}
+
+fn failed(what: &'static str, side: Side) -> impl Fn(ProgramError) -> Error {
+    move |source| Error::Program {
+        what,
+        program: packet_hooks::name(side),
+        source,
     }
 }
 

@@ -50,7 +50,7 @@ impl Run<'_> {
             Stage::FmtBpf => check(
                 cargo(layout)
                     .current_dir(layout.bpf_workspace())
-                    .args(["fmt", "--check"]),
+                    .args(["fmt", "--all", "--check"]),
             ),
             Stage::BuildBpf => build::bpf(layout, choice).map(|()| Outcome::good()),
             Stage::LintWorkspace => check(cargo(layout).args([
@@ -108,7 +108,7 @@ fn lint_bpf(layout: &Layout, choice: ToolchainChoice) -> Result<Outcome> {
     if !rust.has_clippy() {
         return Ok(Outcome::skipped(&format!("{} has no clippy", rust.describe())));
     }
-    check(build::bpf_cargo(layout, &rust, "clippy")?.args(["--", "-D", "warnings"]))
+    check(build::bpf_cargo(layout, &rust, "clippy")?.args(["--workspace", "--", "-D", "warnings"]))
 }
 
 /// Run tests, with each line that they print shown to `look` too.

@@ -1,0 +1,86 @@
+//! What kpr's packet programs are measured against: programs that do what any program in their place has to, and nothing more.
+//! They know one family, one protocol and no options, fragments or errors.
+//!
+//! | program | does |
+//! |---|---|
+//! | `start` | makes the packet what it was, and jumps to the program that is measured |
+//! | `floor_empty` | nothing: what `start` and the measurement itself cost |
+//! | `floor_miss` | parses, and finds no frontend: one look-up in a hash |
+//! | `floor_forward` | parses, finds the flow (one look-up in a hash), writes addresses, ports and time to live, has the kernel fix the transport checksum, looks up the route and redirects to the next hop; a flow to a local backend goes on instead |
+//! | `floor_reply` | the same for packets that answer |
+//! | `floor_begin` | parses, finds the frontend (one look-up in a hash), draws a backend and a source port, makes both entries of the flow, and does what `floor_forward` does |
+#![no_std]
+#![no_main]
+
+mod begin;
+mod maps;
+mod packet;
+mod route;
+mod start;
+mod translate;
+
+use aya_ebpf::{
+    bindings::{TC_ACT_SHOT, TC_ACT_UNSPEC},
+    macros::classifier,
+    programs::TcContext,
+};
+use kpr_abi::{Reason, ServiceKey, flow::direction};
+
+/// Makes the packet what it was, and jumps to the program that is measured.
+#[classifier]
+pub fn start(ctx: TcContext) -> i32 {
+    start::start(&ctx)
+}
+
+/// Nothing.
+#[classifier]
+pub fn floor_empty(_ctx: TcContext) -> i32 {
+    TC_ACT_UNSPEC
+}
+
+/// A packet that is no frontend's.
+#[classifier]
+pub fn floor_miss(ctx: TcContext) -> i32 {
+    let Ok(parsed) = packet::parse(&ctx) else {
+        return TC_ACT_SHOT;
+    };
+    let key = ServiceKey::new(parsed.key.dst, parsed.key.dport, parsed.key.proto);
+    if maps::FRONTENDS.get_ptr(key).is_some() {
+        TC_ACT_SHOT
+    } else {
+        TC_ACT_UNSPEC
+    }
+}
+
+/// A packet of a flow that is known.
+#[classifier]
+pub fn floor_forward(ctx: TcContext) -> i32 {
+    verdict(translate::established(&ctx, direction::FORWARD))
+}
+
+/// A packet that answers one.
+#[classifier]
+pub fn floor_reply(ctx: TcContext) -> i32 {
+    verdict(translate::established(&ctx, direction::REPLY))
+}
+
+/// The first packet of a flow to a remote backend.
+#[classifier]
+pub fn floor_begin(ctx: TcContext) -> i32 {
+    verdict(begin::begin(&ctx))
+}
+
+#[inline(always)]
+fn verdict(outcome: Result<i32, Reason>) -> i32 {
+    outcome.unwrap_or(TC_ACT_SHOT)
+}
+
+#[unsafe(link_section = "license")]
+#[unsafe(no_mangle)]
+static LICENSE: [u8; 13] = *b"Dual MIT/GPL\0";
+
+#[panic_handler]
+fn panic(_: &core::panic::PanicInfo) -> ! {
+    // The verifier refuses an endless loop: a reachable panic is found when the programs are loaded.
+    loop {}
+}

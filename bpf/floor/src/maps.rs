@@ -1,0 +1,45 @@
+//! The maps. Sizes here are placeholders: the benchmark sets them at load.
+
+use aya_ebpf::{
+    Global,
+    macros::map,
+    maps::{Array, HashMap, LruHashMap, ProgramArray},
+};
+use kpr_abi::{Addr4, BackendValue, FlowKey, FlowValue, ServiceKey};
+
+/// Headers of a packet, as far as [`crate::start::HEADERS`] bytes; the rest is filler to a cache line.
+pub type Template = [u64; 8];
+
+/// Which packet comes next.
+#[derive(Clone, Copy)]
+#[repr(C)]
+pub struct Cursor {
+    /// Index of the next one in [`PACKETS`].
+    pub next: u32,
+    /// How many there are.
+    pub count: u32,
+    /// How many there were so far.
+    pub runs: u64,
+}
+
+/// The packets that a measurement walks through.
+#[map]
+pub static PACKETS: Array<Template> = Array::with_max_entries(1, 0);
+#[map]
+pub static CURSOR: Array<Cursor> = Array::with_max_entries(1, 0);
+/// The program that is measured.
+#[map]
+pub static TARGET: ProgramArray = ProgramArray::with_max_entries(1, 0);
+
+/// Frontends: how many of [`BACKENDS`] each has.
+#[map]
+pub static FRONTENDS: HashMap<ServiceKey<Addr4>, u32> = HashMap::with_max_entries(1, 0);
+#[map]
+pub static BACKENDS: Array<BackendValue<Addr4>> = Array::with_max_entries(1, 0);
+/// Flows, of the kind of map and in the layout that kpr has them in.
+#[map]
+pub static FLOWS: LruHashMap<FlowKey<Addr4>, FlowValue<Addr4>> = LruHashMap::with_max_entries(1, 0);
+
+/// The node's address, in network byte order.
+#[unsafe(no_mangle)]
+pub static NODE_ADDRESS: Global<u32> = Global::new(0);

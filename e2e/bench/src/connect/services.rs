@@ -1,0 +1,50 @@
+//! Services by the thousand in kpr's maps.
+
+use std::net::{Ipv4Addr, SocketAddrV4};
+
+use anyhow::Result;
+use kpr_abi::{Addr4, BackendValue, Be16, ServiceKey, ServiceValue, Slice, proto, service::flags};
+use kpr_node_agent::{datapath::Datapath, plan::Op};
+
+/// Port of every Service and of every backend.
+pub(super) const PORT: u16 = 80;
+/// The Service that is connected to.
+pub(super) const CLUSTER_IP: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::new(10, 96, 0, 20), PORT);
+/// First ClusterIP of the others.
+const FIRST_SERVICE: u32 = 0x0a60_8000; // 10.96.128.0
+/// First address of the others' backends: of pods that nobody has.
+const FIRST_BACKEND: u32 = 0x0af5_0000; // 10.245.0.0
+
+/// Programs so many Services with one backend each. One of them leads to `backend`. Those of a smaller number are among those of a
+/// larger one.
+pub(super) fn program(datapath: &mut Datapath, services: u32, backend: SocketAddrV4) -> Result<()> {
+    let others = (1..services).map(|index| {
+        let addresses = [FIRST_SERVICE, FIRST_BACKEND].map(|first| Ipv4Addr::from(first + index));
+        addresses.map(|address| SocketAddrV4::new(address, PORT))
+    });
+    for (id, [frontend, backend]) in (1..).zip([[CLUSTER_IP, backend]].into_iter().chain(others)) {
+        let value = BackendValue {
+            addr: Addr4::from(*backend.ip()),
+            port: Be16::new(backend.port()),
+            proto: proto::TCP,
+            flags: 0,
+        };
+        let tables = datapath.v4_mut();
+        tables.apply(&Op::PutBackend { id, value })?;
+        tables.apply(&Op::PutSlots {
+            base: id,
+            ids: vec![id],
+        })?;
+        let key = ServiceKey::new(Addr4::from(*frontend.ip()), Be16::new(frontend.port()), proto::TCP);
+        let value = ServiceValue {
+            id,
+            flags: flags::CLUSTER_IP | flags::HAS_ENDPOINTS,
+            cluster: Slice { base: id, len: 1 },
+            local: Slice::default(),
+            affinity_seconds: 0,
+            affinity_group: id,
+        };
+        tables.apply(&Op::PutService { key, value })?;
+    }
+    Ok(())
+}

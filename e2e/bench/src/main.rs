@@ -1,0 +1,26 @@
+//! kpr's benchmarks: each compares one thing that kpr does with a peer, in turns and in one run. `cargo xtask bench` builds and
+//! starts them.
+
+mod catalogue;
+mod cli;
+mod connect;
+mod contest;
+mod machine;
+mod node;
+mod packets;
+mod report;
+mod results;
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+fn main() -> ExitCode {
+    match cli::run(cli::Cli::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("kpr-bench: error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

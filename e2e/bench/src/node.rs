@@ -1,0 +1,77 @@
+//! A node of a test cluster, with kpr's datapath and nothing else: no agent, no API server.
+
+use std::path::PathBuf;
+
+use anyhow::{Context as _, Result};
+use kpr_cluster::{
+    spec::ClusterSpec,
+    testbed::{Host, Testbed},
+};
+use kpr_node_agent::datapath::{Datapath, Options, PortRange, Settings, Sizes, SocketLb, TcChoice};
+
+/// Ports that may be NodePorts.
+pub(crate) const NODE_PORTS: PortRange = PortRange {
+    min: 30_000,
+    max: 32_767,
+};
+/// Source ports of flows to remote backends.
+pub(crate) const SNAT_PORTS: PortRange = PortRange {
+    min: 45_000,
+    max: 65_535,
+};
+
+/// Machines, in whose namespaces everything happens that benchmarks do. Dropping them removes them.
+pub(crate) fn machines() -> Result<Testbed> {
+    Testbed::build(&ClusterSpec::default())
+}
+
+/// A datapath on a node, gone when this is dropped.
+pub(crate) struct Node {
+    datapath: Option<Datapath>,
+    options: Options,
+}
+
+impl Node {
+    /// Loads the programs, with maps of these sizes. To be called in the node's network namespace.
+    pub(crate) fn start(host: &Host, sizes: Sizes) -> Result<Self> {
+        let options = Options {
+            cgroup_root: host.cgroup.path().to_owned(),
+            bpffs_root: host.bpffs.join("kpr"),
+            run_dir: host.agent_run_dir(),
+            sysctl_root: PathBuf::from("/proc/sys"),
+            tc: TcChoice::Auto,
+        };
+        let settings = Settings {
+            node_ports: NODE_PORTS,
+            snat_ports: SNAT_PORTS,
+            socket_lb: SocketLb::All,
+            bind_protection: true,
+            remember_tcp: false,
+            sizes,
+        };
+        let datapath = Datapath::start(&options, &settings).context("start the datapath")?;
+        Ok(Self {
+            datapath: Some(datapath),
+            options,
+        })
+    }
+
+    /// What is loaded.
+    pub(crate) fn datapath(&mut self) -> Result<&mut Datapath> {
+        self.datapath.as_mut().context("the datapath is gone")
+    }
+
+    /// Where it is.
+    pub(crate) fn options(&self) -> &Options {
+        &self.options
+    }
+}
+
+impl Drop for Node {
+    fn drop(&mut self) {
+        self.datapath = None;
+        if let Err(error) = Datapath::remove(&self.options) {
+            eprintln!("kpr-bench: the datapath cannot be removed: {error}");
+        }
+    }
+}

@@ -1,0 +1,130 @@
+//! The benchmarks of packets, one after the other on one node.
+
+use std::path::Path;
+
+use anyhow::{Context as _, Result};
+use kpr_cluster::testbed::Testbed;
+use kpr_node_agent::datapath::Side;
+
+use super::{
+    BENCHMARKS, MANY, begin,
+    case::{self, Case},
+    floor::Program,
+    flows::{self, Flow},
+    frame::{ACK, Frame, client},
+    rig::Rig,
+    traffic::{Fate, LOCAL, NOBODYS, REMOTE},
+};
+use crate::{catalogue::is_meant, cli::Wanted, contest::Summary, machine, results::Measured};
+
+/// Runs those that are wanted, and tells each as it ends.
+pub(crate) fn run(
+    testbed: &Testbed,
+    object: &Path,
+    wanted: &Wanted,
+    tell: &mut (dyn FnMut(Measured) + Send),
+) -> Result<()> {
+    let host = testbed.hosts().first().context("there is no node")?;
+    host.netns.run(|| {
+        machine::stay_on_one_cpu()?;
+        let rig = Rig::build(host, object)?;
+        Run { rig, wanted, tell }.all()
+    })
+}
+
+struct Run<'w> {
+    rig: Rig,
+    wanted: &'w Wanted,
+    tell: &'w mut (dyn FnMut(Measured) + Send),
+}
+
+/// Rounds of a benchmark with one packet, with many packets, and of one that begins flows: in a quick run and in a whole one.
+const ONE: [u32; 2] = [30, 150];
+const EACH: [u32; 2] = [8, 40];
+const BEGIN: [u32; 2] = [8, 40];
+
+impl Run<'_> {
+    fn all(&mut self) -> Result<()> {
+        for many in [false, true] {
+            let count = if many { MANY } else { 1 };
+            let suffix = if many { "_100k" } else { "" };
+            let named = |name: &str| format!("{name}{suffix}");
+            let local = [named("tc_established_local"), named("reverse_local")];
+            if local.iter().any(|name| self.wants(name)) {
+                let flows = flows::open(&mut self.rig, 0..count, LOCAL)?;
+                self.flows(&local, &flows, Side::Egress)?;
+                flows::close(&mut self.rig, &flows)?;
+            }
+            let remote = [named("tc_established"), named("reverse")];
+            let others = [named("miss"), named("tc_new_flow")];
+            if remote.iter().chain(&others).any(|name| self.wants(name)) {
+                let flows = flows::open(&mut self.rig, 0..count, REMOTE)?;
+                self.flows(&remote, &flows, Side::Ingress)?;
+                self.miss(&others[0], count)?;
+                self.measure(&others[1], BEGIN, |rig, rounds| begin::measure(rig, count, rounds))?;
+                flows::close(&mut self.rig, &flows)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Packets of flows, and those that answer them, which kpr sees at `answers`.
+    fn flows(&mut self, [there, back]: &[String; 2], flows: &[Flow], answers: Side) -> Result<()> {
+        let rounds = rounds(flows.len());
+        self.measure(there, rounds, |rig, rounds| {
+            let case = Case {
+                ours: Side::Ingress,
+                floor: Program::Forward,
+                packets: flows.iter().map(Flow::request).collect(),
+            };
+            case::measure(rig, case, rounds)
+        })?;
+        self.measure(back, rounds, |rig, rounds| {
+            let case = Case {
+                ours: answers,
+                floor: Program::Reply,
+                packets: flows.iter().map(Flow::answer).collect(),
+            };
+            case::measure(rig, case, rounds)
+        })
+    }
+
+    fn miss(&mut self, name: &str, clients: u32) -> Result<()> {
+        self.measure(name, rounds(clients as usize), |rig, rounds| {
+            let frames = (0..clients).map(|index| Frame::new(ACK, client(index), NOBODYS));
+            let case = Case {
+                ours: Side::Ingress,
+                floor: Program::Miss,
+                packets: frames.map(|frame| (frame, Fate::untouched(frame))).collect(),
+            };
+            case::measure(rig, case, rounds)
+        })
+    }
+
+    fn wants(&self, name: &str) -> bool {
+        is_meant(name, &self.wanted.only)
+    }
+
+    fn measure(
+        &mut self,
+        name: &str,
+        rounds: [u32; 2],
+        measure: impl FnOnce(&mut Rig, u32) -> Result<Summary>,
+    ) -> Result<()> {
+        if !self.wants(name) {
+            return Ok(());
+        }
+        let benchmark = BENCHMARKS.iter().find(|benchmark| benchmark.name == name);
+        let benchmark = benchmark.with_context(|| format!("{name} is no benchmark"))?;
+        let [quick, whole] = rounds;
+        let rounds = if self.wanted.quick { quick } else { whole };
+        eprintln!("kpr-bench: {name}: {rounds} rounds");
+        let summary = measure(&mut self.rig, rounds).with_context(|| name.to_owned())?;
+        (self.tell)(Measured::new(benchmark, summary));
+        Ok(())
+    }
+}
+
+fn rounds(packets: usize) -> [u32; 2] {
+    if packets == 1 { ONE } else { EACH }
+}
