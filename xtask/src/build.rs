@@ -82,7 +82,7 @@ pub(crate) fn bpf_cargo(layout: &Layout, rust: &BpfRust, subcommand: &str) -> Re
 
 fn encoded_flags(root: &Path) -> OsString {
     let [checkout, registry] = remapped(root);
-    let flags: [OsString; 7] = [
+    let flags: [OsString; 8] = [
         // aya-ebpf chooses struct pt_regs by it.
         r#"--cfg=bpf_target_arch="x86_64""#.into(),
         // By flag and not by profile: the kernel wants func_info of every function, those of `core` too.
@@ -91,6 +91,8 @@ fn encoded_flags(root: &Path) -> OsString {
         // 32-bit jumps and ALU operations, atomics that return a value: Linux 5.12 and later.
         "-Ctarget-cpu=v3".into(),
         "-Clinker=bpf-linker".into(),
+        // Or else bpf-linker has LLVM zero and copy structs by calls of loops, byte by byte: four instructions for each.
+        "-Clink-arg=--disable-expand-memcpy-in-order".into(),
         // The line information in the BTF is the same wherever the checkout and cargo's registry are.
         checkout,
         registry,
