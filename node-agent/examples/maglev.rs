@@ -4,8 +4,6 @@
 //! cargo run --release -p kpr-node-agent --example maglev
 //! ```
 
-#![expect(clippy::print_stdout, reason = "what it is for")]
-
 use std::{
     hint::black_box,
     net::Ipv4Addr,

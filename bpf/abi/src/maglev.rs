@@ -106,8 +106,8 @@ pub fn hash<A: Address>(client: A, client_port: Be16, frontend_port: Be16, proto
     /// `JHASH_INITVAL`.
     const SEED: u32 = 0xdead_beef;
     let [a, b, c] = client.mix([SEED; 3], mix);
-    let ports = (client_port.host() as u32) << 16 | frontend_port.host() as u32;
-    finish([a, b.wrapping_add(ports), c.wrapping_add(proto as u32)])
+    let ports = u32::from(client_port.host()) << 16 | u32::from(frontend_port.host());
+    finish([a, b.wrapping_add(ports), c.wrapping_add(u32::from(proto))])
 }
 
 #[cfg(test)]
