@@ -2,12 +2,12 @@
 
 use crate::{
     families::{Asked, Net, Node, SYN, node_port},
-    rig::{NODE_PORT, TCP},
+    rig::{self, Frontend, NODE_PORT, Rig, TCP},
 };
 use kpr_abi::{BackendValue, Be16, ServiceValue, Slice, TableSize, V4, V6, service::flags};
 use kpr_node_agent::{
     maglev::Member,
-    plan::{Op, SlotRun},
+    plan::{Op, Planner, SlotRun},
 };
 use std::collections::HashSet;
 
@@ -16,6 +16,15 @@ const PODS: u8 = 5;
 
 fn size() -> TableSize {
     TableSize::of(2_039).unwrap()
+}
+
+fn value<F: Net>(pod: F::Ip) -> BackendValue<F::Addr> {
+    BackendValue {
+        addr: F::Addr::from(pod),
+        port: Be16::new(80),
+        proto: TCP,
+        flags: 0,
+    }
 }
 
 /// A node that serves a NodePort of TCP by these pods, to which it has given ids from `first` on, in this order.
@@ -28,16 +37,7 @@ fn serving<F: Net>(asked: Asked<F>, first: u32, pods: &[F::Ip]) -> Node<F> {
 
 /// Publishes the frontend with a fresh list and table at slots from `base`.
 fn publish<F: Net>(node: &mut Node<F>, asked: Asked<F>, base: u32, pods: impl Iterator<Item = (u32, F::Ip)>) {
-    let members = pods.map(|(id, pod)| {
-        let value = BackendValue {
-            addr: F::Addr::from(pod),
-            port: Be16::new(80),
-            proto: TCP,
-            flags: 0,
-        };
-        (id, Member::new::<F>(&value))
-    });
-    let run = SlotRun::with_table(size(), members);
+    let run = SlotRun::with_table(size(), pods.map(|(id, pod)| (id, Member::new::<F>(&value::<F>(pod)))));
     let len = u32::try_from(run.ids().len()).unwrap();
     node.apply(&Op::PutSlots { base, run });
     let list = Slice { base, len };
@@ -137,4 +137,46 @@ fn affinity_comes_first<F: Net>() {
 fn a_client_with_affinity_stays_with_its_backend_whatever_the_table_says() {
     affinity_comes_first::<V4>();
     affinity_comes_first::<V6>();
+}
+
+#[test]
+fn a_restarted_agent_reads_a_table_back_as_it_was_written() {
+    let mut settings = rig::settings();
+    // More than one system call reads or writes, and the last one ends with the map.
+    settings.sizes.slots = 20_000;
+    let size = TableSize::of(16_381).unwrap();
+    let (base, len) = (settings.sizes.slots - size.slots() - 3, 3);
+    let mut node = Rig::with(&settings);
+    let backends = (1..=len).zip(pods::<V4>()).map(|(id, pod)| (id, value::<V4>(pod)));
+    let members = backends.clone().map(|(id, value)| (id, Member::new::<V4>(&value)));
+    let run = SlotRun::with_table(size, members);
+    let written = run.slots().into_owned();
+    let tables = node.datapath().v4_mut();
+    for (id, value) in backends {
+        tables.apply(&Op::PutBackend { id, value }).unwrap();
+    }
+    tables.apply(&Op::PutSlots { base, run }).unwrap();
+    let value = ServiceValue {
+        id: 1,
+        flags: flags::NODE_PORT | flags::HAS_ENDPOINTS | size.flags(),
+        cluster: Slice { base, len },
+        ..ServiceValue::default()
+    };
+    let key = Frontend::node_port(TCP).key();
+    tables.apply(&Op::PutService { key, value }).unwrap();
+
+    node.datapath = None;
+    node.start(&settings);
+    let tables = node.datapath().v4_mut();
+    let limits = tables.limits();
+    let found = tables.restore().unwrap();
+    assert_eq!(found.slots[base as usize..], written);
+    let (_, problems) = Planner::<V4>::restore(
+        limits,
+        found.services,
+        &found.slots,
+        found.backends,
+        found.source_ranges,
+    );
+    assert_eq!(problems, []);
 }
