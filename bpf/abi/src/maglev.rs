@@ -122,7 +122,7 @@ mod tests {
         assert_eq!(TableSize::ALL.map(TableSize::slots), primes);
         for size in TableSize::ALL {
             let slots = size.slots();
-            assert!((2..).take_while(|n| n * n <= slots).all(|n| slots % n != 0), "{slots}");
+            assert!((2..=slots.isqrt()).all(|n| slots % n != 0), "{slots}");
             assert_eq!(TableSize::named_by(size.flags() | flags::KIND), Some(size));
             assert_eq!(TableSize::of(slots), Some(size));
         }

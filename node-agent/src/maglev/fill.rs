@@ -57,7 +57,6 @@ struct Order {
 }
 
 impl Order {
-    #[expect(clippy::cast_possible_truncation, reason = "less than the number of slots")]
     fn next(&mut self) -> usize {
         self.state = self.state.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut number = self.state;
