@@ -47,27 +47,36 @@ pub fn on_any_address<F: Tables>(addr: F::Addr, port: Be16, proto: u8, service: 
         && (own & local::HOST_PORTS_ONLY == 0 || service.flags & flags::HOST_PORT != 0)
 }
 
-/// The backend that `number` draws from the slice: its id and its value. The slice isn't empty.
+/// A slot, of as many as there are from the first one on: by chance in a list, by the flow's hash in the list's Maglev table.
+#[derive(Clone, Copy)]
+pub struct Draw {
+    /// The slots, of which there is at least one.
+    pub from: Slice,
+    /// Modulo how many there are.
+    pub number: u32,
+}
+
+/// The backend that is drawn: its id and its value.
 #[inline(always)]
-fn draw<F: Tables>(slice: Slice, number: u32) -> Result<(u32, BackendValue<F::Addr>), Reason> {
+fn draw<F: Tables>(Draw { from, number }: Draw) -> Result<(u32, BackendValue<F::Addr>), Reason> {
     let id = *F::slots()
-        .get(slice.base + number % slice.len)
+        .get(from.base + number % from.len)
         .ok_or(Reason::DropInconsistent)?;
     let backend = backend::<F>(id).ok_or(Reason::DropInconsistent)?;
     Ok((id, backend))
 }
 
 /// The backend for a client of the service: its last one where affinity asks for it and it may still be used, else the one
-/// that `number` draws. The slice isn't empty.
+/// that is drawn from the slice or its Maglev table.
 #[inline(always)]
 pub fn choose<F: Tables>(
     service: &ServiceValue,
     slice: Slice,
     mut client: AffinityKey<F::Addr>,
-    number: u32,
+    drawn: Draw,
 ) -> Result<(u32, BackendValue<F::Addr>), Reason> {
     if service.flags & flags::AFFINITY == 0 {
-        return draw::<F>(slice, number);
+        return draw::<F>(drawn);
     }
     client.group = service.affinity_group;
     let now = clock::now();
@@ -83,7 +92,7 @@ pub fn choose<F: Tables>(
             return Ok((id, backend));
         }
     }
-    let (id, backend) = draw::<F>(slice, number)?;
+    let (id, backend) = draw::<F>(drawn)?;
     // A full table forgets its oldest client: that one is balanced anew.
     let _ = F::affinity().insert(
         client,

@@ -68,6 +68,10 @@ pub trait Address: Copy + Eq + Ord + core::hash::Hash + core::fmt::Debug + Defau
 
     /// All of it in one word, for checks.
     fn fold(self) -> u32;
+
+    /// Adds it to the state of a hash, of which the last two words get more afterwards. `round` mixes the state in between, where an
+    /// address has more words than the state. Words count as numbers, in the machine's byte order.
+    fn mix(self, state: [u32; 3], round: impl Fn([u32; 3]) -> [u32; 3]) -> [u32; 3];
 }
 
 impl Address for Addr4 {
@@ -76,6 +80,11 @@ impl Address for Addr4 {
     #[inline(always)]
     fn fold(self) -> u32 {
         self.0
+    }
+
+    #[inline(always)]
+    fn mix(self, [a, b, c]: [u32; 3], _round: impl Fn([u32; 3]) -> [u32; 3]) -> [u32; 3] {
+        [a.wrapping_add(u32::from_be(self.0)), b, c]
     }
 }
 
@@ -86,6 +95,17 @@ impl Address for Addr6 {
     fn fold(self) -> u32 {
         let [a, b, c, d] = self.0;
         a ^ b.rotate_left(8) ^ c.rotate_left(16) ^ d.rotate_left(24)
+    }
+
+    #[inline(always)]
+    fn mix(self, [a, b, c]: [u32; 3], round: impl Fn([u32; 3]) -> [u32; 3]) -> [u32; 3] {
+        let [first, second, third, fourth] = self.0;
+        let [a, b, c] = round([
+            a.wrapping_add(u32::from_be(first)),
+            b.wrapping_add(u32::from_be(second)),
+            c.wrapping_add(u32::from_be(third)),
+        ]);
+        [a.wrapping_add(u32::from_be(fourth)), b, c]
     }
 }
 

@@ -11,6 +11,7 @@
     reason = "eBPF programs call these per packet, and a call costs more than the body"
 )]
 
+mod jhash;
 mod layout;
 
 pub mod addr;
@@ -20,6 +21,7 @@ pub mod config;
 pub mod flow;
 pub mod host_port;
 pub mod local;
+pub mod maglev;
 pub mod maps;
 pub mod reason;
 pub mod service;
@@ -33,6 +35,7 @@ pub use addr::{Addr4, Addr6, Address, Be16, Family, V4, V6};
 pub use affinity::{AffinityKey, AffinityValue};
 pub use backend::BackendValue;
 pub use flow::{FlowKey, FlowValue, FragmentKey, FragmentValue};
+pub use maglev::TableSize;
 pub use reason::Reason;
 pub use service::{ServiceKey, ServiceValue, Slice, StoredService};
 pub use socket::{PeerKey, PeerValue};

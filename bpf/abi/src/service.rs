@@ -152,10 +152,10 @@ pub mod flags {
     pub const HAS_ENDPOINTS: u32 = 1 << 10;
     /// New flows stick to the backend of the client's last flow.
     pub const AFFINITY: u32 = 1 << 11;
-    /// Slices are Maglev tables: index them by the flow's hash.
-    pub const MAGLEV: u32 = 1 << 12;
     /// Clients must be inside the frontend's source ranges.
     pub const SOURCE_RANGES: u32 = 1 << 13;
+    /// The bits that name the size of the Maglev tables behind the slices: see [`maglev`](crate::maglev). 0: there are none.
+    pub const MAGLEV: u32 = 0xf << 16;
 }
 
 layout!(ServiceKey<Addr4>, size 8, align 4, fields [Addr4, Be16, u8, u8]);

@@ -1,7 +1,11 @@
 //! From the service that a program asks for to the backend that its socket talks to.
 
 use super::address::{self, SocketAddress};
-use crate::{balance, config, counters, maps::Tables};
+use crate::{
+    balance::{self, Draw},
+    config, counters,
+    maps::Tables,
+};
 use aya_ebpf::{
     EbpfContext,
     helpers::{bpf_get_netns_cookie, bpf_get_prandom_u32, bpf_get_socket_cookie},
@@ -128,7 +132,9 @@ fn choose<S: SocketAddress>(
         return Err(Reason::SocketSourceRange);
     }
     let client = client::<S::Family>(ctx, service);
-    let (backend_id, backend) = balance::choose::<S::Family>(service, slice, client, number)?;
+    // By chance, also where there is a Maglev table: a socket stays with its backend, whatever becomes of the list.
+    let drawn = Draw { from: slice, number };
+    let (backend_id, backend) = balance::choose::<S::Family>(service, slice, client, drawn)?;
     Ok(PeerValue {
         frontend: addr,
         backend: backend.addr,

@@ -4,13 +4,17 @@
 //! node itself, where it may be a NodePort or a hostPort).
 
 use super::{Handled, flow, fragment, route, skb::Skb, translate, wire::Wire};
-use crate::{balance, clock, config, counters, maps::Chosen};
+use crate::{
+    balance::{self, Draw},
+    clock, config, counters,
+    maps::Chosen,
+};
 use aya_ebpf::{helpers::bpf_get_prandom_u32, programs::TcContext};
 use core::ptr::read_volatile;
 use kpr_abi::{
     Address, AffinityKey, FlowValue, Reason, ServiceKey, ServiceValue, Slice, backend,
     flow::{action, direction, state},
-    proto,
+    maglev, proto,
     service::flags,
 };
 use kpr_packet::{Parsed, Unparsed};
@@ -226,9 +230,7 @@ fn choose<F: Wire, const FROM_POD: bool>(
         netns: [0; 2],
         group: 0,
     };
-    // SAFETY: a helper without arguments.
-    let number = unsafe { bpf_get_prandom_u32() };
-    let (id, chosen) = balance::choose::<F>(service, slice, client, number)?;
+    let (id, chosen) = balance::choose::<F>(service, slice, client, draw(parsed, service, slice))?;
     // A pod's packets need no SNAT wherever the backend is: the reply comes back to the pod. But for its own: a pod that meets
     // itself would answer itself past this node.
     let keeps_source = if FROM_POD {
@@ -249,6 +251,20 @@ fn choose<F: Wire, const FROM_POD: bool>(
         device: if FROM_POD { 0 } else { device(ctx) },
     };
     keep_chosen::<F>(parsed, value, service.flags, chosen.flags.into())
+}
+
+/// What a new flow draws from the list: by its hash where there is a Maglev table, else by chance.
+#[inline(always)]
+fn draw<A: Address>(parsed: &Parsed<A>, service: &ServiceValue, list: Slice) -> Draw {
+    let table = maglev::table(service.flags, list);
+    if table.len == 0 {
+        // SAFETY: a helper without arguments.
+        let number = unsafe { bpf_get_prandom_u32() };
+        return Draw { from: list, number };
+    }
+    let key = &parsed.key;
+    let number = maglev::hash(key.src, key.sport, key.dport, key.proto);
+    Draw { from: table, number }
 }
 
 /// Leaves a flow to [`establish`].

@@ -14,7 +14,7 @@ pub struct Maps {
     #[schemars(schema_with = "crate::schema::int::<1024, 16777216>")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub services: Option<u32>,
-    /// Slots: a Service takes as many as it has endpoints (all, and local ones), or its Maglev table's size.
+    /// Slots: a Service takes as many as it has endpoints (all, and local ones), and as many more as its Maglev tables have.
     #[schemars(schema_with = "crate::schema::int::<1024, 1073741824>")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub slots: Option<u32>,

@@ -1,7 +1,7 @@
 //! How Services are served, in the words of `kpr status --verbose`: only what is true.
 
 use kpr_abi::{Family, V4, V6};
-use kpr_crds::{Acceleration, NodeDatapathSpec};
+use kpr_crds::{Acceleration, Algorithm, NodeDatapathSpec};
 
 use super::Placement;
 use crate::observe::api::{Details, Feature, ServiceKind};
@@ -14,7 +14,7 @@ pub fn details(spec: &NodeDatapathSpec, placement: Option<&Placement>) -> Detail
         protocols: vec!["TCP".into(), "UDP".into(), "SCTP".into()],
         ip_families: vec![V4::NAME.into(), V6::NAME.into()],
         forwarding: "SNAT".into(),
-        backend_selection: "Random".into(),
+        backend_selection: backend_selection(spec),
         socket_lb: socket_lb(spec),
         pod_devices: pod_devices(placement),
         session_affinity: if spec.session_affinity.enabled {
@@ -29,6 +29,14 @@ pub fn details(spec: &NodeDatapathSpec, placement: Option<&Placement>) -> Detail
         },
         services: services(spec),
         map_sizing: sizing(spec),
+    }
+}
+
+fn backend_selection(spec: &NodeDatapathSpec) -> String {
+    let lb = &spec.load_balancer;
+    match lb.algorithm {
+        Algorithm::Random => "Random".to_owned(),
+        Algorithm::Maglev => format!("Maglev (Table Size: {})", lb.maglev_table_size),
     }
 }
 
@@ -117,6 +125,14 @@ mod tests {
         assert_eq!(details.session_affinity.to_string(), "Enabled");
         assert_eq!(details.xdp_acceleration.to_string(), "Disabled (not asked for)");
         assert_eq!(details.map_sizing, "on (ratio: 0.002500)");
+        assert_eq!(details.backend_selection, "Random");
+    }
+
+    #[test]
+    fn maglev_is_shown_with_its_table_size() {
+        let mut spec = strict();
+        spec.load_balancer.algorithm = Algorithm::Maglev;
+        assert_eq!(details(&spec, None).backend_selection, "Maglev (Table Size: 16381)");
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! From the configuration that the operator wrote to what the datapath is started with.
 
-use kpr_crds::{Acceleration, Algorithm, ForwardingMode, NodeDatapathSpec, PortRangeError, Services};
+use kpr_abi::TableSize;
+use kpr_crds::{Acceleration, Algorithm, ForwardingMode, LoadBalancer, NodeDatapathSpec, PortRangeError, Services};
 
 use crate::{
     datapath::{PortRange, Settings, Sizes, SocketLb},
@@ -36,6 +37,12 @@ pub enum ConfigError {
         /// What works.
         instead: &'static str,
     },
+    /// A Maglev table can't have this size.
+    #[error("spec.loadBalancer.maglevTableSize {slots} is not one of {}", sizes_in_words())]
+    TableSize {
+        /// What was asked for.
+        slots: u32,
+    },
 }
 
 /// What the datapath is started with. `memory_bytes`: the machine's memory, which map sizes follow.
@@ -43,6 +50,7 @@ pub(super) fn settings(spec: &NodeDatapathSpec, memory_bytes: u64) -> Result<Set
     if let Some(refused) = unsupported(spec) {
         return Err(refused);
     }
+    maglev(&spec.load_balancer)?;
     let ports = |field, range: Result<kpr_crds::PortRange, PortRangeError>| match range {
         Ok(range) => Ok(PortRange {
             min: range.first(),
@@ -58,6 +66,19 @@ pub(super) fn settings(spec: &NodeDatapathSpec, memory_bytes: u64) -> Result<Set
         remember_tcp: spec.socket_lb.terminate_stale_tcp,
         sizes: sizes(spec, memory_bytes),
     })
+}
+
+/// The size of Maglev tables, if backends are chosen by them.
+pub(super) fn maglev(lb: &LoadBalancer) -> Result<Option<TableSize>, ConfigError> {
+    let slots = lb.maglev_table_size;
+    match lb.algorithm {
+        Algorithm::Random => Ok(None),
+        Algorithm::Maglev => TableSize::of(slots).map(Some).ok_or(ConfigError::TableSize { slots }),
+    }
+}
+
+fn sizes_in_words() -> String {
+    TableSize::ALL.map(|size| size.slots().to_string()).join(", ")
 }
 
 fn socket_lb(spec: &NodeDatapathSpec) -> SocketLb {
@@ -83,12 +104,6 @@ pub(super) fn kinds(services: Services) -> Kinds {
 fn unsupported(spec: &NodeDatapathSpec) -> Option<ConfigError> {
     let lb = &spec.load_balancer;
     let checks = [
-        (
-            lb.algorithm == Algorithm::Maglev,
-            "loadBalancer.algorithm",
-            "Maglev",
-            "Random",
-        ),
         (lb.mode == ForwardingMode::Dsr, "loadBalancer.mode", "DSR", "SNAT"),
         (lb.mode == ForwardingMode::Hybrid, "loadBalancer.mode", "Hybrid", "SNAT"),
         // BestEffort is served without: that is what it asks for.
@@ -167,8 +182,11 @@ mod tests {
         };
         let table: [(Change, &str); 4] = [
             (
-                |s| s.load_balancer.algorithm = Algorithm::Maglev,
-                "spec.loadBalancer.algorithm Maglev is not in this version of kpr: set it to Random",
+                |s| {
+                    s.load_balancer.algorithm = Algorithm::Maglev;
+                    s.load_balancer.maglev_table_size = 1000;
+                },
+                "spec.loadBalancer.maglevTableSize 1000 is not one of 251, 509, 1021, 2039, 4093, 8191, 16381, 32749, 65521, 131071",
             ),
             (
                 |s| s.load_balancer.mode = ForwardingMode::Hybrid,

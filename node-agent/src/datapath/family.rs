@@ -5,7 +5,7 @@ use super::{
     host_ports::HostPorts,
     pins::Pins,
     source_ranges,
-    tables::{MapFamily, PacketTables, ServiceTables, reconcile, take},
+    tables::{MapFamily, PacketTables, ServiceTables, extents, reconcile, take},
 };
 use crate::plan::{Limits, Op};
 use aya::{
@@ -73,11 +73,10 @@ impl<F: MapFamily> FamilyTables<F> {
                 self.backends_in_use.insert(*id);
                 1
             }
-            Op::PutSlots { base, ids } => {
-                for (index, id) in (*base..).zip(ids) {
-                    tables.slots.set(index, id, 0).map_err(map_error(F::SLOTS))?;
-                }
-                ids.len() as u64
+            Op::PutSlots { base, run } => {
+                let slots = run.slots();
+                tables.slots.write(*base, &slots)?;
+                slots.len() as u64
             }
             Op::PutRange { range } => {
                 source_ranges::put(tables, range).map_err(map_error(F::SOURCE_RANGES))?;
@@ -194,10 +193,10 @@ impl<F: MapFamily> FamilyTables<F> {
     /// Capacity and use of each map.
     pub(super) fn fill(&self) -> Vec<MapFill> {
         let stored: Vec<_> = self.services.services.iter().filter_map(Result::ok).collect();
-        let slices: BTreeSet<_> = stored
+        let lists: BTreeSet<_> = stored
             .iter()
             .filter_map(|(key, stored)| stored.value(key))
-            .flat_map(|value| [value.cluster, value.local])
+            .flat_map(extents)
             .collect();
         let count = |entries: usize| u32::try_from(entries).ok();
         let row = |what: &str, capacity, entries| MapFill {
@@ -210,7 +209,7 @@ impl<F: MapFamily> FamilyTables<F> {
             row(
                 "service slots",
                 self.services.slots.len(),
-                Some(slices.iter().map(|slice| slice.len).sum()),
+                Some(lists.iter().map(|(_, slots)| slots).sum()),
             ),
             row(
                 "service backend",

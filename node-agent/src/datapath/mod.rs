@@ -22,6 +22,7 @@ mod peers;
 mod pins;
 mod report;
 mod reserved_ports;
+mod slots;
 mod source_ranges;
 mod sys;
 mod tables;

@@ -79,7 +79,7 @@ pub enum SocketLb {
 pub struct Sizes {
     /// Frontends.
     pub services: u32,
-    /// Slots: the sum of the lengths of all distinct backend lists.
+    /// Slots: the sum of the lengths of all distinct backend lists and their Maglev tables.
     pub slots: u32,
     /// Backends.
     pub backends: u32,
@@ -96,7 +96,8 @@ impl Sizes {
     /// Cilium's `bpf-map-dynamic-size-ratio` does, within bounds that suit a laptop and a large server.
     #[must_use]
     pub fn dynamic(memory_bytes: u64, ratio: f64) -> Self {
-        // One flow direction costs about 100 bytes with the kernel's own bookkeeping, a peer about the same.
+        // One flow direction costs about 100 bytes with the kernel's own bookkeeping, a peer about the same. Slots have 4 bytes, and get a
+        // quarter as much on top: for Maglev tables, to which a cluster may switch at any time.
         #[expect(
             clippy::cast_possible_truncation,
             clippy::cast_sign_loss,
@@ -107,7 +108,7 @@ impl Sizes {
         let clamp = |entries: u64, min: u64, max: u64| u32::try_from(entries.clamp(min, max)).unwrap_or(u32::MAX);
         Self {
             services: 65_536,
-            slots: 1 << 20,
+            slots: clamp(budget / 4 / 4, 1 << 20, 1 << 24),
             backends: 262_144,
             flows: clamp(budget * 3 / 4 / 100, 131_072, 1 << 23),
             peers: clamp(budget / 4 / 100, 65_536, 1 << 22),

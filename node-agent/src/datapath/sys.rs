@@ -1,7 +1,7 @@
 //! The few `bpf(2)` calls that aya does not offer: <https://docs.kernel.org/userspace-api/ebpf/syscall.html>.
 //!
 //! aya 0.14 can swap the program behind a pinned tcx link but not behind a cgroup link; both are the same call, `BPF_OBJ_GET` and
-//! `BPF_LINK_UPDATE`. And it reads maps entry by entry, not many at once (`BPF_MAP_LOOKUP_BATCH`).
+//! `BPF_LINK_UPDATE`. And it reads and writes maps entry by entry, not many at once (`BPF_MAP_LOOKUP_BATCH`, `BPF_MAP_UPDATE_BATCH`).
 
 use aya::Pod;
 use std::{
@@ -20,6 +20,7 @@ const BPF_OBJ_GET: libc::c_int = 7;
 const BPF_MAP_GET_FD_BY_ID: libc::c_int = 14;
 const BPF_OBJ_GET_INFO_BY_FD: libc::c_int = 15;
 const BPF_MAP_LOOKUP_BATCH: libc::c_int = 24;
+const BPF_MAP_UPDATE_BATCH: libc::c_int = 26;
 const BPF_LINK_UPDATE: libc::c_int = 29;
 
 #[repr(C)]
@@ -78,7 +79,8 @@ pub(super) struct Read {
 }
 
 /// Reads entries of a hash map into `keys` and `values`, which are equally long, from `bucket` on (none: from the first one), and
-/// leaves there the bucket to go on with. `ENOSPC`: one bucket has more entries than there is room.
+/// leaves there the bucket to go on with. `ENOSPC`: one bucket has more entries than there is room. For an array, `bucket` is the index
+/// of the last entry that was read.
 pub(super) fn lookup_batch<K: Pod, V: Pod>(
     map: BorrowedFd<'_>,
     bucket: &mut Option<u32>,
@@ -120,6 +122,32 @@ pub(super) fn lookup_batch<K: Pod, V: Pod>(
         count: attr.count as usize,
         last,
     })
+}
+
+/// Writes entries: `values[i]` under `keys[i]`. After an error those before the one that failed are written.
+pub(super) fn update_batch<K: Pod, V: Pod>(map: BorrowedFd<'_>, keys: &[K], values: &[V]) -> io::Result<()> {
+    let mut attr = Entries {
+        keys: keys.as_ptr() as u64,
+        values: values.as_ptr() as u64,
+        count: u32::try_from(keys.len().min(values.len())).unwrap_or(u32::MAX),
+        map_fd: map.as_raw_fd().unsigned_abs(),
+        ..Entries::default()
+    };
+    // SAFETY: `attr` is the kernel's struct for this command, into which it writes the count; it reads so many keys and values, of the
+    // sizes of `K` and `V`.
+    let result = unsafe {
+        libc::syscall(
+            libc::SYS_bpf,
+            BPF_MAP_UPDATE_BATCH,
+            std::ptr::from_mut(&mut attr),
+            size_of::<Entries>(),
+        )
+    };
+    if result < 0 {
+        Err(io::Error::last_os_error())
+    } else {
+        Ok(())
+    }
 }
 
 /// Opens what is pinned at `path`.

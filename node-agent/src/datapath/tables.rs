@@ -1,13 +1,14 @@
 //! Typed access to the maps of one address family.
 
-use super::{Error, source_ranges};
+use super::{Error, slots::Slots, source_ranges};
 use crate::plan::AdmittedRange;
 use aya::{
     Ebpf, Pod,
     maps::{Array, HashMap, LpmTrie, Map, MapData, MapError},
 };
 use kpr_abi::{
-    BackendValue, Family, FlowKey, FlowValue, ServiceKey, ServiceValue, Slice, SourceRange, StoredService, V4, V6, maps,
+    BackendValue, Family, FlowKey, FlowValue, ServiceKey, ServiceValue, SourceRange, StoredService, V4, V6, maglev,
+    maps,
 };
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -109,7 +110,7 @@ pub struct Contents<F: Family> {
 /// The maps that tell frontends and backends.
 pub(super) struct ServiceTables<F: MapFamily> {
     pub(super) services: HashMap<MapData, ServiceKey<F::Addr>, StoredService>,
-    pub(super) slots: Array<MapData, u32>,
+    pub(super) slots: Slots,
     pub(super) backends: Array<MapData, BackendValue<F::Addr>>,
     pub(super) source_ranges: LpmTrie<MapData, SourceRange<F::Addr>, u32>,
 }
@@ -120,7 +121,7 @@ impl<F: MapFamily> ServiceTables<F> {
         let mut typed = |name| map(name);
         Ok(Self {
             services: convert(F::SERVICES, typed(F::SERVICES)?)?,
-            slots: convert(F::SLOTS, typed(F::SLOTS)?)?,
+            slots: Slots::open(F::SLOTS, typed(F::SLOTS)?)?,
             backends: convert(F::BACKENDS, typed(F::BACKENDS)?)?,
             source_ranges: convert(F::SOURCE_RANGES, typed(F::SOURCE_RANGES)?)?,
         })
@@ -140,21 +141,15 @@ impl<F: MapFamily> ServiceTables<F> {
         }
         services.sort_unstable_by_key(|(key, _)| *key);
         // Frontends of one service share slices: read each once.
-        let slices: BTreeSet<Slice> = services
-            .iter()
-            .flat_map(|(_, value)| [value.cluster, value.local])
-            .collect();
-        let mut slots = Vec::new();
-        for slice in slices {
-            let end = slice.base.saturating_add(slice.len).min(self.slots.len());
-            for index in slice.base..end {
-                if let Ok(id) = self.slots.get(&index, 0) {
-                    let index = index as usize;
-                    if slots.len() <= index {
-                        slots.resize(index + 1, 0);
-                    }
-                    slots[index] = id;
-                }
+        let lists: BTreeSet<(u32, u32)> = services.iter().flat_map(|(_, value)| extents(value)).collect();
+        let end = |&(base, len): &(u32, u32)| base.saturating_add(len).min(self.slots.len()) as usize;
+        let mut slots = vec![0; lists.iter().map(end).max().unwrap_or_default()];
+        for list in &lists {
+            if let Some(slots) = slots
+                .get_mut(list.0 as usize..end(list))
+                .filter(|slots| !slots.is_empty())
+            {
+                self.slots.read(list.0, slots)?;
             }
         }
         let mut backends = BTreeMap::new();
@@ -173,6 +168,11 @@ impl<F: MapFamily> ServiceTables<F> {
             source_ranges: source_ranges::read(self)?,
         })
     }
+}
+
+/// Where in the slot table what a frontend leads to stands, Maglev tables included: first slot and number of slots.
+pub(super) fn extents(value: &ServiceValue) -> [(u32, u32); 2] {
+    [value.cluster, value.local].map(|list| (list.base, maglev::extent(value.flags, list)))
 }
 
 /// The maps of the packet path.

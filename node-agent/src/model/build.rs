@@ -3,7 +3,7 @@
 use std::{net::IpAddr, sync::Arc};
 
 use ipnet::IpNet;
-use kpr_abi::{Be16, ServiceKey};
+use kpr_abi::{Be16, ServiceKey, TableSize};
 
 use super::{
     Backend, DesiredService, Frontend, IpFamily, Kind, NodeFacts, Problem, ProblemKind, Protocol, ServicePortName,
@@ -51,6 +51,7 @@ impl Context<'_> {
                 cluster: self.backends(&lists.cluster, port),
                 local: self.backends(&lists.local, port),
                 has_endpoints: lists.has_endpoints,
+                maglev: self.node.maglev,
             };
             let built = frontends_of_port.iter().filter_map(|named| {
                 let source_ranges = self.source_ranges::<F>(service, named);
@@ -167,6 +168,7 @@ struct PortLists<'a, F: IpFamily> {
     cluster: Arc<[Backend<F>]>,
     local: Arc<[Backend<F>]>,
     has_endpoints: bool,
+    maglev: Option<TableSize>,
 }
 
 impl<F: IpFamily> PortLists<'_, F> {
@@ -197,6 +199,7 @@ impl<F: IpFamily> PortLists<'_, F> {
             affinity_seconds,
             has_endpoints: self.has_endpoints,
             source_ranges,
+            maglev: self.maglev.filter(|_| named.kind.is_shared_by_nodes()),
         })
     }
 }

@@ -3,7 +3,7 @@
 use std::{fmt, sync::Arc};
 
 use ipnet::IpNet;
-use kpr_abi::{BackendValue, Be16, Family, ServiceKey, backend, service::flags};
+use kpr_abi::{BackendValue, Be16, Family, ServiceKey, TableSize, backend, service::flags};
 
 use super::{IpFamily, NamespacedName, Problem, Protocol, ServicePortName};
 
@@ -41,6 +41,8 @@ pub struct Frontend<F: Family> {
     pub has_endpoints: bool,
     /// Who may connect (LoadBalancer only); empty: everyone.
     pub source_ranges: Vec<IpNet>,
+    /// Packets choose a backend by a Maglev table of this size; none: by chance.
+    pub maglev: Option<TableSize>,
 }
 
 /// Where in a Service, or in a Pod, a frontend's address stands. In the order in which they win, if one Service names an address twice.
@@ -83,6 +85,7 @@ impl<F: Family> Frontend<F> {
             | set(flags::HAS_ENDPOINTS, self.has_endpoints)
             | set(flags::AFFINITY, self.affinity_seconds > 0)
             | set(flags::SOURCE_RANGES, !self.source_ranges.is_empty())
+            | self.maglev.map_or(0, TableSize::flags)
     }
 }
 
@@ -120,6 +123,12 @@ impl Kind {
     /// External frontends follow the external traffic policy, ClusterIPs the internal one.
     pub const fn is_external(self) -> bool {
         !matches!(self, Self::ClusterIp)
+    }
+
+    /// Whether several nodes may get packets of one flow from outside, and must agree on its backend. The backend of a hostPort is the
+    /// pod itself.
+    pub const fn is_shared_by_nodes(self) -> bool {
+        matches!(self, Self::NodePort | Self::LoadBalancer | Self::ExternalIp)
     }
 
     /// The kind's bit in a map value's flags.

@@ -139,5 +139,6 @@ fn frontend<F: IpFamily>(pod: &Pod, port: &HostPort, host: F::Ip, backends: &Arc
         affinity_seconds: 0,
         has_endpoints: true,
         source_ranges: Vec::new(),
+        maglev: None,
     }
 }

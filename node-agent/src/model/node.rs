@@ -2,6 +2,8 @@
 
 use std::{net::IpAddr, sync::Arc};
 
+use kpr_abi::TableSize;
+
 use super::Kind;
 
 /// Facts about this node. A change of any of them concerns every service: call
@@ -18,6 +20,8 @@ pub struct NodeFacts {
     pub kinds: Kinds,
     /// Session affinity: `None` where it is switched off; else the time-out, in seconds, of Services that name none.
     pub affinity_default_seconds: Option<u32>,
+    /// Maglev tables, of this size, for frontends that [several nodes share](Kind::is_shared_by_nodes); none: a random choice.
+    pub maglev: Option<TableSize>,
     /// What the datapath can enforce.
     pub capabilities: Capabilities,
 }
@@ -31,6 +35,7 @@ impl NodeFacts {
             ips: Vec::new(),
             kinds: Kinds::ALL,
             affinity_default_seconds: Some(10_800),
+            maglev: None,
             capabilities: Capabilities::ALL,
         }
     }

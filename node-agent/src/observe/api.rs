@@ -168,7 +168,7 @@ pub struct Details {
     pub ip_families: Vec<String>,
     /// How packets for remote backends are forwarded: "SNAT".
     pub forwarding: String,
-    /// How a backend is chosen: "Random".
+    /// How a backend is chosen: "Random" or "Maglev (Table Size: 16381)".
     pub backend_selection: String,
     /// Translation at connect() and sendmsg().
     pub socket_lb: Feature,

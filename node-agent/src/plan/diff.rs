@@ -24,7 +24,10 @@ pub(super) fn plan<F: IpFamily>(
         let keys = service.frontends.iter().map(|frontend| frontend.key);
         let may_be_its_own = |key: &_| owners.of(key).is_none_or(|owner| *owner == service.name);
         match draft.place(service, may_be_its_own) {
-            Ok(()) => placed.extend(keys),
+            Ok(without_table) => {
+                placed.extend(keys);
+                errors.extend(without_table);
+            }
             Err(error) => {
                 errors.push(error);
                 skipped.insert(&service.name);

@@ -5,14 +5,16 @@ use std::{
     sync::Arc,
 };
 
-use kpr_abi::{BackendValue, ServiceKey, ServiceValue, Slice};
+use kpr_abi::{BackendValue, ServiceKey, ServiceValue, Slice, TableSize, service::flags};
 
 use super::{
-    AdmittedRange, Op, PlanError, Programmed,
+    AdmittedRange, Op, PlanError, Programmed, SlotRun,
     extents::Extents,
     op::{Identity, identity},
     programmed::Entry,
+    slot_run::List,
 };
+use crate::maglev::Member;
 use crate::model::{Backend, DesiredService, Frontend, IpFamily, NamespacedName, ServicePortName};
 
 /// What a plan writes, before it is put in order.
@@ -23,8 +25,8 @@ pub(super) struct Draft<'a, F: IpFamily> {
     backends: Vec<(u32, BackendValue<F::Addr>)>,
     backend_ids: HashMap<Identity<F::Addr>, u32>,
     next_backend: u32,
-    runs: Vec<(u32, Arc<[u32]>)>,
-    run_bases: HashMap<Arc<[u32]>, u32>,
+    runs: Vec<(u32, SlotRun)>,
+    run_bases: HashMap<List, u32>,
     /// Copied when the first run is allocated.
     room: Option<Extents>,
     services: Vec<(ServiceKey<F::Addr>, ServiceValue)>,
@@ -51,7 +53,11 @@ struct Mark {
 
 /// What ran out.
 enum Exhausted {
-    Slots { needed: u32 },
+    /// With a Maglev table, or without.
+    Slots {
+        needed: u32,
+        table: bool,
+    },
     Backends,
     Services,
     SourceRanges,
@@ -78,17 +84,35 @@ impl<'a, F: IpFamily> Draft<'a, F> {
         }
     }
 
-    /// Writes what is needed for all frontends of a Service, or nothing if they do not all fit.
+    /// Writes what is needed for all frontends of a Service, or nothing if they do not all fit. If they fit, but for their Maglev
+    /// tables, they go without, and what is in the way is returned.
     /// `may_be_its_own`: whether a frontend that is in the map may have been this Service's before.
     pub(super) fn place(
         &mut self,
         service: &DesiredService<F>,
         may_be_its_own: impl Fn(&ServiceKey<F::Addr>) -> bool,
+    ) -> Result<Option<PlanError>, PlanError> {
+        let groups = self.affinity_groups(service, may_be_its_own);
+        match self.frontends(service, groups.clone(), true) {
+            Ok(()) => Ok(None),
+            Err(error @ PlanError::TablesExhausted { .. }) => {
+                // Its endpoints are what counts.
+                self.frontends(service, groups, false).map(|()| Some(error))
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Writes all frontends of a Service or nothing.
+    fn frontends<'s>(
+        &mut self,
+        service: &'s DesiredService<F>,
+        mut groups: HashMap<&'s ServicePortName, u32>,
+        tables: bool,
     ) -> Result<(), PlanError> {
         let mark = self.mark();
-        let mut groups = self.affinity_groups(service, may_be_its_own);
         for frontend in &service.frontends {
-            if let Err(exhausted) = self.frontend(frontend, &mut groups) {
+            if let Err(exhausted) = self.frontend(frontend, &mut groups, tables) {
                 let error = self.error(&service.name, &exhausted);
                 self.roll_back(&mark);
                 return Err(error);
@@ -102,10 +126,7 @@ impl<'a, F: IpFamily> Draft<'a, F> {
         let mut backends = self.backends;
         backends.sort_unstable_by_key(|&(id, _)| id);
         let backends = backends.into_iter().map(|(id, value)| Op::PutBackend { id, value });
-        let runs = self.runs.into_iter().map(|(base, ids)| Op::PutSlots {
-            base,
-            ids: ids.to_vec(),
-        });
+        let runs = self.runs.into_iter().map(|(base, run)| Op::PutSlots { base, run });
         let services = self
             .services
             .into_iter()
@@ -160,19 +181,21 @@ impl<'a, F: IpFamily> Draft<'a, F> {
         &mut self,
         frontend: &'s Frontend<F>,
         groups: &mut HashMap<&'s ServicePortName, u32>,
+        tables: bool,
     ) -> Result<(), Exhausted> {
         let programmed = self.programmed;
+        let table = frontend.maglev.filter(|_| tables);
         let entry = programmed.services.get(&frontend.key);
         let intact = entry.filter(|entry| entry.intact);
-        let cluster = self.slice(&frontend.cluster, intact.map(|entry| entry.value.cluster))?;
-        let local = self.slice(&frontend.local, intact.map(|entry| entry.value.local))?;
+        let cluster = self.slice(&frontend.cluster, table, intact.map(|entry| entry.value.cluster))?;
+        let local = self.slice(&frontend.local, table, intact.map(|entry| entry.value.local))?;
         let id = self.service_id(entry)?;
         if !frontend.source_ranges.is_empty() {
             self.source_ranges(id, frontend)?;
         }
         let value = ServiceValue {
             id,
-            flags: frontend.flags(),
+            flags: frontend.flags() & if tables { u32::MAX } else { !flags::MAGLEV },
             cluster,
             local,
             affinity_seconds: frontend.affinity_seconds,
@@ -206,7 +229,12 @@ impl<'a, F: IpFamily> Draft<'a, F> {
     }
 
     /// A run with these backends: the service's own if it has not changed, one that has the same content, or a new one.
-    fn slice(&mut self, backends: &[Backend<F>], current: Option<Slice>) -> Result<Slice, Exhausted> {
+    fn slice(
+        &mut self,
+        backends: &[Backend<F>],
+        table: Option<TableSize>,
+        current: Option<Slice>,
+    ) -> Result<Slice, Exhausted> {
         let ids = backends.iter().map(|backend| self.backend_id(backend.value()));
         let mut ids: Vec<u32> = ids.collect::<Result<_, _>>()?;
         // Programs look for a backend in a slice by halving it (session affinity).
@@ -215,19 +243,43 @@ impl<'a, F: IpFamily> Draft<'a, F> {
         if len == 0 {
             return Ok(Slice::default());
         }
-        if let Some(current) = current.filter(|&current| self.programmed.slots(current) == ids) {
+        let list = List::new(ids, table);
+        let runs = &self.programmed.runs;
+        if let Some(current) = current.filter(|current| current.len == len)
+            && runs.at(current.base).is_some_and(|run| run.list == list)
+        {
             return Ok(current);
         }
-        let known = self.programmed.runs.find(&ids);
-        if let Some(base) = known.or_else(|| self.run_bases.get(ids.as_slice()).copied()) {
+        if let Some(base) = runs.find(&list).or_else(|| self.run_bases.get(&list).copied()) {
             return Ok(Slice { base, len });
         }
-        let room = self.room.get_or_insert_with(|| self.programmed.runs.room().clone());
-        let base = room.allocate(len).ok_or(Exhausted::Slots { needed: len })?;
-        let ids: Arc<[u32]> = ids.into();
-        self.run_bases.insert(Arc::clone(&ids), base);
-        self.runs.push((base, ids));
+        let room = self.room.get_or_insert_with(|| runs.room().clone());
+        let needed = list.slots();
+        let base = room.allocate(needed).ok_or(Exhausted::Slots {
+            needed,
+            table: list.table.is_some(),
+        })?;
+        let run = match list.table {
+            None => SlotRun::list(Arc::clone(&list.ids)),
+            Some(size) => SlotRun::with_table(size, self.members(backends)),
+        };
+        self.run_bases.insert(list, base);
+        self.runs.push((base, run));
         Ok(Slice { base, len })
+    }
+
+    /// Backends that have ids, in the order of these.
+    fn members(&self, backends: &[Backend<F>]) -> Vec<(u32, Member)> {
+        let id = |value: &BackendValue<F::Addr>| {
+            let identity = identity(value);
+            let new = self.backend_ids.get(&identity).copied();
+            new.or_else(|| self.programmed.backends.find(&identity))
+        };
+        let values = backends.iter().map(Backend::value);
+        let members = values.filter_map(|value| Some((id(&value)?, Member::new::<F>(&value))));
+        let mut members: Vec<_> = members.collect();
+        members.sort_unstable_by_key(|&(id, _)| id);
+        members
     }
 
     fn backend_id(&mut self, value: BackendValue<F::Addr>) -> Result<u32, Exhausted> {
@@ -292,10 +344,10 @@ impl<'a, F: IpFamily> Draft<'a, F> {
         for (_, value) in self.backends.drain(mark.backends..) {
             self.backend_ids.remove(&identity(&value));
         }
-        for (base, ids) in self.runs.drain(mark.runs..) {
-            self.run_bases.remove(&ids);
+        for (base, run) in self.runs.drain(mark.runs..) {
+            self.run_bases.remove(run.content());
             if let Some(room) = &mut self.room {
-                room.free(base, u32::try_from(ids.len()).unwrap_or(u32::MAX));
+                room.free(base, run.content().slots());
             }
         }
         self.services.truncate(mark.services);
@@ -310,14 +362,25 @@ impl<'a, F: IpFamily> Draft<'a, F> {
         let service = service.clone();
         let limits = self.programmed.limits;
         match *exhausted {
-            Exhausted::Slots { needed } => {
+            Exhausted::Slots { needed, table } => {
                 let room = self.room.as_ref().unwrap_or_else(|| self.programmed.runs.room());
-                PlanError::SlotsExhausted {
-                    service,
-                    needed,
-                    longest: room.longest(),
-                    free: room.total(),
-                    limit: limits.slots,
+                let (longest, free, limit) = (room.longest(), room.total(), limits.slots);
+                if table {
+                    PlanError::TablesExhausted {
+                        service,
+                        needed,
+                        longest,
+                        free,
+                        limit,
+                    }
+                } else {
+                    PlanError::SlotsExhausted {
+                        service,
+                        needed,
+                        longest,
+                        free,
+                        limit,
+                    }
                 }
             }
             Exhausted::Backends => PlanError::BackendsExhausted {

@@ -12,7 +12,8 @@
 //! Source ranges of a service that asks for none any more are kept as long, for the same programs. A range that is
 //! exchanged for another goes at once: whoever is in neither is never let in, whoever is in both never refused.
 //!
-//! Runs are immutable: a change of a list of backends is a fresh run and one switch. Equal lists share a run.
+//! Runs are immutable: a change of a list of backends is a fresh run and one switch. Equal lists share a run. A Maglev table is part of
+//! its list's run; where there is no room for it, the service goes on with the list alone, and the plan says so.
 //!
 //! ```text
 //! loop {
@@ -33,6 +34,7 @@ mod programmed;
 mod ranges;
 mod restore;
 mod runs;
+mod slot_run;
 
 #[cfg(test)]
 mod tests;
@@ -41,3 +43,4 @@ pub use op::{AdmittedRange, Limits, Op, Plan, PlanError};
 pub use planner::{Generation, Planner, Scope};
 pub use programmed::{Difference, Programmed, Usage};
 pub use restore::RestoreProblem;
+pub use slot_run::SlotRun;

@@ -2,6 +2,7 @@
 
 use kpr_abi::{Address, BackendValue, Family, ServiceKey, ServiceValue};
 
+use super::SlotRun;
 use crate::model::NamespacedName;
 
 /// One write to a map of family `F`.
@@ -18,8 +19,8 @@ pub enum Op<F: Family> {
     PutSlots {
         /// Index of the first slot.
         base: u32,
-        /// Backend ids; not empty.
-        ids: Vec<u32>,
+        /// What is written there; not empty.
+        run: SlotRun,
     },
     /// Admit clients to a service, before the value that asks for source ranges is published.
     PutRange {
@@ -66,7 +67,7 @@ pub struct AdmittedRange<A> {
 pub struct Plan<F: Family> {
     /// Every prefix leaves each service on its old or on its new backends.
     pub ops: Vec<Op<F>>,
-    /// Services that keep their old state. Plan them again once something was deleted or released.
+    /// Services that keep their old state, or do without a Maglev table. Plan them again once something was deleted or released.
     pub errors: Vec<PlanError>,
 }
 
@@ -96,7 +97,8 @@ pub struct Limits {
     pub source_ranges: u32,
 }
 
-/// A Service that does not fit into the maps. It keeps its old state; every other Service goes on.
+/// A Service that does not fit into the maps. It keeps its old state, unless it [is served](PlanError::is_served) otherwise; every other
+/// Service goes on.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PlanError {
     /// No run of free slots is long enough.
@@ -105,6 +107,23 @@ pub enum PlanError {
          enlarge the slot table"
     )]
     SlotsExhausted {
+        /// The Service.
+        service: NamespacedName,
+        /// Length of the run that was needed.
+        needed: u32,
+        /// Longest free run.
+        longest: u32,
+        /// Free slots in all.
+        free: u32,
+        /// Size of the table.
+        limit: u32,
+    },
+    /// No run of free slots is long enough for the Service's list and its Maglev table. It goes on with the list alone.
+    #[error(
+        "{service} needs {needed} free slots in a row for its Maglev table, and the longest run has {longest} ({free} of {limit} are free); \
+         its backends are chosen by chance meanwhile; enlarge the slot table"
+    )]
+    TablesExhausted {
         /// The Service.
         service: NamespacedName,
         /// Length of the run that was needed.
@@ -149,16 +168,22 @@ impl PlanError {
     pub const fn service(&self) -> &NamespacedName {
         match self {
             Self::SlotsExhausted { service, .. }
+            | Self::TablesExhausted { service, .. }
             | Self::BackendsExhausted { service, .. }
             | Self::ServicesExhausted { service, .. }
             | Self::SourceRangesExhausted { service, .. } => service,
         }
     }
 
+    /// Whether the Service has what it wants, but for a Maglev table.
+    pub const fn is_served(&self) -> bool {
+        matches!(self, Self::TablesExhausted { .. })
+    }
+
     /// CamelCase, as `reason` of events and conditions.
     pub const fn reason(&self) -> &'static str {
         match self {
-            Self::SlotsExhausted { .. } => "SlotsExhausted",
+            Self::SlotsExhausted { .. } | Self::TablesExhausted { .. } => "SlotsExhausted",
             Self::BackendsExhausted { .. } => "BackendsExhausted",
             Self::ServicesExhausted { .. } => "ServicesExhausted",
             Self::SourceRangesExhausted { .. } => "SourceRangesExhausted",

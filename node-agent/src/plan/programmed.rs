@@ -119,13 +119,14 @@ impl<F: Family> Programmed<F> {
         self.services.get(key).map(|entry| &entry.value)
     }
 
-    /// Ids of the backends that a service's slice leads to; none if the slice is not one that was written whole.
+    /// Ids of the backends that a service's slice leads to, without those of its Maglev table, which are the same; none if the slice is
+    /// not one that was written whole.
     pub fn slots(&self, slice: Slice) -> &[u32] {
         let run = self
             .runs
             .at(slice.base)
-            .filter(|run| run.ids.len() == slice.len as usize);
-        run.map_or(&[][..], |run| &run.ids)
+            .filter(|run| run.list.ids.len() == slice.len as usize);
+        run.map_or(&[][..], |run| &run.list.ids)
     }
 
     /// Every backend, in no order; also those that wait to be cleared.
@@ -176,12 +177,13 @@ impl<F: Family> Programmed<F> {
         match op {
             Op::PutBackend { id, value } => self.backends.put(*id, *value),
             Op::ClearBackend { id } => self.backends.clear(*id),
-            Op::PutSlots { base, ids } => {
-                if self.runs.at(*base).is_some_and(|run| *run.ids == **ids) {
+            Op::PutSlots { base, run } => {
+                let list = run.content();
+                if self.runs.at(*base).is_some_and(|run| run.list == *list) {
                     return;
                 }
-                self.backends.hold(ids);
-                self.runs.insert(*base, ids.as_slice().into(), self.now);
+                self.backends.hold(&list.ids);
+                self.runs.insert(*base, list.clone(), self.now);
             }
             Op::PutRange { range } => self.ranges.put(*range, self.now),
             Op::DeleteRange { range } => self.ranges.delete(*range),

@@ -1,13 +1,11 @@
 //! What the maps hold after a restart, read back and checked.
 
-use std::{
-    collections::{BTreeMap, HashMap},
-    sync::Arc,
-};
+use std::collections::{BTreeMap, HashMap};
 
-use kpr_abi::{BackendValue, Family, ServiceKey, ServiceValue, Slice, service::flags};
+use kpr_abi::{BackendValue, Family, ServiceKey, ServiceValue, Slice, TableSize, maglev, service::flags};
 
-use super::{AdmittedRange, Limits, Programmed, programmed::Entry};
+use super::{AdmittedRange, Limits, Programmed, SlotRun, programmed::Entry, slot_run::List};
+use crate::maglev::Member;
 
 /// Something in the maps that contradicts itself: another program wrote there, or a table was made smaller. The service
 /// is written anew by the next plan, or deleted.
@@ -36,6 +34,14 @@ pub enum RestoreProblem<F: Family> {
         key: ServiceKey<F::Addr>,
         /// The backend's id.
         id: u32,
+    },
+    /// The Maglev table behind a slice is not the one of its backends.
+    #[error("service {key:?} has a Maglev table that is not its backends': {slice:?}")]
+    OtherTable {
+        /// The service.
+        key: ServiceKey<F::Addr>,
+        /// The slice.
+        slice: Slice,
     },
     /// Id 0, or the id of another service.
     #[error("service {key:?} has the id {id}, which is not its own")]
@@ -74,25 +80,32 @@ pub(super) fn restore<F: Family>(
     // Ordered, so that who keeps an id that two services have does not depend on the map's iteration order.
     let services: BTreeMap<_, _> = services.into_iter().collect();
     let size = u32::try_from(slots.len()).unwrap_or(u32::MAX).min(limits.slots);
-    let regions = Regions::of(services.values().flat_map(|value| [value.cluster, value.local]), size);
-    for (&base, region) in &regions.by_base {
-        let ids: Arc<[u32]> = slots[base as usize..region.end as usize].into();
-        programmed.backends.hold(&ids);
-        if region.whole && ids.iter().all(|&id| programmed.backends.get(id).is_some()) {
-            programmed.runs.insert(base, ids, programmed.now);
+    let mut regions = Regions::of(services.values().flat_map(lists), size);
+    for (&base, region) in &mut regions.by_base {
+        let found = &slots[base as usize..region.end as usize];
+        let list = List::new(&found[..region.list as usize], region.table);
+        let exists = |id: &u32| programmed.backends.get(*id).is_some();
+        region.other_table = region.whole && list.ids.iter().all(exists) && !is_table::<F>(&programmed, &list, found);
+        let trusted = region.whole && !region.other_table;
+        // What is not to be trusted is kept as it is: programs may be led anywhere from it.
+        let list = if trusted { list } else { List::new(found, None) };
+        let is_shared = trusted && list.ids.iter().all(exists);
+        programmed.backends.hold(&list.ids);
+        if is_shared {
+            programmed.runs.insert(base, list, programmed.now);
         } else {
-            programmed.runs.insert_unshared(base, ids, programmed.now);
+            programmed.runs.insert_unshared(base, list, programmed.now);
         }
     }
 
     for (key, value) in services {
         let before = problems.len();
         let mut held = [None; 2];
-        for (slice, held) in [value.cluster, value.local].into_iter().zip(&mut held) {
+        for ((slice, table), held) in lists(&value).into_iter().zip(&mut held) {
             if slice.len == 0 {
                 continue;
             }
-            let Some((base, region)) = regions.find(slice) else {
+            let Some((base, region)) = regions.find(slice, table) else {
                 problems.push(RestoreProblem::SliceOutside { key, slice });
                 continue;
             };
@@ -105,6 +118,8 @@ pub(super) fn restore<F: Family>(
             let ids = &slots[slice.base as usize..][..slice.len as usize];
             if let Some(&id) = ids.iter().find(|&&id| programmed.backends.get(id).is_none()) {
                 problems.push(RestoreProblem::NoBackend { key, id });
+            } else if region.other_table {
+                problems.push(RestoreProblem::OtherTable { key, slice });
             }
         }
         let id = (value.id != 0 && programmed.service_ids.insert(value.id)).then_some(value.id);
@@ -134,33 +149,64 @@ pub(super) fn restore<F: Family>(
     (programmed, problems)
 }
 
+/// The slices of a service, each with the Maglev table that stands behind it.
+fn lists(value: &ServiceValue) -> [(Slice, Option<TableSize>); 2] {
+    let list = |slice| {
+        let has_table = maglev::table(value.flags, slice).len > 0;
+        (slice, TableSize::named_by(value.flags).filter(|_| has_table))
+    };
+    [list(value.cluster), list(value.local)]
+}
+
+/// Whether the slots hold the list's Maglev table behind it, or it has none.
+fn is_table<F: Family>(programmed: &Programmed<F>, list: &List, slots: &[u32]) -> bool {
+    let Some(size) = list.table else { return true };
+    let backends = list
+        .ids
+        .iter()
+        .filter_map(|id| Some((*id, programmed.backends.get(*id)?)));
+    let run = SlotRun::with_table(size, backends.map(|(id, value)| (id, Member::new::<F>(value))));
+    *run.slots() == *slots
+}
+
 /// The parts of the slot table that services lead to. Slices that overlap without being equal are joined to one region:
 /// none of it may be reused before all of them are rewritten.
 struct Regions {
     by_base: BTreeMap<u32, Region>,
-    /// Base of the region by slice.
-    by_slice: HashMap<Slice, u32>,
+    /// Base of the region by slice and table.
+    by_list: HashMap<(Slice, Option<TableSize>), u32>,
 }
 
 #[derive(Clone, Copy)]
 struct Region {
+    /// The first slot after it.
     end: u32,
-    /// The region is one slice.
+    /// How many slots the list at its start has.
+    list: u32,
+    /// What stands behind the list.
+    table: Option<TableSize>,
+    /// The region is one slice and its table.
     whole: bool,
+    /// The table is not the list's.
+    other_table: bool,
 }
 
 impl Regions {
-    fn of(slices: impl Iterator<Item = Slice>, size: u32) -> Self {
-        let inside = |slice: &Slice| slice.base.checked_add(slice.len).is_some_and(|end| end <= size);
-        let mut slices: Vec<Slice> = slices.filter(|slice| slice.len > 0 && inside(slice)).collect();
-        slices.sort_unstable();
-        slices.dedup();
+    fn of(lists: impl Iterator<Item = (Slice, Option<TableSize>)>, size: u32) -> Self {
+        let end = |&(slice, table): &(Slice, Option<TableSize>)| {
+            let list = slice.base.checked_add(slice.len)?;
+            let end = list.checked_add(table.map_or(0, TableSize::slots))?;
+            (end <= size).then_some(end)
+        };
+        let mut lists: Vec<_> = lists.filter(|(slice, _)| slice.len > 0).collect();
+        lists.sort_unstable();
+        lists.dedup();
         let mut regions = Self {
             by_base: BTreeMap::new(),
-            by_slice: HashMap::new(),
+            by_list: HashMap::new(),
         };
-        for slice in slices {
-            let end = slice.base + slice.len;
+        for (list, end) in lists.into_iter().filter_map(|list| Some((list, end(&list)?))) {
+            let (slice, table) = list;
             let base = match regions.by_base.last_entry() {
                 Some(mut last) if last.get().end > slice.base => {
                     let region = last.get_mut();
@@ -169,17 +215,24 @@ impl Regions {
                     *last.key()
                 }
                 _ => {
-                    regions.by_base.insert(slice.base, Region { end, whole: true });
+                    let region = Region {
+                        end,
+                        list: slice.len,
+                        table,
+                        whole: true,
+                        other_table: false,
+                    };
+                    regions.by_base.insert(slice.base, region);
                     slice.base
                 }
             };
-            regions.by_slice.insert(slice, base);
+            regions.by_list.insert(list, base);
         }
         regions
     }
 
-    fn find(&self, slice: Slice) -> Option<(u32, Region)> {
-        let base = *self.by_slice.get(&slice)?;
+    fn find(&self, slice: Slice, table: Option<TableSize>) -> Option<(u32, Region)> {
+        let base = *self.by_list.get(&(slice, table))?;
         Some((base, *self.by_base.get(&base)?))
     }
 }

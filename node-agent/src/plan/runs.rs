@@ -5,12 +5,12 @@ use std::{
     sync::Arc,
 };
 
-use super::{Generation, extents::Extents};
+use super::{Generation, extents::Extents, slot_run::List};
 
 /// A run of slots as it stands in the map. Never changed while it is tracked.
 #[derive(Clone, Debug)]
 pub(super) struct Run {
-    pub(super) ids: Arc<[u32]>,
+    pub(super) list: List,
     /// How many slices of published services lead here.
     holds: u32,
     /// When the last of them went; meaningful while `holds` is 0.
@@ -22,8 +22,8 @@ pub(super) struct Run {
 #[derive(Clone, Debug)]
 pub(super) struct Runs {
     by_base: BTreeMap<u32, Run>,
-    /// Where to find a list of ids. A run with content that is not in here is not shared.
-    by_ids: HashMap<Arc<[u32]>, u32>,
+    /// Where to find a list. A run with content that is not in here is not shared.
+    by_list: HashMap<List, u32>,
     quarantine: BTreeSet<(Generation, u32)>,
     room: Extents,
 }
@@ -32,25 +32,24 @@ impl Runs {
     pub(super) fn new(size: u32) -> Self {
         Self {
             by_base: BTreeMap::new(),
-            by_ids: HashMap::new(),
+            by_list: HashMap::new(),
             quarantine: BTreeSet::new(),
             room: Extents::new(size),
         }
     }
 
     /// Tracks a run that was written and that nothing holds yet.
-    pub(super) fn insert(&mut self, base: u32, ids: Arc<[u32]>, now: Generation) {
-        self.by_ids.entry(Arc::clone(&ids)).or_insert(base);
-        self.insert_unshared(base, ids, now);
+    pub(super) fn insert(&mut self, base: u32, list: List, now: Generation) {
+        self.by_list.entry(list.clone()).or_insert(base);
+        self.insert_unshared(base, list, now);
     }
 
     /// Tracks a run that no other service shall share: its content is not to be trusted.
-    pub(super) fn insert_unshared(&mut self, base: u32, ids: Arc<[u32]>, now: Generation) {
-        let len = u32::try_from(ids.len()).unwrap_or(u32::MAX);
-        self.room.take(base, len);
+    pub(super) fn insert_unshared(&mut self, base: u32, list: List, now: Generation) {
+        self.room.take(base, list.slots());
         self.quarantine.insert((now, base));
         let run = Run {
-            ids,
+            list,
             holds: 0,
             since: now,
         };
@@ -62,9 +61,9 @@ impl Runs {
         self.by_base.get(&base)
     }
 
-    /// Where a list of ids stands.
-    pub(super) fn find(&self, ids: &[u32]) -> Option<u32> {
-        self.by_ids.get(ids).copied()
+    /// Where a list stands.
+    pub(super) fn find(&self, list: &List) -> Option<u32> {
+        self.by_list.get(list).copied()
     }
 
     /// A service leads to the run.
@@ -97,11 +96,11 @@ impl Runs {
             }
             self.quarantine.pop_first();
             if let Some(run) = self.by_base.remove(&base) {
-                if self.find(&run.ids) == Some(base) {
-                    self.by_ids.remove(&run.ids);
+                if self.find(&run.list) == Some(base) {
+                    self.by_list.remove(&run.list);
                 }
-                self.room.free(base, u32::try_from(run.ids.len()).unwrap_or(u32::MAX));
-                freed.push(run.ids);
+                self.room.free(base, run.list.slots());
+                freed.push(run.list.ids);
             }
         }
         freed

@@ -10,14 +10,14 @@ use crate::{
 use kpr_abi::{BackendValue, Be16, Family, Reason, ServiceKey, ServiceValue, Slice, V4, V6, backend, service::flags};
 use kpr_node_agent::{
     datapath::{FamilyTables, MapFamily, Verdict},
-    plan::{AdmittedRange, Op},
+    plan::{AdmittedRange, Op, SlotRun},
 };
 use std::{
     collections::HashSet,
     net::{Ipv4Addr, Ipv6Addr},
 };
 
-const SYN: Head = Head::Tcp { flags: 0x02 };
+pub(crate) const SYN: Head = Head::Tcp { flags: 0x02 };
 const SYN_ACK: Head = Head::Tcp { flags: 0x12 };
 const ACK: Head = Head::Tcp { flags: 0x10 };
 const RST: Head = Head::Tcp { flags: 0x14 };
@@ -26,10 +26,10 @@ const CLIENT_PORT: u16 = 40_000;
 const HOUR: u32 = 3_600;
 
 /// An end of a flow.
-type End<F> = (<F as Family>::Ip, u16);
+pub(crate) type End<F> = (<F as Family>::Ip, u16);
 
 /// What tests need of a family.
-trait Net: MapFamily {
+pub(crate) trait Net: MapFamily {
     const NODE: Self::Ip;
     const CLIENT: Self::Ip;
     const LOCAL_POD: Self::Ip;
@@ -107,21 +107,21 @@ impl Net for V6 {
 }
 
 /// A node that serves one family.
-struct Node<F: Net> {
+pub(crate) struct Node<F: Net> {
     rig: Rig,
     family: std::marker::PhantomData<F>,
 }
 
 /// A frontend; its backends are at port 80.
 #[derive(Clone, Copy)]
-struct Asked<F: Family> {
+pub(crate) struct Asked<F: Family> {
     addr: F::Ip,
     port: u16,
     proto: u8,
-    flags: u32,
+    pub(crate) flags: u32,
 }
 
-fn node_port<F: Net>(proto: u8) -> Asked<F> {
+pub(crate) fn node_port<F: Net>(proto: u8) -> Asked<F> {
     Asked {
         addr: F::ANY,
         port: NODE_PORT,
@@ -149,20 +149,20 @@ fn vip<F: Net>(proto: u8, kind: u32) -> Asked<F> {
 }
 
 impl<F: Family> Asked<F> {
-    fn with(self, flag: u32) -> Self {
+    pub(crate) fn with(self, flag: u32) -> Self {
         Self {
             flags: self.flags | flag,
             ..self
         }
     }
 
-    fn key(&self) -> ServiceKey<F::Addr> {
+    pub(crate) fn key(&self) -> ServiceKey<F::Addr> {
         ServiceKey::new(F::Addr::from(self.addr), Be16::new(self.port), self.proto)
     }
 }
 
 impl<F: Net> Node<F> {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self {
             rig: Rig::new(),
             family: std::marker::PhantomData,
@@ -170,7 +170,7 @@ impl<F: Net> Node<F> {
     }
 
     /// Gives ids to backends, from `first`; local ones are on this node.
-    fn backends(&mut self, proto: u8, first: u32, local: bool, addrs: &[F::Ip]) -> Vec<u32> {
+    pub(crate) fn backends(&mut self, proto: u8, first: u32, local: bool, addrs: &[F::Ip]) -> Vec<u32> {
         let flags = if local { backend::flags::LOCAL } else { 0 };
         let mut ids = Vec::new();
         for (id, addr) in (first..).zip(addrs) {
@@ -198,7 +198,7 @@ impl<F: Net> Node<F> {
             if !ids.is_empty() {
                 self.apply(&Op::PutSlots {
                     base,
-                    ids: ids.to_vec(),
+                    run: SlotRun::list(ids),
                 });
             }
         }
@@ -225,12 +225,12 @@ impl<F: Net> Node<F> {
         self.serve(asked, 0, &ids, local);
     }
 
-    fn apply(&mut self, op: &Op<F>) {
+    pub(crate) fn apply(&mut self, op: &Op<F>) {
         F::tables(&mut self.rig).apply(op).unwrap();
     }
 
     /// Where a packet from outside goes; it must not be dropped.
-    fn sent_to(&mut self, head: Head, src: End<F>, dst: End<F>) -> F::Ip {
+    pub(crate) fn sent_to(&mut self, head: Head, src: End<F>, dst: End<F>) -> F::Ip {
         let seen = self.rig.ingress(&F::frame(head, src, dst, 64));
         assert_ne!(seen.verdict, Verdict::Drop, "{}", F::NAME);
         F::endpoints(&seen.packet).1.0

@@ -10,6 +10,7 @@ mod detour;
 mod families;
 mod host_port;
 mod icmp;
+mod maglev;
 mod node_port;
 mod node_port6;
 mod packet;

@@ -4,7 +4,7 @@ use kpr_abi::{BackendValue, Be16, ServiceKey, ServiceValue, Slice, V4, backend, 
 use kpr_node_agent::{
     datapath::{Datapath, Options, PortRange, Settings, Side, Sizes, SocketLb, TcChoice, Trial},
     devices::Device,
-    plan::Op,
+    plan::{Op, SlotRun},
 };
 use nix::{
     mount::{MntFlags, MsFlags, mount, umount2},
@@ -205,7 +205,8 @@ impl Rig {
         };
         for (base, ids) in [(cluster.base, all), (local_slice.base, local)] {
             if !ids.is_empty() {
-                self.datapath().v4_mut().apply(&Op::PutSlots { base, ids }).unwrap();
+                let run = SlotRun::list(ids);
+                self.datapath().v4_mut().apply(&Op::PutSlots { base, run }).unwrap();
             }
         }
         let has_endpoints = if backends.is_empty() { 0 } else { flags::HAS_ENDPOINTS };
@@ -230,7 +231,8 @@ impl Rig {
     pub(crate) fn republish(&mut self, frontend: Frontend, base: u32, ids: Vec<u32>) {
         let len = u32::try_from(ids.len()).unwrap();
         let tables = self.datapath().v4_mut();
-        tables.apply(&Op::PutSlots { base, ids }).unwrap();
+        let run = SlotRun::list(ids);
+        tables.apply(&Op::PutSlots { base, run }).unwrap();
         let cluster = Slice { base, len };
         let (affinity_seconds, affinity_group) = frontend.affinity.unwrap_or_default();
         let flags = frontend.flags | flags::HAS_ENDPOINTS;
@@ -261,7 +263,8 @@ impl Rig {
             flags,
         };
         tables.apply(&Op::PutBackend { id: 1, value }).unwrap();
-        tables.apply(&Op::PutSlots { base: 0, ids: vec![1] }).unwrap();
+        let run = SlotRun::list([1]);
+        tables.apply(&Op::PutSlots { base: 0, run }).unwrap();
         let slice = Slice { base: 0, len: 1 };
         let value = ServiceValue {
             id: 1,

@@ -4,7 +4,10 @@ use std::net::{Ipv4Addr, SocketAddrV4};
 
 use anyhow::Result;
 use kpr_abi::{Addr4, BackendValue, Be16, ServiceKey, ServiceValue, Slice, proto, service::flags};
-use kpr_node_agent::{datapath::Datapath, plan::Op};
+use kpr_node_agent::{
+    datapath::Datapath,
+    plan::{Op, SlotRun},
+};
 
 /// Port of every Service and of every backend.
 pub(super) const PORT: u16 = 80;
@@ -33,7 +36,7 @@ pub(super) fn program(datapath: &mut Datapath, services: u32, backend: SocketAdd
         tables.apply(&Op::PutBackend { id, value })?;
         tables.apply(&Op::PutSlots {
             base: id,
-            ids: vec![id],
+            run: SlotRun::list([id]),
         })?;
         let key = ServiceKey::new(Addr4::from(*frontend.ip()), Be16::new(frontend.port()), proto::TCP);
         let value = ServiceValue {

@@ -11,7 +11,7 @@ use kpr_abi::{
 use kpr_cluster::{net::UPLINK, testbed::Host};
 use kpr_node_agent::{
     datapath::{self, Pins},
-    plan::Op,
+    plan::{Op, SlotRun},
 };
 use nix::net::if_::if_nametoindex;
 
@@ -120,7 +120,10 @@ impl Rig {
                 }
                 ids.push(id);
             }
-            tables.apply(&Op::PutSlots { base: slice.base, ids })?;
+            tables.apply(&Op::PutSlots {
+                base: slice.base,
+                run: SlotRun::list(ids),
+            })?;
         }
         for (id, port, slice) in [(1, REMOTE.port(), remote.1), (2, LOCAL.port(), local.1)] {
             self.put(id, Ipv4Addr::UNSPECIFIED, port, flags::NODE_PORT, slice)?;

@@ -95,10 +95,10 @@ fn cause(error: &hyper::Error) -> io::Error {
     io::Error::other(error.to_string())
 }
 
-/// One request on a connection of its own.
-pub(super) async fn once(target: SocketAddr, within: Duration, tally: &mut Tally) {
+/// One request on a connection of its own, from `local_port` or one of the kernel's choice.
+pub(super) async fn once(target: SocketAddr, local_port: Option<u16>, within: Duration, tally: &mut Tally) {
     let answer = async {
-        let mut connection = Connection::open(target, None, within).await?;
+        let mut connection = Connection::open(target, local_port, within).await?;
         tally.peers.insert(connection.peer);
         connection.ask(within).await
     };

@@ -38,7 +38,13 @@ pub struct ClientArgs {
 #[derive(Clone, Debug, clap::Subcommand)]
 enum Kind {
     /// Make HTTP requests, each on a connection of its own, and count who answers
-    Http(Requests),
+    Http {
+        #[command(flatten)]
+        requests: Requests,
+        /// The client's own port; by default, one of the kernel's choice
+        #[arg(long)]
+        local_port: Option<u16>,
+    },
     /// Send datagrams, each from a socket of its own, and count who answers
     Udp {
         #[command(flatten)]
@@ -155,7 +161,7 @@ impl Endless {
 /// Runs a client and prints its report.
 pub async fn run(args: ClientArgs) -> Result<()> {
     match args.kind {
-        Kind::Http(requests) => print(&many(requests, How::Http).await?),
+        Kind::Http { requests, local_port } => print(&many(requests, How::Http(local_port)).await?),
         Kind::Udp { requests, style } => print(&many(requests, How::Udp(style)).await?),
         Kind::Sctp(requests) => print(&many(requests, How::Sctp).await?),
         Kind::Hold { endless, local_port } => print(&session::hold(&endless, local_port, end_of_input()).await?),
@@ -210,7 +216,8 @@ fn print(report: &impl Serialize) -> Result<()> {
 /// How one of many requests is made.
 #[derive(Clone, Copy)]
 enum How {
-    Http,
+    /// From a port of one's own, or of the kernel's choice.
+    Http(Option<u16>),
     Udp(UdpStyle),
     Sctp,
 }
@@ -232,7 +239,7 @@ async fn many(requests: Requests, how: How) -> Result<Tally> {
             let mut tally = Tally::default();
             for number in (worker..).step_by(parallel as usize).take(share as usize) {
                 match how {
-                    How::Http => http::once(target, within, &mut tally).await,
+                    How::Http(local_port) => http::once(target, local_port, within, &mut tally).await,
                     How::Udp(style) => udp::once(target, style, within, &mut tally).await,
                     How::Sctp => sctp::once(target, number, within, &mut tally).await,
                 }

@@ -108,7 +108,7 @@ pub(super) async fn load(endless: &Endless, stop: CancellationToken) -> Result<T
         workers.spawn(async move {
             let mut tally = Tally::default();
             while !stop.is_cancelled() {
-                http::once(target, within, &mut tally).await;
+                http::once(target, None, within, &mut tally).await;
                 stop.run_until_cancelled(sleep(interval)).await;
             }
             tally

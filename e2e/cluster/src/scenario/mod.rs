@@ -20,6 +20,7 @@ pub mod kube_proxy_parked;
 pub mod latency;
 pub mod load_balancer;
 pub mod localhost_node_port;
+pub mod maglev;
 pub mod many_flows;
 pub mod node_port;
 pub mod odd_addresses;

@@ -70,6 +70,13 @@ impl Vantage {
         client.args(["--count", &count.to_string()]).output().await?.json()
     }
 
+    /// Makes one HTTP request to `target` from a port of one's own, which was not used for this target within a minute.
+    pub async fn http_from(&self, cluster: &Cluster, local_port: u16, target: SocketAddr) -> Result<Tally> {
+        let client = self.client(cluster, "http", target)?;
+        let client = client.args(["--local-port", &local_port.to_string(), "--timeout-ms", "5000"]);
+        client.output().await?.json()
+    }
+
     /// Makes `count` HTTP requests to `target`, `parallel` at a time.
     pub async fn http_parallel(
         &self,

@@ -17,6 +17,8 @@ pub(super) const CHECK: Duration = Duration::from_secs(30);
 /// More for each frontend and backend: every entry is read by a system call of about a microsecond, so that a check takes about a
 /// thousandth of the time, whatever the size.
 const CHECK_PER_ENTRY: Duration = Duration::from_millis(1);
+/// And for each slot, which is read with thousands of others, and if it is one of a Maglev table filled anew to compare.
+const CHECK_PER_SLOT: Duration = Duration::from_micros(100);
 
 impl<L: Loader> Core<L> {
     pub(super) fn check(&mut self, now: Instant) {
@@ -24,7 +26,8 @@ impl<L: Loader> Core<L> {
             return;
         };
         let (frontends, backends) = running.services.counts();
-        running.check_due = now + CHECK + CHECK_PER_ENTRY * (frontends + backends);
+        let per_slot = CHECK_PER_SLOT * running.services.slots();
+        running.check_due = now + CHECK + CHECK_PER_ENTRY * (frontends + backends) + per_slot;
         // Until then the next plan compares everything anyway.
         if !running.complete || !running.services.is_complete() {
             return;

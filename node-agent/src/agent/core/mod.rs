@@ -16,8 +16,11 @@ use tracing::info;
 
 use self::flows::MayBeOpen;
 use super::{
-    Applied, CAPABILITIES, Loader, Object, Placement, Snapshot, Troubles, backoff::Backoff, exhaustion::Exhaustion,
-    services::DualStack, settings::kinds,
+    Applied, CAPABILITIES, Loader, Object, Placement, Snapshot, Troubles,
+    backoff::Backoff,
+    exhaustion::Exhaustion,
+    services::DualStack,
+    settings::{kinds, maglev},
 };
 use crate::{
     datapath::{Report, Settings},
@@ -248,6 +251,8 @@ impl<L: Loader> Core<L> {
             facts.kinds = kinds(spec.services);
             let affinity = &spec.session_affinity;
             facts.affinity_default_seconds = affinity.enabled.then_some(affinity.default_timeout_seconds);
+            // Only what could be read was applied.
+            facts.maglev = maglev(&spec.load_balancer).unwrap_or_default();
         }
         if facts != self.facts {
             let kinds_changed = facts.kinds != self.facts.kinds;

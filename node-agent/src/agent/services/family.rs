@@ -59,7 +59,7 @@ pub(super) trait Programs<D>: Send {
     /// How the family keeps up.
     fn progress(&self) -> Progress;
 
-    /// Whether all that is wanted is in the tables.
+    /// Whether all that is wanted is in the tables, but for Maglev tables that don't fit.
     fn is_complete(&self) -> bool;
 
     /// Whether a frontend in the tables asks for source ranges.
@@ -70,6 +70,9 @@ pub(super) trait Programs<D>: Send {
 
     /// Frontends and backends in the tables.
     fn counts(&self) -> (u32, u32);
+
+    /// Slots in use.
+    fn slots(&self) -> u32;
 
     /// Whether a frontend of this protocol is in the tables.
     fn has(&self, protocol: Protocol) -> bool;
@@ -281,7 +284,8 @@ where
     }
 
     fn is_complete(&self) -> bool {
-        !self.all && self.changed.is_empty()
+        let is_served = |name: &NamespacedName| self.refused.get(name).is_some_and(PlanError::is_served);
+        !self.all && self.changed.iter().all(is_served)
     }
 
     fn has_source_ranges(&self) -> bool {
@@ -295,6 +299,10 @@ where
     fn counts(&self) -> (u32, u32) {
         let usage = self.planner.programmed().usage();
         (usage.services, usage.backends)
+    }
+
+    fn slots(&self) -> u32 {
+        self.planner.programmed().usage().slots
     }
 
     fn has(&self, protocol: Protocol) -> bool {

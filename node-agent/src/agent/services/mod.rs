@@ -119,6 +119,11 @@ impl<D> DualStack<D> {
         counts.fold((0, 0), |sum, counts| (sum.0 + counts.0, sum.1 + counts.1))
     }
 
+    /// Slots in use, Maglev tables included.
+    pub(super) fn slots(&self) -> u32 {
+        self.families.iter().map(|family| family.slots()).sum()
+    }
+
     /// Whether a frontend of this protocol is in the tables.
     pub(super) fn has(&self, protocol: Protocol) -> bool {
         self.families.iter().any(|family| family.has(protocol))

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use kpr_crds::{Algorithm, KubeProxyRules};
+use kpr_crds::{Acceleration, Algorithm, KubeProxyRules};
 
 use super::{
     fake::Kernel,
@@ -188,6 +188,19 @@ fn other_fields_need_no_new_programs() {
 }
 
 #[test]
+fn another_algorithm_needs_no_new_programs() {
+    let kernel = Kernel::default();
+    let mut agent = Rig::serving(&kernel);
+    let mut maglev = spec();
+    maglev.load_balancer.algorithm = Algorithm::Maglev;
+    agent.tell([datapath(2, maglev)]);
+    assert_eq!(kernel.state().starts.len(), 1);
+    let snapshot = agent.snapshot();
+    assert_eq!(snapshot.applied.unwrap().generation, 2);
+    assert_eq!(snapshot.phase, Phase::Active);
+}
+
+#[test]
 fn kinds_that_are_no_longer_served_are_taken_out() {
     let kernel = Kernel::default();
     let mut agent = Rig::serving(&kernel);
@@ -202,16 +215,16 @@ fn kinds_that_are_no_longer_served_are_taken_out() {
 fn a_configuration_that_cannot_be_served_is_refused_and_the_last_one_stays() {
     let kernel = Kernel::default();
     let mut agent = Rig::serving(&kernel);
-    let mut maglev = spec();
-    maglev.load_balancer.algorithm = Algorithm::Maglev;
-    agent.tell([datapath(2, maglev)]);
+    let mut native = spec();
+    native.load_balancer.acceleration = Acceleration::Native;
+    agent.tell([datapath(2, native)]);
     let snapshot = agent.snapshot();
     assert!(
         snapshot
             .troubles
             .rejected
             .unwrap()
-            .contains("spec.loadBalancer.algorithm")
+            .contains("spec.loadBalancer.acceleration")
     );
     assert_eq!(
         (snapshot.phase, snapshot.applied.unwrap().generation),

@@ -157,8 +157,9 @@ impl<F: Family> FamilyState<F> {
             Op::ClearBackend { id } => drop(backends.remove(id)),
             Op::PutRange { range } => source_ranges.push(*range),
             Op::DeleteRange { range } => source_ranges.retain(|other| other != range),
-            Op::PutSlots { base, ids } => {
-                slots[*base as usize..*base as usize + ids.len()].copy_from_slice(ids);
+            Op::PutSlots { base, run } => {
+                let ids = run.slots();
+                slots[*base as usize..*base as usize + ids.len()].copy_from_slice(&ids);
             }
             Op::PutService { key, value } => match services.binary_search_by_key(key, |(key, _)| *key) {
                 Ok(at) => services[at].1 = *value,

@@ -71,7 +71,7 @@ impl Entry {
             .filter_map(|slot| contents.slots.get(slot as usize))
             .filter_map(|id| Some(Backend::new::<F>(*id, contents.backends.get(id)?)))
             .collect();
-        // A Maglev table holds each backend many times, and the local ones are in both slices.
+        // The local ones are in both slices. Maglev tables stand behind them, and hold nothing else.
         backends.sort();
         backends.dedup();
         let has = |flag| value.flags & flag != 0;

@@ -200,11 +200,12 @@ ID   Family   Frontend                 Service Type   Backend
     }
 
     #[test]
-    fn a_maglev_table_shows_each_backend_once() {
+    fn a_backend_in_both_slices_is_shown_once_and_maglev_tables_are_not() {
         let mut contents = node();
-        contents.slots = vec![7, 8, 8, 7];
+        contents.slots = vec![7, 8, 8, 8, 7];
         contents.services.truncate(1);
-        contents.services[0].1 = service(1, CLUSTER_IP, (0, 4), (0, 0));
+        let flags = NODE_PORT | kpr_abi::TableSize::ALL[0].flags();
+        contents.services[0].1 = service(1, flags, (0, 2), (1, 1));
         let ids: Vec<_> = entries(&contents)[0].backends.iter().map(|b| b.id).collect();
         assert_eq!(ids, [7, 8]);
     }

@@ -1,7 +1,10 @@
 //! Which Services are served, and under which addresses and ports.
 
+use kpr_abi::{TableSize, V4};
+
 use super::fixtures::{Svc, ep, node, slice, svc};
 use crate::model::{
+    Kind,
     input::{LABEL_HEADLESS, LABEL_PROXY_NAME, ServiceInput, WhyIgnored},
     tests::fixtures::named,
 };
@@ -26,6 +29,34 @@ fn every_kind_of_frontend_leads_to_the_same_backends() {
             "LoadBalancer 198.51.100.1:80/TCP -> 10.244.1.5:8080",
             "ExternalIP 203.0.113.1:80/TCP -> 10.244.1.5:8080",
         ]
+    );
+}
+
+#[test]
+fn maglev_is_for_what_several_nodes_get_packets_for() {
+    let all = svc("web")
+        .kind("LoadBalancer")
+        .node_port(30080)
+        .external_ips(&["203.0.113.1"])
+        .load_balancer_ip("198.51.100.1");
+    let size = TableSize::of(16_381);
+    let node = node().svc(all).facts(|facts| facts.maglev = size);
+    let desired = node.index.service::<V4>(&named("web"), &node.facts);
+    let asked: Vec<_> = desired.frontends.iter().map(|f| (f.kind, f.maglev)).collect();
+    assert_eq!(
+        asked,
+        [
+            (Kind::NodePort, size),
+            (Kind::ClusterIp, None),
+            (Kind::LoadBalancer, size),
+            (Kind::ExternalIp, size),
+        ]
+    );
+    assert!(
+        desired
+            .frontends
+            .iter()
+            .all(|f| TableSize::named_by(f.flags()) == f.maglev)
     );
 }
 

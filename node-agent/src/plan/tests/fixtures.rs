@@ -6,7 +6,7 @@ use std::{
 };
 
 use ipnet::IpNet;
-use kpr_abi::{Be16, ServiceKey, V4, V6};
+use kpr_abi::{Be16, ServiceKey, TableSize, V4, V6};
 
 use crate::{
     model::{Backend, DesiredService, Frontend, IpFamily, Kind, NamespacedName, Protocol, ServicePortName},
@@ -15,7 +15,7 @@ use crate::{
 
 pub(super) const ROOMY: Limits = Limits {
     services: 100,
-    slots: 1000,
+    slots: 10_000,
     backends: 100,
     source_ranges: 100,
 };
@@ -75,6 +75,7 @@ pub(super) fn service<F: Numbered>(n: u8, backends: &[u8]) -> DesiredService<F> 
         affinity_seconds: 0,
         has_endpoints: !backends.is_empty(),
         source_ranges: Vec::new(),
+        maglev: None,
     };
     DesiredService {
         name: name(n),
@@ -98,6 +99,8 @@ pub(super) trait Variations<F: Numbered>: Sized {
     fn and_node_port(self, port: u16) -> Self;
     /// With these backends under policy `Local`.
     fn local(self, backends: &[u8]) -> Self;
+    /// With Maglev tables of the smallest size on NodePorts.
+    fn by_maglev(self) -> Self;
     /// With these source ranges, `fd00::/16` or `10.0.0.0/8` and the like, on every frontend.
     fn from(self, ranges: &[(F::Ip, u8)]) -> Self;
     /// With the backends of every list changed.
@@ -117,6 +120,13 @@ impl<F: Numbered> Variations<F> for DesiredService<F> {
         let local: Arc<[_]> = backends.iter().map(|&n| backend(n)).collect();
         for frontend in &mut self.frontends {
             frontend.local = Arc::clone(&local);
+        }
+        self
+    }
+
+    fn by_maglev(mut self) -> Self {
+        for frontend in &mut self.frontends {
+            frontend.maglev = Some(TableSize::ALL[0]).filter(|_| frontend.kind.is_shared_by_nodes());
         }
         self
     }
@@ -172,7 +182,10 @@ fn shown<F: IpFamily>(addr: F::Addr) -> String {
 pub(super) fn words<F: IpFamily>(plan: &Plan<F>) -> Vec<String> {
     let word = |op: &Op<F>| match op {
         Op::PutBackend { id, .. } => format!("backend {id}"),
-        Op::PutSlots { base, ids } => format!("slots {base} {ids:?}"),
+        Op::PutSlots { base, run } => match run.slots().len() - run.ids().len() {
+            0 => format!("slots {base} {:?}", run.ids()),
+            table => format!("slots {base} {:?} and a table of {table}", run.ids()),
+        },
         Op::PutService { value, .. } => format!(
             "service {} cluster {}+{} local {}+{}",
             value.id, value.cluster.base, value.cluster.len, value.local.base, value.local.len

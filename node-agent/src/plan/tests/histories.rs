@@ -29,7 +29,8 @@ enum Event {
 #[derive(Clone, Debug)]
 enum Wanted {
     Gone,
-    /// Backends, those of them that are local, NodePort 30080 (many ask, one has it), and some flags.
+    /// Backends, those of them that are local, NodePort 30080 (many ask, one has it), and some flags. The NodePort has Maglev tables by
+    /// one of the flags.
     Service(BTreeSet<u8>, u8, bool, u8),
 }
 
@@ -37,7 +38,7 @@ fn event() -> impl Strategy<Value = Event> {
     let backends = prop::collection::btree_set(1_u8..8, 0..6);
     let wanted = prop_oneof![
         1 => Just(Wanted::Gone),
-        5 => (backends, any::<u8>(), any::<bool>(), 0_u8..4).prop_map(|(b, l, n, f)| Wanted::Service(b, l, n, f)),
+        5 => (backends, any::<u8>(), any::<bool>(), 0_u8..8).prop_map(|(b, l, n, f)| Wanted::Service(b, l, n, f)),
     ];
     let changes = prop::collection::vec((1_u8..5, wanted), 1..4);
     let failure = prop_oneof![2 => Just(None), 1 => (0_usize..8).prop_map(Some)];
@@ -68,6 +69,10 @@ fn desired<F: Numbered>(wanted: &BTreeMap<u8, Wanted>) -> BTreeMap<u8, DesiredSe
         if *asks_node_port && let Some(port) = node_port.take() {
             service = service.and_node_port(port);
         }
+        if flags & 4 != 0 {
+            service = service.by_maglev();
+        }
+        let flags = &(flags & 3);
         for frontend in &mut service.frontends {
             frontend.affinity_seconds = u32::from(*flags) * 60;
         }
@@ -179,7 +184,10 @@ impl<F: Numbered> Agent<F> {
             .map(|&n| self.desired.get(&n).cloned().unwrap_or_else(|| deleted(n)))
             .collect();
         let plan = self.planner.plan(scope, &batch);
-        let refused: BTreeSet<&NamespacedName> = plan.errors.iter().map(PlanError::service).collect();
+        let of = |errors: &[&PlanError]| errors.iter().map(|error| error.service().clone()).collect();
+        let (served, refused): (Vec<_>, Vec<_>) = plan.errors.iter().partition(|error| error.is_served());
+        // Those that do without a table are tried again as well.
+        let (served, refused): (BTreeSet<NamespacedName>, BTreeSet<NamespacedName>) = (of(&served), of(&refused));
 
         let before = self.maps.clone();
         self.maps.readers_start();
@@ -192,13 +200,14 @@ impl<F: Numbered> Agent<F> {
             self.check_prefix(&before, &batch, &refused);
             self.maps.readers_start();
         }
-        self.pending.retain(|&n| refused.contains(&name(n)));
-        self.check_end(&before);
+        self.pending
+            .retain(|&n| refused.contains(&name(n)) || served.contains(&name(n)));
+        self.check_end(&before, &served);
         plan
     }
 
     /// Each service leads to its old backends or to its new ones.
-    fn check_prefix(&mut self, before: &Maps<F>, batch: &[DesiredService<F>], refused: &BTreeSet<&NamespacedName>) {
+    fn check_prefix(&mut self, before: &Maps<F>, batch: &[DesiredService<F>], refused: &BTreeSet<NamespacedName>) {
         self.maps.check_readers();
         let keys: BTreeSet<_> = before.services.keys().chain(self.maps.services.keys()).collect();
         for key in keys {
@@ -235,12 +244,12 @@ impl<F: Numbered> Agent<F> {
         }
     }
 
-    fn check_end(&self, before: &Maps<F>) {
+    fn check_end(&self, before: &Maps<F>, served: &BTreeSet<NamespacedName>) {
         if self.pending.is_empty() {
             assert_holds(&self.maps, &self.desired.values().cloned().collect::<Vec<_>>());
         }
         // Who has no room keeps what it had.
-        for n in &self.pending {
+        for n in self.pending.iter().filter(|&&n| !served.contains(&name(n))) {
             let key = super::fixtures::key::<F>(*n);
             assert_eq!(self.maps.look_up(&key), before.look_up(&key));
         }
@@ -297,7 +306,14 @@ fn run<F: Numbered>(limits: Limits, events: &[Event]) {
             backends.len(),
             "what nothing leads to is cleared"
         );
-        let lists: BTreeSet<_> = services.iter().flat_map(|(cluster, local)| [cluster, local]).collect();
+        let frontends = agent.desired.values().flat_map(|s| &s.frontends);
+        let lists: BTreeSet<_> = frontends
+            .flat_map(|frontend| {
+                let (cluster, local) = answer(frontend);
+                let table = |list: &Vec<_>| frontend.maglev.filter(|_| list.len() > 1);
+                [cluster, local].map(|list| (table(&list), list))
+            })
+            .collect();
         let ranges = agent.desired.values().flat_map(|s| &s.frontends);
         assert_eq!(
             usage.source_ranges as usize,
@@ -306,7 +322,10 @@ fn run<F: Numbered>(limits: Limits, events: &[Event]) {
         );
         assert_eq!(
             usage.slots as usize,
-            lists.iter().map(|list| list.len()).sum::<usize>(),
+            lists
+                .iter()
+                .map(|(table, list)| list.len() + table.map_or(0, |size| size.slots() as usize))
+                .sum::<usize>(),
             "and one run per list"
         );
         agent.restart();
@@ -329,7 +348,8 @@ proptest! {
     #[test]
     fn so_it_does_when_the_maps_are_too_small(
         events in prop::collection::vec(event(), 1..40),
-        (services, slots, backends, source_ranges) in (1_u32..6, 1_u32..20, 2_u32..9, 0_u32..9),
+        (services, slots, backends, source_ranges) in
+            (1_u32..6, prop_oneof![1_u32..20, 250_u32..800], 2_u32..9, 0_u32..9),
     ) {
         run::<V4>(Limits { services, slots, backends, source_ranges }, &events);
     }

@@ -3,6 +3,7 @@
 mod capacity;
 mod fixtures;
 mod histories;
+mod maglev;
 mod restoring;
 mod scale;
 mod simulator;

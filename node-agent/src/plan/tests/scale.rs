@@ -55,13 +55,13 @@ fn one_change_among_ten_thousand_services_touches_only_its_own() {
     let plan = planner.plan(Scope::Changed, &changed);
     let [
         Op::PutBackend { value: backend, .. },
-        Op::PutSlots { ids, .. },
+        Op::PutSlots { run, .. },
         Op::PutService { key, value },
     ] = plan.ops.as_slice()
     else {
         panic!("one backend, one run, one service: {:?}", plan.ops);
     };
     assert_eq!(backend.flags, flags::LOCAL);
-    assert_eq!((ids.len(), value.cluster.len), (11, 11));
+    assert_eq!((run.ids().len(), value.cluster.len), (11, 11));
     assert_eq!(*key, changed[0].frontends[0].key);
 }

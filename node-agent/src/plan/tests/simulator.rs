@@ -5,10 +5,11 @@ use std::{
     fmt::Debug,
 };
 
-use kpr_abi::{Address, BackendValue, ServiceKey, ServiceValue, Slice, service::flags};
+use kpr_abi::{Address, BackendValue, ServiceKey, ServiceValue, Slice, maglev, service::flags};
 
 use super::fixtures::Numbered;
 use crate::{
+    maglev::{Member, fill},
     model::{Backend, DesiredService, Frontend},
     plan::{AdmittedRange, Limits, Op},
 };
@@ -62,9 +63,10 @@ impl<F: Numbered> Maps<F> {
                 self.backends[*id as usize] = *value;
             }
             Op::ClearBackend { id } => self.backends[*id as usize] = BackendValue::default(),
-            Op::PutSlots { base, ids } => {
+            Op::PutSlots { base, run } => {
+                let ids = run.slots();
                 assert!(!ids.is_empty());
-                self.slots[*base as usize..][..ids.len()].copy_from_slice(ids);
+                self.slots[*base as usize..][..ids.len()].copy_from_slice(&ids);
             }
             Op::PutRange { range } => {
                 assert!(self.ranges.insert(*range), "EEXIST");
@@ -111,9 +113,34 @@ impl<F: Numbered> Maps<F> {
                 assert_ne!(backend.proto, 0, "slot leads to backend {id}, which is cleared");
                 backend.addr.into()
             };
+            // Some of its slots: this is asked after every write.
+            let table = self.table_of(value, slice).iter().step_by(16);
+            assert!(
+                table.clone().all(|id| ids.contains(id)),
+                "{ids:?} have the table {table:?}"
+            );
             sorted(ids.iter().map(addr))
         };
         (addrs(value.cluster), addrs(value.local))
+    }
+
+    /// The Maglev table behind a slice, if there is one.
+    fn table_of(&self, value: &ServiceValue, slice: Slice) -> &[u32] {
+        let table = maglev::table(value.flags, slice);
+        &self.slots[table.base as usize..][..table.len as usize]
+    }
+
+    /// Asserts that the service has the Maglev table of these backends, if it is to have one, wherever and under whatever ids they are.
+    fn assert_table(&self, value: &ServiceValue, slice: Slice, frontend: &Frontend<F>, backends: &[Backend<F>]) {
+        let size = frontend.maglev.filter(|_| backends.len() > 1);
+        let filled = size.map_or_else(Vec::new, |size| {
+            let values: Vec<_> = backends.iter().rev().map(Backend::value).collect();
+            let members: Vec<_> = values.iter().map(Member::new::<F>).collect();
+            let table = fill(size, &members).into_iter();
+            table.map(|member| values[member as usize]).collect()
+        });
+        let found = self.table_of(value, slice).iter().map(|&id| self.backends[id as usize]);
+        assert!(found.eq(filled), "{:?}", frontend.key);
     }
 
     /// Every service is looked up now by a program that is in no hurry.
@@ -207,6 +234,8 @@ where
             (frontend.flags(), frontend.affinity_seconds)
         );
         assert_eq!(maps.admits(&frontend.key), Some(admitted(frontend)));
+        maps.assert_table(value, value.cluster, frontend, &frontend.cluster);
+        maps.assert_table(value, value.local, frontend, &frontend.local);
         for backend in frontend.cluster.iter().chain(frontend.local.iter()) {
             assert!(backends.contains(&backend.value()), "flags of {backend:?}");
         }
