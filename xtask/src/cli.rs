@@ -85,7 +85,8 @@ pub(crate) enum Command {
     /// Takes some minutes for each kernel and needs no KVM. Kernels are downloaded as packages of Debian and Ubuntu and
     /// unpacked to target/kernels; nothing of them is installed, and the tests run inside the emulator only. Packages for
     /// QEMU and busybox are installed if they are missing (root). Archives that the machine's apt does not know are named in
-    /// KPR_DEBIAN_ARCHIVE and KPR_UBUNTU_ARCHIVE (the URL of a mirror). What is known of the present programs is written into docs/kernels.md.
+    /// KPR_DEBIAN_ARCHIVE and KPR_UBUNTU_ARCHIVE (the URL of a mirror). What is known of the present programs is written into
+    /// docs/kernels.md.
     Kernels {
         /// Try these series only; may be given several times, or as a list with commas.
         #[arg(long, value_enum, value_delimiter = ',')]
