@@ -259,7 +259,7 @@ mod tests {
         let sctp_head = |chunk: u8| [vec![0; 12], vec![chunk, 0, 0, 4]].concat();
         for (name, protocol, head, told) in [
             ("a SYN", 6, tcp_head(0x02), signal::OPENS),
-            ("its answer", 6, tcp_head(0x12), 0),
+            ("its answer", 6, tcp_head(0x12), signal::ACCEPTS),
             ("an ACK", 6, tcp_head(0x10), 0),
             ("a FIN", 6, tcp_head(0x11), signal::CLOSES),
             ("an RST", 6, tcp_head(0x14), signal::ENDS),
