@@ -83,6 +83,14 @@ pub(crate) fn file_of(package: &str, directory: &Path) -> Result<PathBuf> {
     bail!("apt-get has downloaded no {package}");
 }
 
+/// Unpacks packages over each other, and runs none of their scripts.
+pub(crate) fn unpack(packages: &[PathBuf], into: &Path) -> Result<()> {
+    for package in packages {
+        process::capture(Command::new("dpkg-deb").arg("--extract").arg(package).arg(into))?;
+    }
+    Ok(())
+}
+
 /// The version of a package that apt would install.
 pub(crate) fn candidate(package: &str) -> Option<Version> {
     let policy = process::capture(Command::new("apt-cache").args(["policy", package])).ok()?;

@@ -1,10 +1,10 @@
 //! promtool, which tests the chart's alerts.
 
-use std::{fs, path::PathBuf, process::Command};
+use std::{fs, path::PathBuf};
 
 use anyhow::{Context, Result};
 
-use crate::{apt, console, layout::Layout, probe, process};
+use crate::{apt, console, layout::Layout, probe};
 
 /// The Debian package that has it. It is unpacked and not installed: installed, it would start a server.
 const PACKAGE: &str = "prometheus";
@@ -23,7 +23,7 @@ pub(crate) fn ready(layout: &Layout) -> Result<PathBuf> {
     fs::create_dir_all(&directory).with_context(|| format!("cannot make {}", directory.display()))?;
     console::note(&format!("apt-get download {PACKAGE} (promtool, 19 MB; some seconds)"));
     let package = apt::download(PACKAGE, &directory)?;
-    process::capture(Command::new("dpkg-deb").arg("--extract").arg(&package).arg(&directory))?;
+    apt::unpack(&[package], &directory)?;
     fs::create_dir_all(tools.join("bin")).with_context(|| format!("cannot make {}", tools.join("bin").display()))?;
     fs::rename(directory.join("usr/bin/promtool"), &promtool).context("the package has no promtool")?;
     fs::remove_dir_all(&directory).with_context(|| format!("cannot remove {}", directory.display()))?;

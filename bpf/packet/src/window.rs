@@ -21,6 +21,21 @@ impl<const N: usize> Window<N> {
         Self { start }
     }
 
+    /// A view of the bytes at `offset` in the packet that lies from `start` to `end`; none where it ends before.
+    ///
+    /// # Safety
+    ///
+    /// As of [`new`](Self::new), for the whole packet.
+    #[inline(always)]
+    pub const unsafe fn inside(start: usize, end: usize, offset: usize) -> Option<Self> {
+        let start = start + offset;
+        if start + N > end {
+            return None;
+        }
+        // SAFETY: checked against the packet's end; the rest is the caller's promise.
+        Some(unsafe { Self::new(start as *mut u8) })
+    }
+
     /// The byte at `AT`.
     #[inline(always)]
     pub fn u8<const AT: usize>(self) -> u8 {

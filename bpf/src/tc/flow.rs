@@ -152,9 +152,12 @@ pub fn lingers<F: Tables>() {
     }
 }
 
-/// The backend of a flow which, to its local backend, is what packets of this key would be, if they went there as they are.
+/// The backend of a flow which, to its local backend, is the connection that a packet of TCP would open, if it went there as it is.
 #[inline(always)]
-pub fn taken<F: Tables>(key: &FlowKey<F::Addr>) -> Option<u32> {
+pub fn taken<F: Tables>(key: &FlowKey<F::Addr>, signals: u8) -> Option<u32> {
+    if key.proto != proto::TCP || !is_first(signals) {
+        return None;
+    }
     let answer = FlowKey {
         src: key.dst,
         dst: key.src,

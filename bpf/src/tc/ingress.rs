@@ -14,7 +14,7 @@ use core::ptr::read_volatile;
 use kpr_abi::{
     Address, AffinityKey, FlowValue, Reason, ServiceKey, ServiceValue, Slice, backend,
     flow::{action, direction, state},
-    maglev, proto,
+    maglev,
     service::flags,
 };
 use kpr_packet::{Parsed, Unparsed};
@@ -96,7 +96,7 @@ pub fn begin<F: Wire, const FROM_POD: bool>(ctx: &TcContext, l3: usize) -> Resul
 /// ([`flow::lookup_answer`] is for the other order).
 #[inline(always)]
 fn past_frontends<F: Wire>(parsed: &Parsed<F::Addr>) -> Handled {
-    if parsed.key.proto == proto::TCP && flow::is_first(parsed.signals) && flow::taken::<F>(&parsed.key).is_some() {
+    if flow::taken::<F>(&parsed.key, parsed.signals).is_some() {
         Handled::Begins
     } else {
         Handled::NotOurs
@@ -107,24 +107,17 @@ fn past_frontends<F: Wire>(parsed: &Parsed<F::Addr>) -> Handled {
 #[inline(always)]
 fn set_apart<F: Wire, const FROM_POD: bool>(ctx: &TcContext, parsed: &Parsed<F::Addr>) -> Result<Handled, Reason> {
     // None, if the frontend or the flow went meanwhile: the next packet finds what is so now.
-    let Some(backend) = flow::taken::<F>(&parsed.key) else {
+    let Some(backend) = flow::taken::<F>(&parsed.key, parsed.signals) else {
         return Ok(Handled::NotOurs);
     };
-    if parsed.key.proto != proto::TCP || !flow::is_first(parsed.signals) {
-        return Ok(Handled::NotOurs);
-    }
     // From now on, also packets that are for no frontend are looked up: until the agent finds that there is no such flow any more.
     flow::lingers::<F>();
     let value = FlowValue {
-        src: parsed.key.src,
         dst: parsed.key.dst,
-        sport: parsed.key.sport,
         dport: parsed.key.dport,
         backend,
-        last_seen: clock::now(),
-        state: flow::state_of(parsed.signals) | if FROM_POD { state::FROM_POD } else { 0 },
         action: action::PASS,
-        device: if FROM_POD { 0 } else { device(ctx) },
+        ..untranslated::<F::Addr, FROM_POD>(ctx, parsed)
     };
     keep_chosen::<F>(parsed, value, 0, backend::flags::LOCAL.into())
 }
@@ -239,18 +232,26 @@ fn choose<F: Wire, const FROM_POD: bool>(
         chosen.flags & backend::flags::LOCAL != 0
     };
     let value = FlowValue {
-        // A local backend sees the client's own address, and so does any backend of a pod.
-        src: parsed.key.src,
         dst: chosen.addr,
-        sport: parsed.key.sport,
         dport: chosen.port,
         backend: id,
-        last_seen: clock::now(),
-        state: flow::state_of(parsed.signals) | if FROM_POD { state::FROM_POD } else { 0 },
         action: if keeps_source { action::PASS } else { action::FORWARD },
-        device: if FROM_POD { 0 } else { device(ctx) },
+        ..untranslated::<F::Addr, FROM_POD>(ctx, parsed)
     };
     keep_chosen::<F>(parsed, value, service.flags, chosen.flags.into())
+}
+
+/// A new flow with the client's own address, which a local backend sees, and any backend of a pod; where it leads is for the caller.
+#[inline(always)]
+fn untranslated<A: Address, const FROM_POD: bool>(ctx: &TcContext, parsed: &Parsed<A>) -> FlowValue<A> {
+    FlowValue {
+        src: parsed.key.src,
+        sport: parsed.key.sport,
+        last_seen: clock::now(),
+        state: flow::state_of(parsed.signals) | if FROM_POD { state::FROM_POD } else { 0 },
+        device: if FROM_POD { 0 } else { device(ctx) },
+        ..FlowValue::default()
+    }
 }
 
 /// What a new flow draws from the list: by its hash where there is a Maglev table, else by chance.

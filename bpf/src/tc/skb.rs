@@ -18,12 +18,8 @@ pub struct Skb<'a>(pub &'a TcContext);
 impl Packet for Skb<'_> {
     #[inline(always)]
     fn window<const N: usize>(&self, offset: usize) -> Option<Window<N>> {
-        let start = self.0.data() + offset;
-        if start + N > self.0.data_end() {
-            return None;
-        }
-        // SAFETY: checked against the packet's end, and used before any helper changes the packet.
-        Some(unsafe { Window::new(start as *mut u8) })
+        // SAFETY: the packet of this program, and used before any helper changes it.
+        unsafe { Window::inside(self.0.data(), self.0.data_end(), offset) }
     }
 
     #[inline(always)]

@@ -97,25 +97,12 @@ pub(super) fn lookup_batch<K: Pod, V: Pod>(
         map_fd: map.as_raw_fd().unsigned_abs(),
         ..Entries::default()
     };
-    // SAFETY: `attr` is the kernel's struct for this command, into which it writes the count; it writes no more than that many
-    // entries, of the sizes of `K` and `V`, and one word to `next`.
-    let result = unsafe {
-        libc::syscall(
-            libc::SYS_bpf,
-            BPF_MAP_LOOKUP_BATCH,
-            std::ptr::from_mut(&mut attr),
-            size_of::<Entries>(),
-        )
-    };
-    let last = if result < 0 {
-        let error = io::Error::last_os_error();
+    // It writes no more than `count` entries, of the sizes of `K` and `V`, and one word to `next`.
+    let last = match call(BPF_MAP_LOOKUP_BATCH, &mut attr) {
+        Ok(_) => false,
         // The end of the map; what was read before it counts.
-        if error.raw_os_error() != Some(libc::ENOENT) {
-            return Err(error);
-        }
-        true
-    } else {
-        false
+        Err(error) if error.raw_os_error() == Some(libc::ENOENT) => true,
+        Err(error) => return Err(error),
     };
     *bucket = Some(next);
     Ok(Read {
@@ -133,31 +120,18 @@ pub(super) fn update_batch<K: Pod, V: Pod>(map: BorrowedFd<'_>, keys: &[K], valu
         map_fd: map.as_raw_fd().unsigned_abs(),
         ..Entries::default()
     };
-    // SAFETY: `attr` is the kernel's struct for this command, into which it writes the count; it reads so many keys and values, of the
-    // sizes of `K` and `V`.
-    let result = unsafe {
-        libc::syscall(
-            libc::SYS_bpf,
-            BPF_MAP_UPDATE_BATCH,
-            std::ptr::from_mut(&mut attr),
-            size_of::<Entries>(),
-        )
-    };
-    if result < 0 {
-        Err(io::Error::last_os_error())
-    } else {
-        Ok(())
-    }
+    // It reads `count` keys and values, of the sizes of `K` and `V`.
+    call(BPF_MAP_UPDATE_BATCH, &mut attr).map(drop)
 }
 
 /// Opens what is pinned at `path`.
 pub(super) fn open_pin(path: &Path) -> io::Result<OwnedFd> {
     let path = CString::new(path.as_os_str().as_bytes())?;
-    let attr = ObjGet {
+    let mut attr = ObjGet {
         pathname: path.as_ptr() as u64,
         ..ObjGet::default()
     };
-    let fd = call(BPF_OBJ_GET, &attr)?;
+    let fd = call(BPF_OBJ_GET, &mut attr)?;
     // SAFETY: the kernel has just made this descriptor for us.
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
@@ -165,18 +139,18 @@ pub(super) fn open_pin(path: &Path) -> io::Result<OwnedFd> {
 /// Pins a map or a link at `path`.
 pub(super) fn pin(object: BorrowedFd<'_>, path: &Path) -> io::Result<()> {
     let path = CString::new(path.as_os_str().as_bytes())?;
-    let attr = ObjGet {
+    let mut attr = ObjGet {
         pathname: path.as_ptr() as u64,
         bpf_fd: object.as_raw_fd().unsigned_abs(),
         ..ObjGet::default()
     };
-    call(BPF_OBJ_PIN, &attr).map(drop)
+    call(BPF_OBJ_PIN, &mut attr).map(drop)
 }
 
 /// Opens the map that the kernel knows by this id.
 pub(super) fn map_by_id(id: u32) -> io::Result<OwnedFd> {
-    let attr = ById { id, ..ById::default() };
-    let fd = call(BPF_MAP_GET_FD_BY_ID, &attr)?;
+    let mut attr = ById { id, ..ById::default() };
+    let fd = call(BPF_MAP_GET_FD_BY_ID, &mut attr)?;
     // SAFETY: the kernel has just made this descriptor for us.
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
@@ -184,12 +158,12 @@ pub(super) fn map_by_id(id: u32) -> io::Result<OwnedFd> {
 /// What the kernel says of a link.
 pub(super) fn link_info(link: BorrowedFd<'_>) -> io::Result<LinkInfo> {
     let mut info = LinkInfo::default();
-    let attr = InfoByFd {
+    let mut attr = InfoByFd {
         bpf_fd: link.as_raw_fd().unsigned_abs(),
         info_len: u32::try_from(size_of::<LinkInfo>()).map_err(io::Error::other)?,
         info: (&raw mut info) as u64,
     };
-    call(BPF_OBJ_GET_INFO_BY_FD, &attr)?;
+    call(BPF_OBJ_GET_INFO_BY_FD, &mut attr)?;
     Ok(info)
 }
 
@@ -227,17 +201,19 @@ impl LinkInfo {
 
 /// Puts `program` in the place of the one that the link runs, without a gap. `ENOLINK`: the link's cgroup or device is gone.
 pub(super) fn update_link(link: BorrowedFd<'_>, program: BorrowedFd<'_>) -> io::Result<()> {
-    let attr = LinkUpdate {
+    let mut attr = LinkUpdate {
         link_fd: link.as_raw_fd().unsigned_abs(),
         new_prog_fd: program.as_raw_fd().unsigned_abs(),
         ..LinkUpdate::default()
     };
-    call(BPF_LINK_UPDATE, &attr).map(drop)
+    call(BPF_LINK_UPDATE, &mut attr).map(drop)
 }
 
-fn call<T>(command: libc::c_int, attr: &T) -> io::Result<libc::c_int> {
-    // SAFETY: `attr` is the kernel's struct for this command, and what it points to lives until the call returns.
-    let result = unsafe { libc::syscall(libc::SYS_bpf, command, std::ptr::from_ref(attr), size_of::<T>()) };
+/// `attr` is where some commands leave an answer.
+fn call<T>(command: libc::c_int, attr: &mut T) -> io::Result<libc::c_int> {
+    // SAFETY: `attr` is the kernel's struct for this command, and what it points to lives until the call returns and has room for what
+    // the command writes there.
+    let result = unsafe { libc::syscall(libc::SYS_bpf, command, std::ptr::from_mut(attr), size_of::<T>()) };
     if result < 0 {
         Err(io::Error::last_os_error())
     } else {

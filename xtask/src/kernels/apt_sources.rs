@@ -83,14 +83,6 @@ impl Apt {
     }
 }
 
-/// Unpacks packages over each other, and runs none of their scripts.
-pub(super) fn unpack(packages: &[PathBuf], into: &Path) -> Result<()> {
-    for package in packages {
-        process::capture(Command::new("dpkg-deb").arg("--extract").arg(package).arg(into))?;
-    }
-    Ok(())
-}
-
 /// Where an archive is: as `variable` says, or as the machine's own apt has it.
 fn archive(label: &str, variable: &str) -> Result<String> {
     if let Ok(given) = env::var(variable) {
@@ -135,7 +127,7 @@ fn keyring(directory: &Path, origin: Origin) -> Result<PathBuf> {
         let apt = Apt::open(place.join("apt"), TRIXIE)?;
         // The package of that name may only stand for its successor.
         let names = [package.to_owned(), package.replace("-archive", "")];
-        unpack(&apt.download(&names, &place)?, &unpacked)?;
+        apt::unpack(&apt.download(&names, &place)?, &unpacked)?;
     }
     Ok(keyring)
 }

@@ -7,11 +7,8 @@ use std::{
 
 use anyhow::{Context, Result};
 
-use super::{
-    apt_sources::{self, Apt},
-    catalog::Series,
-};
-use crate::console;
+use super::{apt_sources::Apt, catalog::Series};
+use crate::{apt, console};
 
 /// An unpacked kernel.
 #[derive(Debug)]
@@ -33,7 +30,7 @@ pub(super) fn ready(directory: &Path, series: Series) -> Result<Image> {
         let downloads = directory.join("downloads");
         let files = apt.download(&series.packages(&package), &downloads)?;
         fs::create_dir_all(&root)?;
-        apt_sources::unpack(&files, &root)?;
+        apt::unpack(&files, &root)?;
         fs::remove_dir_all(&downloads)?;
         fs::write(&complete, "")?;
     }
