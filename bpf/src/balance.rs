@@ -5,13 +5,20 @@ use aya_ebpf::maps::lpm_trie::Key;
 use core::ptr::read_volatile;
 use kpr_abi::{
     Address, AffinityKey, AffinityValue, BackendValue, Be16, Reason, ServiceKey, ServiceValue, Slice, SourceRange,
-    StoredService, host_port, local, service::flags, source_range::ID_BITS,
+    StoredService, filter, local, service::flags, source_range::ID_BITS,
 };
+
+/// Whether there may be a frontend of this key. Where it says no, which it does of nearly all that are none, there is none.
+#[inline(always)]
+pub fn may_be_frontend<F: Tables>(key: &ServiceKey<F::Addr>) -> bool {
+    let (word, bit) = filter::place(key);
+    F::filter().get(word).is_some_and(|bits| bits & bit != 0)
+}
 
 /// Whether there is a frontend of this key.
 #[inline(always)]
 pub fn has_frontend<F: Tables>(key: &ServiceKey<F::Addr>) -> bool {
-    F::services().get_ptr(key).is_some()
+    may_be_frontend::<F>(key) && F::services().get_ptr(key).is_some()
 }
 
 /// Reads the frontend of this key, if there is one.
@@ -162,13 +169,6 @@ pub fn still_is<F: Tables>(id: u32, addr: F::Addr, port: Be16, proto: u8) -> boo
 
 /// Whether a frontend on any address of the node, a NodePort or a hostPort, could be meant by this port.
 #[inline(always)]
-pub fn may_be_on_any_address<F: Tables>(port: Be16) -> bool {
-    config::is_node_port(port) || is_host_port::<F>(port)
-}
-
-/// Whether a hostPort on any address has this port.
-#[inline(always)]
-fn is_host_port<F: Tables>(port: Be16) -> bool {
-    let (word, bit) = host_port::place(port.host());
-    F::host_ports().get(word).is_some_and(|bits| bits & bit != 0)
+pub fn may_be_on_any_address<F: Tables>(port: Be16, proto: u8) -> bool {
+    config::is_node_port(port) || may_be_frontend::<F>(&ServiceKey::new(F::Addr::ANY, port, proto))
 }

@@ -8,7 +8,7 @@ use aya_ebpf::{
 };
 use kpr_abi::{
     Addr4, Addr6, AffinityKey, AffinityValue, BackendValue, Family, FlowKey, FlowValue, FragmentKey, FragmentValue,
-    PeerKey, PeerValue, Reason, ServiceKey, SourceRange, StoredService, V4, V6, host_port,
+    PeerKey, PeerValue, Reason, ServiceKey, SourceRange, StoredService, V4, V6, filter,
 };
 
 #[map]
@@ -36,7 +36,7 @@ static SOURCE_RANGES4: LpmTrie<SourceRange<Addr4>, u32> = LpmTrie::with_max_entr
 #[map]
 static LINGERING4: Array<u32> = Array::with_max_entries(1, 0);
 #[map]
-static HOST_PORTS4: Array<u64> = Array::with_max_entries(host_port::WORDS, 0);
+static FILTER4: Array<u32> = Array::with_max_entries(filter::WORDS, 0);
 
 #[map]
 static SERVICES6: HashMap<ServiceKey<Addr6>, StoredService> = HashMap::with_max_entries(1, BPF_F_NO_PREALLOC);
@@ -63,7 +63,7 @@ static SOURCE_RANGES6: LpmTrie<SourceRange<Addr6>, u32> = LpmTrie::with_max_entr
 #[map]
 static LINGERING6: Array<u32> = Array::with_max_entries(1, 0);
 #[map]
-static HOST_PORTS6: Array<u64> = Array::with_max_entries(host_port::WORDS, 0);
+static FILTER6: Array<u32> = Array::with_max_entries(filter::WORDS, 0);
 
 /// What happened, by [`Reason`].
 #[map]
@@ -126,8 +126,8 @@ pub trait Tables: Family {
     fn chosen() -> &'static PerCpuArray<Chosen<Self::Addr>>;
     /// Whether there are flows to frontends that are gone.
     fn lingering() -> &'static Array<u32>;
-    /// Ports of hostPorts on any address.
-    fn host_ports() -> &'static Array<u64>;
+    /// Which frontends there may be.
+    fn filter() -> &'static Array<u32>;
     /// Whether the address is a loopback address.
     fn is_loopback(addr: Self::Addr) -> bool;
     /// The one loopback address that stands for all among the node's own addresses.
@@ -138,7 +138,7 @@ pub trait Tables: Family {
 macro_rules! tables {
     ($family:ty: $services:ident, $slots:ident, $backends:ident, $flows:ident, $fragments:ident, $local:ident,
      $snat_source:ident, $connected:ident, $peers:ident, $affinity:ident, $source_ranges:ident, $lingering:ident, $chosen:ident,
-     $host_ports:ident, loopback: $loopback:expr, $is_loopback:expr) => {
+     $filter:ident, loopback: $loopback:expr, $is_loopback:expr) => {
         impl Tables for $family {
             #[inline(always)]
             fn services() -> &'static HashMap<ServiceKey<Self::Addr>, StoredService> {
@@ -193,8 +193,8 @@ macro_rules! tables {
                 &$chosen
             }
             #[inline(always)]
-            fn host_ports() -> &'static Array<u64> {
-                &$host_ports
+            fn filter() -> &'static Array<u32> {
+                &$filter
             }
             const LOOPBACK: Self::Addr = $loopback;
             #[inline(always)]
@@ -205,9 +205,9 @@ macro_rules! tables {
     };
 }
 
-tables!(V4: SERVICES4, SLOTS4, BACKENDS4, FLOWS4, FRAGMENTS4, LOCAL4, SNAT_SOURCE4, CONNECTED4, PEERS4, AFFINITY4, SOURCE_RANGES4, LINGERING4, CHOSEN4, HOST_PORTS4,
+tables!(V4: SERVICES4, SLOTS4, BACKENDS4, FLOWS4, FRAGMENTS4, LOCAL4, SNAT_SOURCE4, CONNECTED4, PEERS4, AFFINITY4, SOURCE_RANGES4, LINGERING4, CHOSEN4, FILTER4,
     // 127.0.0.0/8 (RFC 1122 §3.2.1.3).
     loopback: Addr4(0x7f00_0001_u32.to_be()), |addr: Addr4| u32::from_be(addr.0) >> 24 == 127);
-tables!(V6: SERVICES6, SLOTS6, BACKENDS6, FLOWS6, FRAGMENTS6, LOCAL6, SNAT_SOURCE6, CONNECTED6, PEERS6, AFFINITY6, SOURCE_RANGES6, LINGERING6, CHOSEN6, HOST_PORTS6,
+tables!(V6: SERVICES6, SLOTS6, BACKENDS6, FLOWS6, FRAGMENTS6, LOCAL6, SNAT_SOURCE6, CONNECTED6, PEERS6, AFFINITY6, SOURCE_RANGES6, LINGERING6, CHOSEN6, FILTER6,
     // ::1 (RFC 4291 §2.5.3).
     loopback: Addr6([0, 0, 0, 1_u32.to_be()]), |addr: Addr6| addr == Self::LOOPBACK);

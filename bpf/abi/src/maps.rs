@@ -25,8 +25,8 @@ pub const SOURCE_RANGES4: &str = "SOURCE_RANGES4";
 /// Whether there are IPv4 flows to frontends that are gone: array of one `u32`, 0 or 1. NodePorts don't count, flows to them are
 /// found in any case.
 pub const LINGERING4: &str = "LINGERING4";
-/// Ports of IPv4 hostPorts on any address of this node: array of `u64`, see [`host_port`](crate::host_port).
-pub const HOST_PORTS4: &str = "HOST_PORTS4";
+/// Which IPv4 frontends there may be: array of `u32`, see [`filter`](crate::filter).
+pub const FILTER4: &str = "FILTER4";
 /// IPv6 frontends: hash of `ServiceKey<Addr6>` to `ServiceValue`.
 pub const SERVICES6: &str = "SERVICES6";
 /// IPv6 slot table: array of backend ids.
@@ -52,8 +52,8 @@ pub const SOURCE_RANGES6: &str = "SOURCE_RANGES6";
 /// Whether there are IPv6 flows to frontends that are gone: array of one `u32`, 0 or 1. NodePorts don't count, flows to them are
 /// found in any case.
 pub const LINGERING6: &str = "LINGERING6";
-/// Ports of IPv6 hostPorts on any address of this node: array of `u64`, see [`host_port`](crate::host_port).
-pub const HOST_PORTS6: &str = "HOST_PORTS6";
+/// Which IPv6 frontends there may be: array of `u32`, see [`filter`](crate::filter).
+pub const FILTER6: &str = "FILTER6";
 /// Counters by [`Reason`](crate::Reason): per-CPU array of `u64`.
 pub const COUNTERS: &str = "COUNTERS";
 
@@ -71,7 +71,7 @@ pub const ALL: [&str; 27] = [
     AFFINITY4,
     SOURCE_RANGES4,
     LINGERING4,
-    HOST_PORTS4,
+    FILTER4,
     SERVICES6,
     SLOTS6,
     BACKENDS6,
@@ -84,6 +84,6 @@ pub const ALL: [&str; 27] = [
     AFFINITY6,
     SOURCE_RANGES6,
     LINGERING6,
-    HOST_PORTS6,
+    FILTER6,
     COUNTERS,
 ];

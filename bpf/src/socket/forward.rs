@@ -88,11 +88,12 @@ fn find<S: SocketAddress>(
     if is_loopback && !is_on_host(ctx) {
         return false;
     }
-    if balance::frontend::<S::Family>(&ServiceKey::new(addr, port, proto), service) {
+    let exact = ServiceKey::new(addr, port, proto);
+    if balance::may_be_frontend::<S::Family>(&exact) && balance::frontend::<S::Family>(&exact, service) {
         // What address a pod's socket will have is not known yet: its packets are looked at, on the pod's device.
         return service.flags & flags::SOURCE_RANGES == 0 || is_on_host(ctx);
     }
-    if !balance::may_be_on_any_address::<S::Family>(port) {
+    if !balance::may_be_on_any_address::<S::Family>(port, proto) {
         return false;
     }
     let own = if is_loopback { S::Family::LOOPBACK } else { addr };

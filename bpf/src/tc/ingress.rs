@@ -47,7 +47,7 @@ pub fn handle<F: Wire>(ctx: &TcContext, l3: usize) -> Result<Handled, Reason> {
     }
 
     // Flows to NodePorts and hostPorts are found before their service: they go on when it is gone.
-    let may_be_any = balance::may_be_on_any_address::<F>(parsed.key.dport);
+    let may_be_any = balance::may_be_on_any_address::<F>(parsed.key.dport, parsed.key.proto);
     let is_frontend = !may_be_any && balance::has_frontend::<F>(&exact(&parsed));
     // So are flows to other frontends, for as long as there are any that have none.
     if !is_frontend && !may_be_any && !flow::any_lingers::<F>() {
@@ -199,7 +199,7 @@ fn has_frontend<F: Wire>(parsed: &Parsed<F::Addr>, may_be_any: bool) -> bool {
 fn frontend<F: Wire>(parsed: &Parsed<F::Addr>, service: &mut ServiceValue) -> bool {
     let key = &parsed.key;
     balance::frontend::<F>(&exact(parsed), service)
-        || balance::may_be_on_any_address::<F>(key.dport)
+        || balance::may_be_on_any_address::<F>(key.dport, key.proto)
             && balance::on_any_address::<F>(key.dst, key.dport, key.proto, service)
 }
 

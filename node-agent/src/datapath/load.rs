@@ -123,7 +123,7 @@ fn family_layout<F: MapFamily>(name: &str) -> Option<(MapType, u32, u32)> {
             size::<u32>() + size::<SourceRange<F::Addr>>(),
             size::<u32>(),
         ),
-        (F::HOST_PORTS, MapType::Array, index, size::<u64>()),
+        (F::FILTER, MapType::Array, index, size::<u32>()),
         (
             F::PEERS,
             MapType::LruHash,

@@ -35,8 +35,8 @@ pub trait MapFamily: Family<Addr: Pod> {
     const AFFINITY: &'static str;
     /// Source ranges.
     const SOURCE_RANGES: &'static str;
-    /// Ports of hostPorts.
-    const HOST_PORTS: &'static str;
+    /// The filter before the frontends.
+    const FILTER: &'static str;
     /// Node addresses.
     const LOCAL: &'static str;
     /// SNAT sources.
@@ -58,7 +58,7 @@ impl MapFamily for V4 {
     const PEERS: &'static str = maps::PEERS4;
     const AFFINITY: &'static str = maps::AFFINITY4;
     const SOURCE_RANGES: &'static str = maps::SOURCE_RANGES4;
-    const HOST_PORTS: &'static str = maps::HOST_PORTS4;
+    const FILTER: &'static str = maps::FILTER4;
     const LOCAL: &'static str = maps::LOCAL4;
     const SNAT_SOURCE: &'static str = maps::SNAT_SOURCE4;
     const LINGERING: &'static str = maps::LINGERING4;
@@ -81,7 +81,7 @@ impl MapFamily for V6 {
     const PEERS: &'static str = maps::PEERS6;
     const AFFINITY: &'static str = maps::AFFINITY6;
     const SOURCE_RANGES: &'static str = maps::SOURCE_RANGES6;
-    const HOST_PORTS: &'static str = maps::HOST_PORTS6;
+    const FILTER: &'static str = maps::FILTER6;
     const LOCAL: &'static str = maps::LOCAL6;
     const SNAT_SOURCE: &'static str = maps::SNAT_SOURCE6;
     const LINGERING: &'static str = maps::LINGERING6;
@@ -125,6 +125,15 @@ impl<F: MapFamily> ServiceTables<F> {
             backends: convert(F::BACKENDS, typed(F::BACKENDS)?)?,
             source_ranges: convert(F::SOURCE_RANGES, typed(F::SOURCE_RANGES)?)?,
         })
+    }
+
+    /// The frontends that there are.
+    pub(super) fn keys(&self) -> Result<Vec<ServiceKey<F::Addr>>, Error> {
+        let error = |source| Error::Map {
+            map: F::SERVICES,
+            source,
+        };
+        self.services.keys().map(|key| key.map_err(error)).collect()
     }
 
     /// Reads everything that frontends lead to. Slots or backends that can't be read are left out: whoever compares sees that

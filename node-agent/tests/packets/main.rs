@@ -8,6 +8,7 @@ mod affinity;
 mod beside;
 mod detour;
 mod families;
+mod filter;
 mod host_port;
 mod icmp;
 mod maglev;
