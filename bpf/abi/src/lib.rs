@@ -38,7 +38,7 @@ pub use flow::{FlowKey, FlowValue, FragmentKey, FragmentValue};
 pub use maglev::TableSize;
 pub use reason::Reason;
 pub use service::{ServiceKey, ServiceValue, Slice, StoredService};
-pub use socket::{PeerKey, PeerValue};
+pub use socket::{Cookie, PeerKey, PeerValue};
 pub use source_range::SourceRange;
 
 /// Version of the layout of all pinned maps; part of the directory they are pinned in.

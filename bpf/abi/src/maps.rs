@@ -14,8 +14,8 @@ pub const FRAGMENTS4: &str = "FRAGMENTS4";
 pub const LOCAL4: &str = "LOCAL4";
 /// SNAT source address by egress interface index, key 0 for any other: hash of `u32` to `Addr4`.
 pub const SNAT_SOURCE4: &str = "SNAT_SOURCE4";
-/// IPv4 peers of connected sockets: socket storage of `PeerValue<Addr4>`.
-pub const CONNECTED4: &str = "CONNECTED4";
+/// IPv4 peers of connected sockets: LRU hash of socket cookies to `PeerValue<Addr4>`.
+pub const SOCKETS4: &str = "SOCKETS4";
 /// IPv4 peers of unconnected sockets: LRU hash of `PeerKey<Addr4>` to `PeerValue<Addr4>`.
 pub const PEERS4: &str = "PEERS4";
 /// IPv4 session affinity: LRU hash of `AffinityKey<Addr4>` to `AffinityValue`.
@@ -41,8 +41,8 @@ pub const FRAGMENTS6: &str = "FRAGMENTS6";
 pub const LOCAL6: &str = "LOCAL6";
 /// SNAT source address by egress interface index, key 0 for any other: hash of `u32` to `Addr6`.
 pub const SNAT_SOURCE6: &str = "SNAT_SOURCE6";
-/// IPv6 peers of connected sockets: socket storage of `PeerValue<Addr6>`.
-pub const CONNECTED6: &str = "CONNECTED6";
+/// IPv6 peers of connected sockets: LRU hash of socket cookies to `PeerValue<Addr6>`.
+pub const SOCKETS6: &str = "SOCKETS6";
 /// IPv6 peers of unconnected sockets: LRU hash of `PeerKey<Addr6>` to `PeerValue<Addr6>`.
 pub const PEERS6: &str = "PEERS6";
 /// IPv6 session affinity: LRU hash of `AffinityKey<Addr6>` to `AffinityValue`.
@@ -66,7 +66,7 @@ pub const ALL: [&str; 27] = [
     FRAGMENTS4,
     LOCAL4,
     SNAT_SOURCE4,
-    CONNECTED4,
+    SOCKETS4,
     PEERS4,
     AFFINITY4,
     SOURCE_RANGES4,
@@ -79,7 +79,7 @@ pub const ALL: [&str; 27] = [
     FRAGMENTS6,
     LOCAL6,
     SNAT_SOURCE6,
-    CONNECTED6,
+    SOCKETS6,
     PEERS6,
     AFFINITY6,
     SOURCE_RANGES6,

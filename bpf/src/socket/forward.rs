@@ -12,8 +12,8 @@ use aya_ebpf::{
     programs::SockAddrContext,
 };
 use kpr_abi::{
-    Address, AffinityKey, Be16, Family, PeerKey, PeerValue, Reason, ServiceKey, ServiceValue, config::features, proto,
-    service::flags,
+    Address, AffinityKey, Be16, Cookie, Family, PeerKey, PeerValue, Reason, ServiceKey, ServiceValue, config::features,
+    proto, service::flags, socket::cookie,
 };
 
 type Addr<S> = <<S as SocketAddress>::Family as Family>::Addr;
@@ -34,19 +34,10 @@ pub fn connect<S: SocketAddress>(ctx: &SockAddrContext) -> Result<(), Reason> {
     }
     // SAFETY: a helper without arguments.
     let number = unsafe { bpf_get_prandom_u32() };
-    let mut peer = choose::<S>(ctx, &service, addr, port, number)?;
-    // SAFETY: the helper copies `peer` while it runs; the context's socket is the one that connects.
-    let stored = unsafe { S::Family::connected().get_or_insert_ptr_mut(ctx, Some(&mut peer)) };
-    if !stored.is_null() {
-        // A UDP socket that is connected again keeps its storage: the helper does not overwrite.
-        // SAFETY: not null, and the storage lives as long as the socket.
-        unsafe { *stored = peer };
-    }
-    if proto == proto::UDP || proto == proto::TCP && config::has(features::REMEMBER_TCP) {
-        // For the agent: when the backend goes, it closes the sockets that were led there, and no others.
-        // SAFETY: a helper on the hook's own context.
-        remember::<S>(unsafe { bpf_get_socket_cookie(ctx.as_ptr()) }, &peer);
-    }
+    let peer = choose::<S>(ctx, &service, addr, port, number)?;
+    // Not socket storage, which the kernel allocates: that costs more than all the rest here. The entry goes when the socket is closed,
+    // so that the table does not evict those of live ones. The worst that an error costs is a socket that shows its backend.
+    let _ = S::Family::sockets().insert(number_of(ctx), peer, 0);
     lead::<S>(ctx, &peer);
     Ok(())
 }
@@ -61,12 +52,12 @@ pub fn sendmsg<S: SocketAddress>(ctx: &SockAddrContext) -> Result<(), Reason> {
         return Ok(());
     }
     // SAFETY: a helper on the hook's own context.
-    let cookie = unsafe { bpf_get_socket_cookie(ctx.as_ptr()) };
+    let number = unsafe { bpf_get_socket_cookie(ctx.as_ptr()) };
     // The same socket gets the same backend for every datagram while the endpoints stay: what conntrack does for kube-proxy.
     // Cookies count up: Fibonacci hashing spreads neighbours.
-    let number = (cookie.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32) as u32;
-    let peer = choose::<S>(ctx, &service, addr, port, number)?;
-    remember::<S>(cookie, &peer);
+    let draw = (number.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32) as u32;
+    let peer = choose::<S>(ctx, &service, addr, port, draw)?;
+    remember::<S>(cookie(number), &peer);
     lead::<S>(ctx, &peer);
     Ok(())
 }
@@ -165,15 +156,16 @@ fn client<F: Family>(ctx: &SockAddrContext, service: &ServiceValue) -> AffinityK
     };
     if service.flags & flags::AFFINITY != 0 {
         // SAFETY: a helper on the hook's own context.
-        key.netns = words(unsafe { bpf_get_netns_cookie(ctx.as_ptr()) });
+        key.netns = cookie(unsafe { bpf_get_netns_cookie(ctx.as_ptr()) });
     }
     key
 }
 
-/// A cookie as maps have it: low word, then high word.
+/// The kernel's number of the socket that calls.
 #[inline(always)]
-fn words(cookie: u64) -> [u32; 2] {
-    [cookie as u32, (cookie >> 32) as u32]
+pub fn number_of(ctx: &SockAddrContext) -> Cookie {
+    // SAFETY: a helper on the hook's own context.
+    cookie(unsafe { bpf_get_socket_cookie(ctx.as_ptr()) })
 }
 
 /// Changes the call's destination to the backend.
@@ -186,7 +178,7 @@ fn lead<S: SocketAddress>(ctx: &SockAddrContext, peer: &PeerValue<Addr<S>>) {
 
 /// Remembers which frontend answers of the backend stand for.
 #[inline(always)]
-fn remember<S: SocketAddress>(cookie: u64, peer: &PeerValue<Addr<S>>) {
+fn remember<S: SocketAddress>(cookie: Cookie, peer: &PeerValue<Addr<S>>) {
     let key = peer_key::<S::Family>(cookie, peer.backend, peer.backend_port);
     let peers = <S::Family as Tables>::peers();
     if let Some(known) = peers.get_ptr(key) {
@@ -202,19 +194,17 @@ fn remember<S: SocketAddress>(cookie: u64, peer: &PeerValue<Addr<S>>) {
 /// A UDP socket that is connected to something else is no service's client any more.
 #[inline(always)]
 fn forget<S: SocketAddress>(ctx: &SockAddrContext) {
-    // SAFETY: reads the storage of the context's socket.
-    let stored = unsafe { S::Family::connected().get_ptr_mut(ctx) };
-    if !stored.is_null() {
-        // SAFETY: not null, and the storage lives as long as the socket. Port 0 is no backend's.
+    if let Some(stored) = S::Family::sockets().get_ptr_mut(number_of(ctx)) {
+        // SAFETY: a map value that was just looked up; a single word. Port 0 is no backend's.
         unsafe { (*stored).backend_port = Be16(0) };
     }
 }
 
 /// Key of a peer of an unconnected socket.
 #[inline(always)]
-pub fn peer_key<F: Family>(cookie: u64, addr: F::Addr, port: Be16) -> PeerKey<F::Addr> {
+pub fn peer_key<F: Family>(cookie: Cookie, addr: F::Addr, port: Be16) -> PeerKey<F::Addr> {
     PeerKey {
-        cookie: words(cookie),
+        cookie,
         addr,
         port,
         zero: 0,

@@ -63,7 +63,6 @@ pub(super) fn settings(spec: &NodeDatapathSpec, memory_bytes: u64) -> Result<Set
         snat_ports: ports("loadBalancer.snatPorts", spec.load_balancer.snat_port_range())?,
         socket_lb: socket_lb(spec),
         bind_protection: spec.node_port.bind_protection,
-        remember_tcp: spec.socket_lb.terminate_stale_tcp,
         sizes: sizes(spec, memory_bytes),
     })
 }

@@ -236,6 +236,7 @@ impl<F: MapFamily> FamilyTables<F> {
                 capacity(&self.pins, F::SNAT_SOURCE),
                 count(self.packets.snat_source.keys().count()),
             ),
+            row("connected sockets", capacity(&self.pins, F::SOCKETS), None),
             row("sock reverse NAT", capacity(&self.pins, F::PEERS), None),
             row("session affinity", capacity(&self.pins, F::AFFINITY), None),
         ]

@@ -75,7 +75,6 @@ impl Features {
                 features::HOST_NAMESPACE_ONLY,
                 settings.socket_lb == SocketLb::HostNamespaceOnly,
             )
-            | set(features::REMEMBER_TCP, settings.remember_tcp)
     }
 
     /// As users read it.

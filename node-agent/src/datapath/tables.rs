@@ -28,7 +28,7 @@ pub trait MapFamily: Family<Addr: Pod> {
     /// Ports of fragmented packets.
     const FRAGMENTS: &'static str;
     /// Peers of connected sockets.
-    const CONNECTED: &'static str;
+    const SOCKETS: &'static str;
     /// Peers of unconnected sockets.
     const PEERS: &'static str;
     /// Backends that clients had last.
@@ -54,7 +54,7 @@ impl MapFamily for V4 {
     const BACKENDS: &'static str = maps::BACKENDS4;
     const FLOWS: &'static str = maps::FLOWS4;
     const FRAGMENTS: &'static str = maps::FRAGMENTS4;
-    const CONNECTED: &'static str = maps::CONNECTED4;
+    const SOCKETS: &'static str = maps::SOCKETS4;
     const PEERS: &'static str = maps::PEERS4;
     const AFFINITY: &'static str = maps::AFFINITY4;
     const SOURCE_RANGES: &'static str = maps::SOURCE_RANGES4;
@@ -77,7 +77,7 @@ impl MapFamily for V6 {
     const BACKENDS: &'static str = maps::BACKENDS6;
     const FLOWS: &'static str = maps::FLOWS6;
     const FRAGMENTS: &'static str = maps::FRAGMENTS6;
-    const CONNECTED: &'static str = maps::CONNECTED6;
+    const SOCKETS: &'static str = maps::SOCKETS6;
     const PEERS: &'static str = maps::PEERS6;
     const AFFINITY: &'static str = maps::AFFINITY6;
     const SOURCE_RANGES: &'static str = maps::SOURCE_RANGES6;

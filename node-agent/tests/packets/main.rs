@@ -22,6 +22,7 @@ mod rig;
 mod sctp;
 mod sctp6;
 mod snat;
+mod socket;
 mod source_ranges;
 mod sweep;
 mod tunnel;

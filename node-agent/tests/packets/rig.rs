@@ -52,7 +52,6 @@ pub(crate) fn settings() -> Settings {
         snat_ports: SNAT,
         socket_lb: SocketLb::All,
         bind_protection: true,
-        remember_tcp: false,
         sizes: sizes(),
     }
 }
