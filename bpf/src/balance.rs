@@ -1,6 +1,6 @@
 //! The load balancer: from a destination to a backend. The same for sockets and packets, tc and XDP, IPv4 and IPv6.
 
-use crate::{clock, config, maps::Tables};
+use crate::{clock, config, load, maps::Tables};
 use aya_ebpf::maps::lpm_trie::Key;
 use core::ptr::read_volatile;
 use kpr_abi::{
@@ -61,16 +61,28 @@ pub struct Draw {
     pub from: Slice,
     /// Modulo how many there are.
     pub number: u32,
+    /// Whether another one may be taken that has fewer connections: a list's, and not a table's.
+    pub by_load: bool,
 }
 
 /// The backend that is drawn: its id and its value.
 #[inline(always)]
-fn draw<F: Tables>(Draw { from, number }: Draw) -> Result<(u32, BackendValue<F::Addr>), Reason> {
-    let id = *F::slots()
-        .get(from.base + number % from.len)
-        .ok_or(Reason::DropInconsistent)?;
+fn draw<F: Tables>(Draw { from, number, by_load }: Draw) -> Result<(u32, BackendValue<F::Addr>), Reason> {
+    let mut id = slot::<F>(from, number)?;
+    if by_load && load::counts() {
+        // The better of two (Mitzenmacher, "The Power of Two Choices in Randomized Load Balancing"). Of the number's other half, spread.
+        let other = number.rotate_left(16).wrapping_mul(0x9e37_79b9);
+        id = load::lighter::<F>(id, slot::<F>(from, other)?);
+    }
     let backend = backend::<F>(id).ok_or(Reason::DropInconsistent)?;
     Ok((id, backend))
+}
+
+/// The backend's id in the slot of this number.
+#[inline(always)]
+fn slot<F: Tables>(from: Slice, number: u32) -> Result<u32, Reason> {
+    let id = F::slots().get(from.base + number % from.len);
+    id.copied().ok_or(Reason::DropInconsistent)
 }
 
 /// The backend for a client of the service: its last one where affinity asks for it and it may still be used, else the one

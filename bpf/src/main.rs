@@ -10,11 +10,13 @@
 //! | tc of pod-facing devices, if asked | `kpr_pod_ingress`, `kpr_egress` | east-west, packet by packet |
 #![no_std]
 #![no_main]
+#![feature(asm_experimental_arch)]
 
 mod balance;
 mod clock;
 mod config;
 mod counters;
+mod load;
 mod maps;
 mod socket;
 mod tc;

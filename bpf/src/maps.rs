@@ -33,6 +33,8 @@ static AFFINITY4: LruHashMap<AffinityKey<Addr4>, AffinityValue> = LruHashMap::wi
 #[map]
 static SOURCE_RANGES4: LpmTrie<SourceRange<Addr4>, u32> = LpmTrie::with_max_entries(16_384, BPF_F_NO_PREALLOC);
 #[map]
+static LOADS4: Array<u64> = Array::with_max_entries(1, 0);
+#[map]
 static LINGERING4: Array<u32> = Array::with_max_entries(1, 0);
 #[map]
 static FILTER4: Array<u32> = Array::with_max_entries(filter::WORDS, 0);
@@ -59,6 +61,8 @@ static PEERS6: LruHashMap<PeerKey<Addr6>, PeerValue<Addr6>> = LruHashMap::with_m
 static AFFINITY6: LruHashMap<AffinityKey<Addr6>, AffinityValue> = LruHashMap::with_max_entries(1, 0);
 #[map]
 static SOURCE_RANGES6: LpmTrie<SourceRange<Addr6>, u32> = LpmTrie::with_max_entries(16_384, BPF_F_NO_PREALLOC);
+#[map]
+static LOADS6: Array<u64> = Array::with_max_entries(1, 0);
 #[map]
 static LINGERING6: Array<u32> = Array::with_max_entries(1, 0);
 #[map]
@@ -123,6 +127,8 @@ pub trait Tables: Family {
     fn source_ranges() -> &'static LpmTrie<SourceRange<Self::Addr>, u32>;
     /// This CPU's flow that begins.
     fn chosen() -> &'static PerCpuArray<Chosen<Self::Addr>>;
+    /// Connections by backend id.
+    fn loads() -> &'static Array<u64>;
     /// Whether there are flows to frontends that are gone.
     fn lingering() -> &'static Array<u32>;
     /// Which frontends there may be.
@@ -136,7 +142,7 @@ pub trait Tables: Family {
 /// Names the maps of a family: the same for each.
 macro_rules! tables {
     ($family:ty: $services:ident, $slots:ident, $backends:ident, $flows:ident, $fragments:ident, $local:ident,
-     $snat_source:ident, $sockets:ident, $peers:ident, $affinity:ident, $source_ranges:ident, $lingering:ident, $chosen:ident,
+     $snat_source:ident, $sockets:ident, $peers:ident, $affinity:ident, $source_ranges:ident, $loads:ident, $lingering:ident, $chosen:ident,
      $filter:ident, loopback: $loopback:expr, $is_loopback:expr) => {
         impl Tables for $family {
             #[inline(always)]
@@ -184,6 +190,10 @@ macro_rules! tables {
                 &$source_ranges
             }
             #[inline(always)]
+            fn loads() -> &'static Array<u64> {
+                &$loads
+            }
+            #[inline(always)]
             fn lingering() -> &'static Array<u32> {
                 &$lingering
             }
@@ -204,9 +214,9 @@ macro_rules! tables {
     };
 }
 
-tables!(V4: SERVICES4, SLOTS4, BACKENDS4, FLOWS4, FRAGMENTS4, LOCAL4, SNAT_SOURCE4, SOCKETS4, PEERS4, AFFINITY4, SOURCE_RANGES4, LINGERING4, CHOSEN4, FILTER4,
+tables!(V4: SERVICES4, SLOTS4, BACKENDS4, FLOWS4, FRAGMENTS4, LOCAL4, SNAT_SOURCE4, SOCKETS4, PEERS4, AFFINITY4, SOURCE_RANGES4, LOADS4, LINGERING4, CHOSEN4, FILTER4,
     // 127.0.0.0/8 (RFC 1122 §3.2.1.3).
     loopback: Addr4(0x7f00_0001_u32.to_be()), |addr: Addr4| u32::from_be(addr.0) >> 24 == 127);
-tables!(V6: SERVICES6, SLOTS6, BACKENDS6, FLOWS6, FRAGMENTS6, LOCAL6, SNAT_SOURCE6, SOCKETS6, PEERS6, AFFINITY6, SOURCE_RANGES6, LINGERING6, CHOSEN6, FILTER6,
+tables!(V6: SERVICES6, SLOTS6, BACKENDS6, FLOWS6, FRAGMENTS6, LOCAL6, SNAT_SOURCE6, SOCKETS6, PEERS6, AFFINITY6, SOURCE_RANGES6, LOADS6, LINGERING6, CHOSEN6, FILTER6,
     // ::1 (RFC 4291 §2.5.3).
     loopback: Addr6([0, 0, 0, 1_u32.to_be()]), |addr: Addr6| addr == Self::LOOPBACK);

@@ -45,6 +45,7 @@ fn every_program_loads_in_every_configuration() {
                 snat_ports,
                 socket_lb,
                 bind_protection: true,
+                least_connections: socket_lb == SocketLb::All,
                 sizes: Sizes::dynamic(1 << 30, 0.0025),
             };
             let variants =

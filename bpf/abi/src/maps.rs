@@ -22,6 +22,8 @@ pub const PEERS4: &str = "PEERS4";
 pub const AFFINITY4: &str = "AFFINITY4";
 /// IPv4 source ranges: longest-prefix-match trie of a prefix length and `SourceRange<Addr4>` to `u32` (always 1).
 pub const SOURCE_RANGES4: &str = "SOURCE_RANGES4";
+/// How many connections IPv4 backends have, by id: array of `u64`. Kept only where backends are chosen by it.
+pub const LOADS4: &str = "LOADS4";
 /// Whether there are IPv4 flows to frontends that are gone: array of one `u32`, 0 or 1. NodePorts don't count, flows to them are
 /// found in any case.
 pub const LINGERING4: &str = "LINGERING4";
@@ -49,6 +51,8 @@ pub const PEERS6: &str = "PEERS6";
 pub const AFFINITY6: &str = "AFFINITY6";
 /// IPv6 source ranges: longest-prefix-match trie of a prefix length and `SourceRange<Addr6>` to `u32` (always 1).
 pub const SOURCE_RANGES6: &str = "SOURCE_RANGES6";
+/// How many connections IPv6 backends have, by id: array of `u64`. Kept only where backends are chosen by it.
+pub const LOADS6: &str = "LOADS6";
 /// Whether there are IPv6 flows to frontends that are gone: array of one `u32`, 0 or 1. NodePorts don't count, flows to them are
 /// found in any case.
 pub const LINGERING6: &str = "LINGERING6";
@@ -58,7 +62,7 @@ pub const FILTER6: &str = "FILTER6";
 pub const COUNTERS: &str = "COUNTERS";
 
 /// All maps, in the order in which they are listed to users.
-pub const ALL: [&str; 27] = [
+pub const ALL: [&str; 29] = [
     SERVICES4,
     SLOTS4,
     BACKENDS4,
@@ -70,6 +74,7 @@ pub const ALL: [&str; 27] = [
     PEERS4,
     AFFINITY4,
     SOURCE_RANGES4,
+    LOADS4,
     LINGERING4,
     FILTER4,
     SERVICES6,
@@ -83,6 +88,7 @@ pub const ALL: [&str; 27] = [
     PEERS6,
     AFFINITY6,
     SOURCE_RANGES6,
+    LOADS6,
     LINGERING6,
     FILTER6,
     COUNTERS,

@@ -1,9 +1,12 @@
 //! From the service that a program asks for to the backend that its socket talks to.
 
-use super::address::{self, SocketAddress};
+use super::{
+    address::{self, SocketAddress},
+    release,
+};
 use crate::{
     balance::{self, Draw},
-    config, counters,
+    config, counters, load,
     maps::Tables,
 };
 use aya_ebpf::{
@@ -28,16 +31,22 @@ pub fn connect<S: SocketAddress>(ctx: &SockAddrContext) -> Result<(), Reason> {
     let mut service = ServiceValue::default();
     if !find::<S>(ctx, addr, port, proto, &mut service) {
         if proto == proto::UDP {
-            forget::<S>(ctx);
+            forget::<S>(ctx, proto);
         }
         return Ok(());
     }
     // SAFETY: a helper without arguments.
     let number = unsafe { bpf_get_prandom_u32() };
-    let peer = choose::<S>(ctx, &service, addr, port, number)?;
+    if load::counts() {
+        // Connected again: to its last backend no more.
+        forget::<S>(ctx, proto);
+    }
+    let peer = choose::<S>(ctx, &service, addr, port, number, true)?;
     // Not socket storage, which the kernel allocates: that costs more than all the rest here. The entry goes when the socket is closed,
     // so that the table does not evict those of live ones. The worst that an error costs is a socket that shows its backend.
-    let _ = S::Family::sockets().insert(number_of(ctx), peer, 0);
+    if S::Family::sockets().insert(number_of(ctx), peer, 0).is_ok() && load::counts() {
+        load::began::<S::Family>(peer.backend_id);
+    }
     lead::<S>(ctx, &peer);
     Ok(())
 }
@@ -56,7 +65,7 @@ pub fn sendmsg<S: SocketAddress>(ctx: &SockAddrContext) -> Result<(), Reason> {
     // The same socket gets the same backend for every datagram while the endpoints stay: what conntrack does for kube-proxy.
     // Cookies count up: Fibonacci hashing spreads neighbours.
     let draw = (number.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32) as u32;
-    let peer = choose::<S>(ctx, &service, addr, port, draw)?;
+    let peer = choose::<S>(ctx, &service, addr, port, draw, false)?;
     remember::<S>(cookie(number), &peer);
     lead::<S>(ctx, &peer);
     Ok(())
@@ -106,6 +115,7 @@ fn choose<S: SocketAddress>(
     addr: Addr<S>,
     port: Be16,
     number: u32,
+    by_load: bool,
 ) -> Result<PeerValue<Addr<S>>, Reason> {
     // `externalTrafficPolicy: Local` is for clients outside: pods and the node itself may use every endpoint.
     let slice = if service.flags & flags::INTERNAL_LOCAL == 0 {
@@ -125,7 +135,11 @@ fn choose<S: SocketAddress>(
     }
     let client = client::<S::Family>(ctx, service);
     // By chance, also where there is a Maglev table: a socket stays with its backend, whatever becomes of the list.
-    let drawn = Draw { from: slice, number };
+    let drawn = Draw {
+        from: slice,
+        number,
+        by_load,
+    };
     let (backend_id, backend) = balance::choose::<S::Family>(service, slice, client, drawn)?;
     Ok(PeerValue {
         frontend: addr,
@@ -191,13 +205,10 @@ fn remember<S: SocketAddress>(cookie: Cookie, peer: &PeerValue<Addr<S>>) {
     let _ = peers.insert(key, peer, 0);
 }
 
-/// A UDP socket that is connected to something else is no service's client any more.
+/// A socket that is connected to something else is no longer what it was.
 #[inline(always)]
-fn forget<S: SocketAddress>(ctx: &SockAddrContext) {
-    if let Some(stored) = S::Family::sockets().get_ptr_mut(number_of(ctx)) {
-        // SAFETY: a map value that was just looked up; a single word. Port 0 is no backend's.
-        unsafe { (*stored).backend_port = Be16(0) };
-    }
+fn forget<S: SocketAddress>(ctx: &SockAddrContext, proto: u8) {
+    release::forget::<S::Family>(number_of(ctx), proto);
 }
 
 /// Key of a peer of an unconnected socket.

@@ -1,7 +1,7 @@
 //! A socket that is closed: what was remembered of it goes.
 
 use super::ALLOW;
-use crate::maps::Tables;
+use crate::{load, maps::Tables};
 use aya_ebpf::{EbpfContext, helpers::bpf_get_socket_cookie, programs::SockContext};
 use core::ptr::read_volatile;
 use kpr_abi::{Cookie, V4, V6, socket::cookie};
@@ -14,20 +14,31 @@ const INET6: u32 = 10;
 pub fn released(ctx: &SockContext) -> i32 {
     // SAFETY: a helper on the hook's own context.
     let number = cookie(unsafe { bpf_get_socket_cookie(ctx.as_ptr()) });
-    // SAFETY: the field is part of this hook's context.
-    let is_v6 = unsafe { read_volatile(&raw const (*ctx.sock).family) } == INET6;
+    // SAFETY: the fields are part of this hook's context.
+    let (family, proto) = unsafe {
+        (
+            read_volatile(&raw const (*ctx.sock).family),
+            read_volatile(&raw const (*ctx.sock).protocol) as u8,
+        )
+    };
     // An IPv6 socket with an IPv4-mapped peer is in the table of that family.
-    forget::<V4>(number);
-    if is_v6 {
-        forget::<V6>(number);
+    forget::<V4>(number, proto);
+    if family == INET6 {
+        forget::<V6>(number, proto);
     }
     ALLOW
 }
 
-/// Most sockets have no entry: looking takes no lock.
+/// Forgets where the socket was led, if it was. Most have no entry: looking takes no lock.
 #[inline(always)]
-fn forget<F: Tables>(number: Cookie) {
-    if F::sockets().get_ptr(number).is_some() {
-        let _ = F::sockets().remove(number);
+pub fn forget<F: Tables>(number: Cookie, proto: u8) {
+    let Some(peer) = F::sockets().get_ptr(number) else {
+        return;
+    };
+    if load::counts() {
+        // SAFETY: a map value that was just looked up.
+        let peer = unsafe { &*peer };
+        load::ended::<F>(peer.backend_id, peer.backend, peer.backend_port, proto);
     }
+    let _ = F::sockets().remove(number);
 }

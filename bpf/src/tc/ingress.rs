@@ -6,7 +6,7 @@
 use super::{Handled, flow, fragment, route, skb::Skb, translate, wire::Wire};
 use crate::{
     balance::{self, Draw},
-    clock, config, counters,
+    clock, config, counters, load,
     maps::Chosen,
 };
 use aya_ebpf::{helpers::bpf_get_prandom_u32, programs::TcContext};
@@ -261,11 +261,19 @@ fn draw<A: Address>(parsed: &Parsed<A>, service: &ServiceValue, list: Slice) -> 
     if table.len == 0 {
         // SAFETY: a helper without arguments.
         let number = unsafe { bpf_get_prandom_u32() };
-        return Draw { from: list, number };
+        return Draw {
+            from: list,
+            number,
+            by_load: true,
+        };
     }
     let key = &parsed.key;
     let number = maglev::hash(key.src, key.sport, key.dport, key.proto);
-    Draw { from: table, number }
+    Draw {
+        from: table,
+        number,
+        by_load: false,
+    }
 }
 
 /// Leaves a flow to [`establish`].
@@ -309,6 +317,7 @@ pub fn establish<F: Wire>(ctx: &TcContext, l3: usize) -> Result<Handled, Reason>
         }
     }
     match flow::create::<F>(&chosen.key, value) {
+        Ok(()) if load::counts() => load::began::<F>(value.backend),
         Ok(()) => {}
         Err(Reason::RefuseSnatExhausted) => {
             counters::count(Reason::RefuseSnatExhausted);

@@ -110,6 +110,10 @@ impl<F: MapFamily> FamilyTables<F> {
                 let unused = BackendValue::<F::Addr>::default();
                 tables.backends.set(*id, unused, 0).map_err(map_error(F::BACKENDS))?;
                 self.backends_in_use.remove(id);
+                // The id's next backend begins without connections. Nothing is written where they are not counted.
+                if self.packets.loads.get(id, 0).is_ok_and(|load| load != 0) {
+                    self.packets.loads.set(*id, 0, 0).map_err(map_error(F::LOADS))?;
+                }
                 1
             }
         };

@@ -44,7 +44,7 @@ fn wanted_capacity(name: &str, settings: &Settings) -> Option<u32> {
     match name {
         maps::SERVICES4 | maps::SERVICES6 => Some(sizes.services),
         maps::SLOTS4 | maps::SLOTS6 => Some(sizes.slots),
-        maps::BACKENDS4 | maps::BACKENDS6 => Some(sizes.backends),
+        maps::BACKENDS4 | maps::BACKENDS6 | maps::LOADS4 | maps::LOADS6 => Some(sizes.backends),
         maps::FLOWS4 | maps::FLOWS6 => Some(sizes.flows),
         maps::PEERS4 | maps::PEERS6 | maps::SOCKETS4 | maps::SOCKETS6 => Some(sizes.peers),
         maps::AFFINITY4 | maps::AFFINITY6 => Some(sizes.affinity),
@@ -107,6 +107,7 @@ fn family_layout<F: MapFamily>(name: &str) -> Option<(MapType, u32, u32)> {
             size::<FragmentKey<F::Addr>>(),
             size::<FragmentValue>(),
         ),
+        (F::LOADS, MapType::Array, index, size::<u64>()),
         (F::LINGERING, MapType::Array, index, size::<u32>()),
         (F::LOCAL, MapType::Hash, size::<F::Addr>(), size::<u32>()),
         (F::SNAT_SOURCE, MapType::Hash, size::<u32>(), size::<F::Addr>()),

@@ -55,6 +55,8 @@ pub struct Settings {
     pub socket_lb: SocketLb,
     /// Whether the node's own processes are kept off the ports of NodePorts and hostPorts.
     pub bind_protection: bool,
+    /// Whether connections are counted, and go to backends that have few.
+    pub least_connections: bool,
     /// Capacities of the maps.
     pub sizes: Sizes,
 }

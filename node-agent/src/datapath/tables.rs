@@ -41,6 +41,8 @@ pub trait MapFamily: Family<Addr: Pod> {
     const LOCAL: &'static str;
     /// SNAT sources.
     const SNAT_SOURCE: &'static str;
+    /// Connections by backend.
+    const LOADS: &'static str;
     /// Whether flows linger whose frontend is gone.
     const LINGERING: &'static str;
 
@@ -61,6 +63,7 @@ impl MapFamily for V4 {
     const FILTER: &'static str = maps::FILTER4;
     const LOCAL: &'static str = maps::LOCAL4;
     const SNAT_SOURCE: &'static str = maps::SNAT_SOURCE4;
+    const LOADS: &'static str = maps::LOADS4;
     const LINGERING: &'static str = maps::LINGERING4;
 
     fn addr(ip: IpAddr) -> Option<Self::Addr> {
@@ -84,6 +87,7 @@ impl MapFamily for V6 {
     const FILTER: &'static str = maps::FILTER6;
     const LOCAL: &'static str = maps::LOCAL6;
     const SNAT_SOURCE: &'static str = maps::SNAT_SOURCE6;
+    const LOADS: &'static str = maps::LOADS6;
     const LINGERING: &'static str = maps::LINGERING6;
 
     fn addr(ip: IpAddr) -> Option<Self::Addr> {
@@ -189,6 +193,7 @@ pub(super) struct PacketTables<F: MapFamily> {
     pub(super) flows: HashMap<MapData, FlowKey<F::Addr>, FlowValue<F::Addr>>,
     pub(super) local: HashMap<MapData, F::Addr, u32>,
     pub(super) snat_source: HashMap<MapData, u32, F::Addr>,
+    pub(super) loads: Array<MapData, u64>,
     pub(super) lingering: Array<MapData, u32>,
 }
 
@@ -198,6 +203,7 @@ impl<F: MapFamily> PacketTables<F> {
             flows: convert(F::FLOWS, take(ebpf, F::FLOWS)?)?,
             local: convert(F::LOCAL, take(ebpf, F::LOCAL)?)?,
             snat_source: convert(F::SNAT_SOURCE, take(ebpf, F::SNAT_SOURCE)?)?,
+            loads: convert(F::LOADS, take(ebpf, F::LOADS)?)?,
             lingering: convert(F::LINGERING, take(ebpf, F::LINGERING)?)?,
         })
     }

@@ -11,6 +11,7 @@ mod families;
 mod filter;
 mod host_port;
 mod icmp;
+mod least_connections;
 mod maglev;
 mod node_port;
 mod node_port6;

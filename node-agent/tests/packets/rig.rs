@@ -52,6 +52,7 @@ pub(crate) fn settings() -> Settings {
         snat_ports: SNAT,
         socket_lb: SocketLb::All,
         bind_protection: true,
+        least_connections: false,
         sizes: sizes(),
     }
 }

@@ -10,18 +10,18 @@ use std::{
     process::{Child, ChildStdout, Command, Stdio},
 };
 
-const CLUSTER_IP: Ipv4Addr = Ipv4Addr::new(10, 96, 0, 20);
+pub(crate) const CLUSTER_IP: Ipv4Addr = Ipv4Addr::new(10, 96, 0, 20);
 /// The port of a [`Backend`].
-const PORT: u16 = 80;
+pub(crate) const PORT: u16 = 80;
 
 /// A shell that opens and closes connections when it is told to.
-struct Shell {
+pub(crate) struct Shell {
     child: Child,
     said: BufReader<ChildStdout>,
 }
 
 impl Shell {
-    fn in_cgroup(cgroup: &Path) -> Self {
+    pub(crate) fn in_cgroup(cgroup: &Path) -> Self {
         let script = format!(
             "echo $$ > {}/cgroup.procs; while read -r line; do eval \"$line\"; echo; done",
             cgroup.display()
@@ -37,7 +37,7 @@ impl Shell {
     }
 
     /// Has it do something, and waits until that is done.
-    fn run(&mut self, line: &str) {
+    pub(crate) fn run(&mut self, line: &str) {
         writeln!(self.child.stdin.as_ref().unwrap(), "{line}").unwrap();
         self.said.read_line(&mut String::new()).unwrap();
     }
@@ -48,6 +48,16 @@ impl Drop for Shell {
         // It ends with its input.
         drop(self.child.stdin.take());
         let _ = self.child.wait();
+    }
+}
+
+/// A Service of this node's own port.
+pub(crate) fn cluster_ip() -> Frontend {
+    Frontend {
+        addr: CLUSTER_IP,
+        port: PORT,
+        flags: flags::CLUSTER_IP,
+        ..Frontend::node_port(TCP)
     }
 }
 
@@ -62,13 +72,7 @@ fn remembered(node: &Rig) -> Vec<PeerValue<Addr4>> {
 #[test]
 fn a_connection_is_remembered_until_its_socket_is_closed() {
     let mut node = Rig::new();
-    let service = Frontend {
-        addr: CLUSTER_IP,
-        port: PORT,
-        flags: flags::CLUSTER_IP,
-        ..Frontend::node_port(TCP)
-    };
-    node.serve(service, 0, &[Backend::Local(NODE)]);
+    node.serve(cluster_ip(), 0, &[Backend::Local(NODE)]);
     let _server = TcpListener::bind((NODE, PORT)).unwrap();
     let mut shell = Shell::in_cgroup(&node.options.cgroup_root);
     shell.run(&format!(
