@@ -14,8 +14,8 @@ use nix::{
 };
 use std::{collections::BTreeMap, error::Error as _};
 
-/// The ten socket hooks and two packet hooks that every kernel gets.
-const PROGRAMS: usize = 12;
+/// The ten socket hooks, two packet hooks and XDP that every kernel gets.
+const PROGRAMS: usize = 13;
 
 const fn ports(min: u16, max: u16) -> PortRange {
     PortRange { min, max }

@@ -24,3 +24,4 @@ mod snat;
 mod source_ranges;
 mod sweep;
 mod tunnel;
+mod xdp;

@@ -81,6 +81,15 @@ fn is_of_another<F: Tables>(key: &FlowKey<F::Addr>, value: &FlowValue<F::Addr>, 
             || peek::<F>(&key.twin(value)).is_none_or(|twin| twin.state & state::ENDED != 0))
 }
 
+/// The flow's entry, if its packets are sent out by the program that sees them. For [`seen`].
+#[inline(always)]
+pub fn forwarded<F: Tables>(key: &FlowKey<F::Addr>) -> Option<*mut FlowValue<F::Addr>> {
+    // SAFETY: a map value that was just looked up.
+    F::flows()
+        .get_ptr_mut(key)
+        .filter(|&value| is_forwarded(unsafe { &*value }))
+}
+
 /// The flow's entry. One of netfilter's that is over goes.
 #[inline(always)]
 fn known<F: Tables>(key: &FlowKey<F::Addr>) -> Option<*mut FlowValue<F::Addr>> {
@@ -102,7 +111,7 @@ fn known<F: Tables>(key: &FlowKey<F::Addr>) -> Option<*mut FlowValue<F::Addr>> {
 /// `value` must be a map value that was just looked up. Its address fields never change; time and state are single words and
 /// bytes, where the last of two writers wins.
 #[inline(always)]
-unsafe fn seen<A: Address>(value: *mut FlowValue<A>, signals: u8) -> FlowValue<A> {
+pub unsafe fn seen<A: Address>(value: *mut FlowValue<A>, signals: u8) -> FlowValue<A> {
     // SAFETY: the caller's promise.
     unsafe {
         let now = clock::now();
