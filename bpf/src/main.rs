@@ -1,4 +1,4 @@
-//! kpr's eBPF programs: entry points only. Outcomes become verdicts in two places, `socket::verdict` and `tc::verdict`.
+//! kpr's eBPF programs: entry points only. Outcomes become verdicts in three places, `socket::verdict`, `tc::verdict` and `xdp::accelerate`.
 //!
 //! | hook | programs | does |
 //! |---|---|---|
@@ -6,7 +6,8 @@
 //! | cgroup2, if asked | `kpr_post_bind*` | keeps processes of the node off the ports of NodePorts and hostPorts |
 //! | tc ingress of external devices | `kpr_ingress` | north-south: requests, and the replies of remote backends |
 //! | tc egress of external devices | `kpr_egress` | north-south: replies of local backends |
-//! | the same three with `_l3` | devices without a link header | the same |
+//! | XDP of external devices, if asked | `kpr_xdp` | north-south: packets of flows with remote backends; all others go up to tc |
+//! | the same three of tc with `_l3` | devices without a link header | the same |
 //! | tc of pod-facing devices, if asked | `kpr_pod_ingress`, `kpr_egress` | east-west, packet by packet |
 #![no_std]
 #![no_main]
@@ -16,14 +17,18 @@ mod balance;
 mod clock;
 mod config;
 mod counters;
+mod fib;
+mod flow;
+mod headers;
 mod load;
 mod maps;
 mod socket;
 mod tc;
+mod xdp;
 
 use aya_ebpf::{
-    macros::{cgroup_sock, cgroup_sock_addr, classifier},
-    programs::{SockAddrContext, SockContext, TcContext},
+    macros::{cgroup_sock, cgroup_sock_addr, classifier, xdp},
+    programs::{SockAddrContext, SockContext, TcContext, XdpContext},
 };
 use socket::address::{Inet, Inet6, Mapped, is_mapped};
 
@@ -144,6 +149,12 @@ pub fn kpr_egress(ctx: TcContext) -> i32 {
 #[classifier]
 pub fn kpr_egress_l3(ctx: TcContext) -> i32 {
     tc::egress(&ctx, tc::NO_LINK_HEADER)
+}
+
+/// Packets that come in by an external device, before the kernel has a socket buffer for them.
+#[xdp]
+pub fn kpr_xdp(ctx: XdpContext) -> u32 {
+    xdp::accelerate(&ctx)
 }
 
 #[unsafe(link_section = "license")]

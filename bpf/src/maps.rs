@@ -3,11 +3,12 @@
 use aya_ebpf::{
     bindings::BPF_F_NO_PREALLOC,
     macros::map,
-    maps::{Array, HashMap, LpmTrie, LruHashMap, PerCpuArray},
+    maps::{Array, DevMapHash, HashMap, LpmTrie, LruHashMap, PerCpuArray},
 };
 use kpr_abi::{
     Addr4, Addr6, AffinityKey, AffinityValue, BackendValue, Cookie, Family, FlowKey, FlowValue, FragmentKey,
     FragmentValue, PeerKey, PeerValue, Reason, ServiceKey, SourceRange, StoredService, V4, V6, filter,
+    xdp::{self, HardwareAddress},
 };
 
 #[map]
@@ -71,6 +72,14 @@ static FILTER6: Array<u32> = Array::with_max_entries(filter::WORDS, 0);
 /// What happened, by [`Reason`].
 #[map]
 pub static COUNTERS: PerCpuArray<u64> = PerCpuArray::with_max_entries(Reason::COUNT, 0);
+
+/// Devices that an XDP program may send packets out by, by interface index. The agent fills it before it attaches the program; it is not
+/// pinned.
+#[map]
+pub static XDP_DEVICES: DevMapHash = DevMapHash::with_max_entries(xdp::DEVICES, 0);
+/// Hardware addresses of the devices that have an XDP program, by interface index. As above.
+#[map]
+pub static XDP_ADDRESSES: HashMap<u32, HardwareAddress> = HashMap::with_max_entries(xdp::DEVICES, 0);
 
 /// How many backends are told apart in [`SNAT_FULL`].
 pub const SNAT_FULL_SLOTS: u32 = 1024;

@@ -14,8 +14,8 @@ use nix::{
 };
 use std::{collections::BTreeMap, error::Error as _};
 
-/// The eleven socket hooks and two packet hooks that every kernel gets.
-const PROGRAMS: usize = 13;
+/// The eleven socket hooks, two packet hooks and XDP that every kernel gets.
+const PROGRAMS: usize = 14;
 
 const fn ports(min: u16, max: u16) -> PortRange {
     PortRange { min, max }

@@ -27,6 +27,7 @@ pub mod reason;
 pub mod service;
 pub mod socket;
 pub mod source_range;
+pub mod xdp;
 
 #[cfg(feature = "user")]
 mod pod;

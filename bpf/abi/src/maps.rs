@@ -61,7 +61,14 @@ pub const FILTER6: &str = "FILTER6";
 /// Counters by [`Reason`](crate::Reason): per-CPU array of `u64`.
 pub const COUNTERS: &str = "COUNTERS";
 
-/// All maps, in the order in which they are listed to users.
+/// Devices that XDP programs may send packets out by: hash of devices by interface index. Not pinned: each agent's programs have their
+/// own.
+pub const XDP_DEVICES: &str = "XDP_DEVICES";
+/// Hardware addresses of devices with an XDP program: hash of `u32` (interface index) to
+/// [`HardwareAddress`](crate::xdp::HardwareAddress). Not pinned.
+pub const XDP_ADDRESSES: &str = "XDP_ADDRESSES";
+
+/// All maps that are pinned, in the order in which they are listed to users.
 pub const ALL: [&str; 29] = [
     SERVICES4,
     SLOTS4,

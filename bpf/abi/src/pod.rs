@@ -3,6 +3,7 @@
 use crate::{
     Addr4, Addr6, Address, AffinityKey, AffinityValue, BackendValue, Be16, FlowKey, FlowValue, FragmentKey,
     FragmentValue, PeerKey, PeerValue, ServiceKey, ServiceValue, Slice, SourceRange, StoredService,
+    xdp::HardwareAddress,
 };
 
 macro_rules! pod {
@@ -28,7 +29,8 @@ pod!(
     ServiceValue,
     StoredService,
     FragmentValue,
-    AffinityValue
+    AffinityValue,
+    HardwareAddress
 );
 pod_of_address!(
     ServiceKey,

@@ -47,11 +47,13 @@ pub enum Reason {
     DropHandOver = 19,
     /// A process of the node was refused an address and port that a NodePort or a hostPort has.
     SocketBindRefused = 20,
+    /// Sent on by XDP: a packet of a flow with a remote backend.
+    XdpForwarded = 21,
 }
 
 impl Reason {
     /// Every reason, in the order of its counter.
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 22] = [
         Self::SocketTranslated,
         Self::SocketNoEndpoint,
         Self::SocketNoLocalEndpoint,
@@ -73,6 +75,7 @@ impl Reason {
         Self::DropSctpFragment,
         Self::DropHandOver,
         Self::SocketBindRefused,
+        Self::XdpForwarded,
     ];
 
     /// Number of counters.
@@ -103,6 +106,7 @@ impl Reason {
             Self::DropSctpFragment => "drop_sctp_fragment",
             Self::DropHandOver => "drop_hand_over",
             Self::SocketBindRefused => "socket_bind_refused",
+            Self::XdpForwarded => "xdp_forwarded",
         }
     }
 }

@@ -8,6 +8,8 @@
 //! | `floor_miss` | parses, and finds no frontend: one look-up in a hash |
 //! | `floor_forward` | parses, finds the flow (one look-up in a hash), writes addresses, ports and time to live, has the kernel fix the transport checksum, looks up the route and redirects to the next hop; a flow to a local backend goes on instead |
 //! | `floor_reply` | the same for packets that answer |
+//! | `start_xdp`, `floor_xdp_empty`, `floor_xdp_miss` | the same in XDP |
+//! | `floor_xdp_fwd`, `floor_xdp_reply` | as `floor_forward` and `floor_reply`; the program fixes the transport checksum and writes the link header itself, and sends the packet out by the device that it came in by |
 //! | `floor_begin` | parses, finds the frontend (one look-up in a hash), draws a backend and a source port, makes both entries of the flow, and does what `floor_forward` does |
 #![no_std]
 #![no_main]
@@ -18,11 +20,12 @@ mod packet;
 mod route;
 mod start;
 mod translate;
+mod xdp;
 
 use aya_ebpf::{
-    bindings::{TC_ACT_SHOT, TC_ACT_UNSPEC},
-    macros::classifier,
-    programs::TcContext,
+    bindings::{TC_ACT_SHOT, TC_ACT_UNSPEC, xdp_action::XDP_PASS},
+    macros::{classifier, xdp as xdp_program},
+    programs::{TcContext, XdpContext},
 };
 use kpr_abi::{Reason, ServiceKey, flow::direction};
 
@@ -68,6 +71,36 @@ pub fn floor_reply(ctx: TcContext) -> i32 {
 #[classifier]
 pub fn floor_begin(ctx: TcContext) -> i32 {
     verdict(begin::begin(&ctx))
+}
+
+/// Makes the packet what it was, and jumps to the program of XDP that is measured.
+#[xdp_program]
+pub fn start_xdp(ctx: XdpContext) -> u32 {
+    start::start_xdp(&ctx)
+}
+
+/// Nothing.
+#[xdp_program]
+pub fn floor_xdp_empty(_ctx: XdpContext) -> u32 {
+    XDP_PASS
+}
+
+/// A packet that is no frontend's.
+#[xdp_program]
+pub fn floor_xdp_miss(ctx: XdpContext) -> u32 {
+    xdp::miss(&ctx)
+}
+
+/// A packet of a flow that is known.
+#[xdp_program]
+pub fn floor_xdp_fwd(ctx: XdpContext) -> u32 {
+    xdp::established(&ctx, direction::FORWARD)
+}
+
+/// A packet that answers one.
+#[xdp_program]
+pub fn floor_xdp_reply(ctx: XdpContext) -> u32 {
+    xdp::established(&ctx, direction::REPLY)
 }
 
 #[inline(always)]

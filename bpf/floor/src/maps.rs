@@ -27,6 +27,9 @@ pub struct Cursor {
 pub static PACKETS: Array<Template> = Array::with_max_entries(1, 0);
 #[map]
 pub static CURSOR: Array<Cursor> = Array::with_max_entries(1, 0);
+/// The program of XDP that is measured: the kernel has each kind of programs jump to its own.
+#[map]
+pub static XDP_TARGET: ProgramArray = ProgramArray::with_max_entries(1, 0);
 /// The program that is measured.
 #[map]
 pub static TARGET: ProgramArray = ProgramArray::with_max_entries(1, 0);

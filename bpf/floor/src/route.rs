@@ -20,27 +20,42 @@ pub struct Route {
 /// How a packet of this translation leaves the node; its neighbour is known.
 #[inline(always)]
 pub fn lookup(ctx: &TcContext, proto: u8, to: &FlowValue<Addr4>) -> Result<Route, Reason> {
-    let mut params = MaybeUninit::<FibParams>::uninit();
-    // SAFETY: integers and unions of integers: all zero is a value.
-    let params = unsafe { zeroed(&mut params) };
-    params.family = AF_INET;
-    params.l4_protocol = proto;
-    params.sport = to.sport.0;
-    params.dport = to.dport.0;
+    let mut params = MaybeUninit::uninit();
     // SAFETY: a field of the context.
-    params.ifindex = unsafe { (*ctx.skb.skb).ifindex };
-    params.__bindgen_anon_3.ipv4_src = to.src.0;
-    params.__bindgen_anon_4.ipv4_dst = to.dst.0;
-    let size = size_of::<FibParams>() as i32;
-    // SAFETY: the helper reads and writes `params` within the size given.
-    if unsafe { bpf_fib_lookup(ctx.as_ptr(), &raw mut *params, size, 0) } != 0 {
-        return Err(Reason::DropNoRoute);
-    }
+    let ifindex = unsafe { (*ctx.skb.skb).ifindex };
+    let params = ask(ctx, ifindex, proto, to, &mut params)?;
     Ok(Route {
         ifindex: params.ifindex,
         // SAFETY: the helper left the next hop here.
         next_hop: unsafe { params.__bindgen_anon_4.ipv4_dst },
     })
+}
+
+/// Asks the kernel for the way of a packet that came in by this device.
+#[inline(always)]
+pub fn ask<'a>(
+    ctx: &impl EbpfContext,
+    ifindex: u32,
+    proto: u8,
+    to: &FlowValue<Addr4>,
+    params: &'a mut MaybeUninit<FibParams>,
+) -> Result<&'a mut FibParams, Reason> {
+    // SAFETY: integers and unions of integers: all zero is a value.
+    let params = unsafe { zeroed(params) };
+    params.family = AF_INET;
+    params.l4_protocol = proto;
+    params.sport = to.sport.0;
+    params.dport = to.dport.0;
+    params.ifindex = ifindex;
+    params.__bindgen_anon_3.ipv4_src = to.src.0;
+    params.__bindgen_anon_4.ipv4_dst = to.dst.0;
+    let size = size_of::<FibParams>() as i32;
+    // SAFETY: the helper reads and writes `params` within the size given.
+    if unsafe { bpf_fib_lookup(ctx.as_ptr(), &raw mut *params, size, 0) } == 0 {
+        Ok(params)
+    } else {
+        Err(Reason::DropNoRoute)
+    }
 }
 
 impl Route {

@@ -1,10 +1,13 @@
 //! What comes before each run of a program: programs leave the packet changed, and the next run would see another packet.
 
 use crate::{
-    maps::{CURSOR, PACKETS, TARGET, Template},
-    packet,
+    maps::{CURSOR, PACKETS, TARGET, Template, XDP_TARGET},
+    packet, xdp,
 };
-use aya_ebpf::{bindings::TC_ACT_STOLEN, programs::TcContext};
+use aya_ebpf::{
+    bindings::{TC_ACT_STOLEN, xdp_action::XDP_ABORTED},
+    programs::{TcContext, XdpContext},
+};
 
 /// How much of a packet is made what it was: Ethernet, IPv4 without options, TCP without options.
 pub const HEADERS: usize = 14 + 20 + 20;
@@ -14,11 +17,22 @@ pub const HEADERS: usize = 14 + 20 + 20;
 #[inline(always)]
 pub fn start(ctx: &TcContext) -> i32 {
     if let Some(template) = next() {
-        restore(ctx, template);
+        restore(packet::head::<HEADERS>(ctx), template);
         // SAFETY: nothing of this program is needed after the jump.
         unsafe { TARGET.tail_call(ctx, 0) };
     }
     TC_ACT_STOLEN
+}
+
+/// The same in XDP.
+#[inline(always)]
+pub fn start_xdp(ctx: &XdpContext) -> u32 {
+    if let Some(template) = next() {
+        restore(xdp::head::<HEADERS>(ctx), template);
+        // SAFETY: nothing of this program is needed after the jump.
+        unsafe { XDP_TARGET.tail_call(ctx, 0) };
+    }
+    XDP_ABORTED
 }
 
 #[inline(always)]
@@ -35,9 +49,9 @@ fn next() -> Option<&'static Template> {
 }
 
 #[inline(always)]
-fn restore(ctx: &TcContext, template: &Template) {
+fn restore(head: Option<*mut u8>, template: &Template) {
     const WORDS: usize = HEADERS / 8;
-    let Some(start) = packet::head::<HEADERS>(ctx) else {
+    let Some(start) = head else {
         return;
     };
     let mut word = 0;

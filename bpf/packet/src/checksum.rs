@@ -24,6 +24,18 @@ impl Change {
         Self(self.0 + (!old) as u64 + new as u64)
     }
 
+    /// Four bytes, or two in their place in memory, came on top.
+    #[inline(always)]
+    pub const fn more(self, word: u32) -> Self {
+        Self(self.0 + word as u64)
+    }
+
+    /// This change and another one.
+    #[inline(always)]
+    pub const fn and(self, other: Self) -> Self {
+        Self(self.0 + other.0)
+    }
+
     /// As a 32-bit partial sum, which `bpf_l4_csum_replace` takes as its `to` argument when the size in its flags is 0.
     #[inline(always)]
     pub const fn sum(self) -> u32 {

@@ -1,7 +1,7 @@
 //! IPv4 packets of TCP, UDP and SCTP.
 
 use crate::{IcmpError, Packet, Parsed, Part, TransportChange, Unparsed, Window, checksum::Change, transport};
-use kpr_abi::{Addr4, FlowValue};
+use kpr_abi::{Addr4, FlowKey, FlowValue};
 
 /// Length of an IPv4 header without options.
 pub const HEADER: usize = 20;
@@ -50,6 +50,26 @@ pub fn parse<P: Packet>(packet: &P, l3: usize, parsed: &mut Parsed<Addr4>) -> Re
         parsed.part = Part::First;
     }
     transport::read(packet, parsed)
+}
+
+/// Whether an IPv4 header without options, which most packets have, is at `l3`.
+#[inline(always)]
+pub fn is_plain<P: Packet>(packet: &P, l3: usize) -> bool {
+    packet.window::<HEADER>(l3).is_some_and(|ip| ip.u8::<0>() == 0x45)
+}
+
+/// Length of the packet whose IPv4 header is at `l3`, as the header has it.
+#[inline(always)]
+pub fn length<P: Packet>(packet: &P, l3: usize) -> Option<u16> {
+    Some(u16::from_be(packet.window::<HEADER>(l3)?.u16::<2>()))
+}
+
+/// The sum over the pseudo header (RFC 9293 §3.1) of a packet with so many bytes behind its IPv4 header. A packet whose checksum is left to
+/// a network card (the kernel's `CHECKSUM_PARTIAL`) has it in the checksum's place.
+#[inline(always)]
+pub fn pseudo_sum(key: &FlowKey<Addr4>, length: u16) -> u16 {
+    let addresses = Change::NONE.more(key.src.0).more(key.dst.0);
+    transport::pseudo_sum(addresses, key.proto, length)
 }
 
 /// Writes a flow's new addresses and ports into the packet, with `hop` also one less time to live, and fixes the IPv4 header's

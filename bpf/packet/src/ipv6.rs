@@ -1,7 +1,7 @@
 //! IPv6 packets of TCP, UDP and SCTP (RFC 8200), and ICMPv6 errors about them (RFC 4443).
 
 use crate::{IcmpError, Packet, Parsed, Part, TransportChange, Unparsed, Window, checksum::Change, transport};
-use kpr_abi::{Addr6, Be16, FlowValue};
+use kpr_abi::{Addr6, Be16, FlowKey, FlowValue};
 
 /// Length of the fixed header.
 pub const HEADER: usize = 40;
@@ -29,7 +29,7 @@ pub struct Chain(pub u64);
 
 impl Chain {
     /// No transport header was found.
-    const MALFORMED: Self = Self(0);
+    pub const MALFORMED: Self = Self(0);
 
     #[inline(always)]
     const fn new(protocol: u8, l4: usize, part: Part, id: u32) -> Self {
@@ -210,6 +210,20 @@ pub fn parse<P: Packet>(packet: &P, l3: usize, parsed: &mut Parsed<Addr6>) -> Re
         return Err(Unparsed::OtherProtocol);
     }
     transport::read(packet, parsed)
+}
+
+/// Length of the packet whose IPv6 header is at `l3`, as the header has it. 0 for a jumbogram.
+#[inline(always)]
+pub fn length<P: Packet>(packet: &P, l3: usize) -> Option<u16> {
+    let payload = u16::from_be(packet.window::<HEADER>(l3)?.u16::<4>());
+    Some(payload.checked_add(HEADER as u16).unwrap_or(0))
+}
+
+/// As [`crate::ipv4::pseudo_sum`] (RFC 8200 §8.1).
+#[inline(always)]
+pub fn pseudo_sum(key: &FlowKey<Addr6>, length: u16) -> u16 {
+    let words = |Addr6([a, b, c, d])| Change::NONE.more(a).more(b).more(c).more(d);
+    transport::pseudo_sum(words(key.src).and(words(key.dst)), key.proto, length)
 }
 
 /// Writes a flow's new addresses and ports into the packet, with `hop` also one less hop. As [`crate::ipv4::rewrite`]; IPv6

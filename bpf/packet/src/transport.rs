@@ -74,6 +74,15 @@ pub(crate) fn write_ports<P: Packet, A>(packet: &P, parsed: &Parsed<A>, to: &Flo
     Some(())
 }
 
+/// The sum over a pseudo header of these addresses.
+#[inline(always)]
+pub(crate) fn pseudo_sum(addresses: Change, protocol: u8, length: u16) -> u16 {
+    let rest = Change::NONE
+        .more(u32::from(u16::from(protocol).to_be()))
+        .more(u32::from(length.to_be()));
+    !addresses.and(rest).apply(!0)
+}
+
 /// How ports changed from a packet to its translation.
 #[inline(always)]
 pub(crate) fn ports_change<A>(was: &FlowKey<A>, to: &FlowValue<A>) -> Change {

@@ -1,7 +1,6 @@
 //! North-south: packets of external devices.
 
 mod egress;
-mod flow;
 mod fragment;
 mod icmp;
 mod ingress;
@@ -17,6 +16,7 @@ pub const ETHERNET: u32 = 14;
 /// Offset of the network header on devices without a link header (wireguard, tun, ipip …).
 pub const NO_LINK_HEADER: u32 = 0;
 
+use crate::flow;
 use aya_ebpf::{bindings::__sk_buff, programs::TcContext};
 use kpr_abi::{V4, V6};
 use verdict::{BEGIN, BEGUN, CHOSEN, DETOUR, ICMP, NEXT, REFUSE, verdict};

@@ -1,6 +1,6 @@
 //! A packet in a socket buffer.
 
-use super::wire::Wire;
+use crate::headers::Headers;
 use aya_ebpf::{bindings::__sk_buff, helpers::generated::bpf_skb_load_bytes, programs::TcContext};
 use core::ptr::read_volatile;
 use kpr_abi::Be16;
@@ -54,7 +54,7 @@ pub extern "C" fn kpr_walk6(skb: *mut __sk_buff, first: u32, start: u32) -> u64 
 impl Skb<'_> {
     /// Whether the packet is of the family. From the buffer, not from the wire: VLAN tags are already off.
     #[inline(always)]
-    pub fn is<F: Wire>(&self) -> bool {
+    pub fn is<F: Headers>(&self) -> bool {
         // SAFETY: the field is part of the context.
         unsafe { read_volatile(&raw const (*self.0.skb.skb).protocol) == u32::from(F::ETHERTYPE.0) }
     }

@@ -50,6 +50,7 @@ pub fn verdict(outcome: Result<Handled, Reason>) -> i32 {
                 | Reason::SocketBindRefused
                 | Reason::FlowToLocal
                 | Reason::FlowToRemote
+                | Reason::XdpForwarded
                 | Reason::RefuseNoEndpoint
                 | Reason::RefuseSnatExhausted => NEXT,
                 // Traffic policy Local: kube-proxy drops, so that the load balancer's next try goes elsewhere.

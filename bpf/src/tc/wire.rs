@@ -1,32 +1,32 @@
-//! What differs between the address families on the wire; everything else is shared.
+//! What differs between the address families in tc, beside their [`Headers`]: the way out, and ICMP errors.
 
 use super::{
     route::{self, Route},
     skb::Skb,
 };
-use crate::maps::Tables;
+use crate::headers::Headers;
 use aya_ebpf::programs::TcContext;
-use kpr_abi::{Addr4, Addr6, Be16, FlowValue, Reason, V4, V6};
-use kpr_packet::{IcmpError, Parsed, TransportChange, Unparsed, ipv4, ipv6};
+use kpr_abi::{FlowValue, Reason, V4, V6};
+use kpr_packet::{IcmpError, TransportChange, Unparsed, ipv4, ipv6};
 
 /// A family's packets.
-pub trait Wire: Tables {
-    /// `skb->protocol` of the family's packets, in network byte order.
-    const ETHERTYPE: Be16;
-
-    /// Reads the headers of a packet whose network header is at `l3`.
-    fn parse(skb: &Skb, l3: usize, parsed: &mut Parsed<Self::Addr>) -> Result<(), Unparsed>;
-
-    /// Writes the translation into the headers, all but the transport checksum.
-    fn rewrite(
-        skb: &Skb,
-        parsed: &Parsed<Self::Addr>,
-        to: &FlowValue<Self::Addr>,
-        hop: bool,
-    ) -> Option<TransportChange>;
-
+pub trait Wire: Headers {
     /// How a packet of this protocol and class of service leaves this node once it is translated.
-    fn route(ctx: &TcContext, proto: u8, class: u8, to: &FlowValue<Self::Addr>) -> Result<Route, Reason>;
+    #[inline(always)]
+    fn route(ctx: &TcContext, proto: u8, class: u8, to: &FlowValue<Self::Addr>) -> Result<Route, Reason> {
+        route::lookup(ctx, Self::way(Skb(ctx).ifindex(), proto, class, to))
+    }
+
+    /// How a translated error leaves this node.
+    #[inline(always)]
+    fn route_error(
+        ctx: &TcContext,
+        report: &IcmpError<Self::Addr>,
+        to: &FlowValue<Self::Addr>,
+    ) -> Result<Route, Reason> {
+        // The way of the flow itself: its ports keep multipath routes together.
+        Self::route(ctx, report.answer.proto, report.class, to)
+    }
 
     /// Reads an ICMP error whose network header is at `l3`.
     fn parse_error(skb: &Skb, l3: usize, report: &mut IcmpError<Self::Addr>) -> Result<(), Unparsed>;
@@ -40,97 +40,42 @@ pub trait Wire: Tables {
         quoted: &FlowValue<Self::Addr>,
         hop: bool,
     ) -> Option<TransportChange>;
-
-    /// How the translated error leaves this node.
-    fn route_error(
-        ctx: &TcContext,
-        report: &IcmpError<Self::Addr>,
-        to: &FlowValue<Self::Addr>,
-    ) -> Result<Route, Reason>;
 }
 
 impl Wire for V4 {
-    /// `ETH_P_IP`.
-    const ETHERTYPE: Be16 = Be16::new(0x0800);
-
     #[inline(always)]
-    fn parse(skb: &Skb, l3: usize, parsed: &mut Parsed<Addr4>) -> Result<(), Unparsed> {
-        ipv4::parse(skb, l3, parsed)
-    }
-
-    #[inline(always)]
-    fn rewrite(skb: &Skb, parsed: &Parsed<Addr4>, to: &FlowValue<Addr4>, hop: bool) -> Option<TransportChange> {
-        ipv4::rewrite(skb, parsed, to, hop)
-    }
-
-    #[inline(always)]
-    fn route(ctx: &TcContext, proto: u8, class: u8, to: &FlowValue<Addr4>) -> Result<Route, Reason> {
-        route::lookup4(ctx, proto, class, to)
-    }
-
-    #[inline(always)]
-    fn parse_error(skb: &Skb, l3: usize, report: &mut IcmpError<Addr4>) -> Result<(), Unparsed> {
+    fn parse_error(skb: &Skb, l3: usize, report: &mut IcmpError<Self::Addr>) -> Result<(), Unparsed> {
         ipv4::parse_error(skb, l3, report)
     }
 
     #[inline(always)]
     fn rewrite_error(
         skb: &Skb,
-        report: &IcmpError<Addr4>,
-        src: Addr4,
-        dst: Addr4,
-        quoted: &FlowValue<Addr4>,
+        report: &IcmpError<Self::Addr>,
+        src: Self::Addr,
+        dst: Self::Addr,
+        quoted: &FlowValue<Self::Addr>,
         hop: bool,
     ) -> Option<TransportChange> {
         ipv4::rewrite_error(skb, report, src, dst, quoted, hop)
     }
-
-    #[inline(always)]
-    fn route_error(ctx: &TcContext, report: &IcmpError<Addr4>, to: &FlowValue<Addr4>) -> Result<Route, Reason> {
-        // The way of the flow itself: its ports keep multipath routes together.
-        route::lookup4(ctx, report.answer.proto, report.class, to)
-    }
 }
 
 impl Wire for V6 {
-    /// `ETH_P_IPV6`.
-    const ETHERTYPE: Be16 = Be16::new(0x86dd);
-
     #[inline(always)]
-    fn parse(skb: &Skb, l3: usize, parsed: &mut Parsed<Addr6>) -> Result<(), Unparsed> {
-        ipv6::parse(skb, l3, parsed)
-    }
-
-    #[inline(always)]
-    fn rewrite(skb: &Skb, parsed: &Parsed<Addr6>, to: &FlowValue<Addr6>, hop: bool) -> Option<TransportChange> {
-        ipv6::rewrite(skb, parsed, to, hop)
-    }
-
-    #[inline(always)]
-    fn route(ctx: &TcContext, proto: u8, class: u8, to: &FlowValue<Addr6>) -> Result<Route, Reason> {
-        route::lookup6(ctx, proto, class, to)
-    }
-
-    #[inline(always)]
-    fn parse_error(skb: &Skb, l3: usize, report: &mut IcmpError<Addr6>) -> Result<(), Unparsed> {
+    fn parse_error(skb: &Skb, l3: usize, report: &mut IcmpError<Self::Addr>) -> Result<(), Unparsed> {
         ipv6::parse_error(skb, l3, report)
     }
 
     #[inline(always)]
     fn rewrite_error(
         skb: &Skb,
-        report: &IcmpError<Addr6>,
-        src: Addr6,
-        dst: Addr6,
-        quoted: &FlowValue<Addr6>,
+        report: &IcmpError<Self::Addr>,
+        src: Self::Addr,
+        dst: Self::Addr,
+        quoted: &FlowValue<Self::Addr>,
         hop: bool,
     ) -> Option<TransportChange> {
         ipv6::rewrite_error(skb, report, src, dst, quoted, hop)
-    }
-
-    #[inline(always)]
-    fn route_error(ctx: &TcContext, report: &IcmpError<Addr6>, to: &FlowValue<Addr6>) -> Result<Route, Reason> {
-        // The way of the flow itself: its ports keep multipath routes together.
-        route::lookup6(ctx, report.answer.proto, report.class, to)
     }
 }

@@ -139,6 +139,12 @@ pub enum NodeReason {
     SnatPortsFree,
     /// SnatPortsAvailable: flows are refused, because all source ports towards a backend are taken.
     SnatPortsExhausted,
+    /// Accelerated: devices have XDP, at least one of them.
+    XdpAttached,
+    /// Accelerated: devices that are to have XDP in their drivers have it not.
+    XdpNotAttached,
+    /// Accelerated: no device can have XDP, and none must.
+    XdpUnavailable,
     /// Removed: programs, pins and sysctls are gone.
     Removed,
     /// Removed: something could not be removed.
@@ -170,6 +176,9 @@ impl NodeReason {
             Self::NotChecked => "NotChecked",
             Self::SnatPortsFree => "SnatPortsFree",
             Self::SnatPortsExhausted => "SnatPortsExhausted",
+            Self::XdpAttached => "XdpAttached",
+            Self::XdpNotAttached => "XdpNotAttached",
+            Self::XdpUnavailable => "XdpUnavailable",
             Self::Removed => "Removed",
             Self::RemovalFailed => "RemovalFailed",
         }

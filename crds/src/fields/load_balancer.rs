@@ -33,15 +33,16 @@ pub enum ForwardingMode {
     Hybrid,
 }
 
-/// Whether packets are handled in the driver (XDP), before the kernel builds a socket buffer.
+/// Whether packets of known flows to and from backends on other nodes are handled by XDP, before the kernel's own stack; all others are
+/// handled by tc in any case.
 #[derive(Clone, Copy, Debug, Default, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
 pub enum Acceleration {
     /// No XDP program.
     #[default]
     Disabled,
-    /// XDP on the devices whose driver has it, tc alone on the others.
+    /// XDP in the driver of each device where it can be, behind the driver elsewhere, and none where neither is possible.
     BestEffort,
-    /// XDP on every device; a device without it is an error.
+    /// XDP in the driver of every device with an Ethernet header that is no tunnel; one without it is an error, and served by tc.
     Native,
 }
 
@@ -64,7 +65,7 @@ pub struct LoadBalancer {
     /// How a packet from outside reaches a backend on another node.
     #[serde(default)]
     pub mode: ForwardingMode,
-    /// Whether packets are handled in the driver (XDP).
+    /// Whether XDP takes packets of known flows before the kernel's own stack does.
     #[serde(default)]
     pub acceleration: Acceleration,
     /// Source ports for SNAT, as FIRST-LAST. The agent keeps the node's own connections out of them

@@ -16,6 +16,7 @@ pub mod inspect;
 pub mod interrupt;
 pub mod kube_proxy;
 pub mod kubelet;
+pub mod load_balancer;
 pub mod net;
 pub mod owner;
 pub mod process;

@@ -39,6 +39,9 @@ pub struct ClusterSpec {
     pub masquerade: bool,
     /// What serves its API; none: what the environment says ([`ControlPlaneKind::of_environment`]).
     pub control_plane: Option<ControlPlaneKind>,
+    /// Whether the cables of the nodes' network are like real ones, for XDP: packets leave machines with their checksums and no longer than
+    /// the MTU. None: if the environment asks for XDP ([`LoadBalancerDefaults`](crate::load_balancer::LoadBalancerDefaults)).
+    pub real_wires: Option<bool>,
     /// `net.ipv4.conf.*.rp_filter` of the nodes. 2 (loose) is what systemd sets on most distributions.
     pub rp_filter: u8,
 }
@@ -121,6 +124,7 @@ impl ClusterSpec {
         Self {
             rp_filter: self.rp_filter,
             control_plane: self.control_plane,
+            real_wires: self.real_wires,
             ..Self::build(self.shape, families)
         }
     }
@@ -129,6 +133,13 @@ impl ClusterSpec {
     #[must_use]
     pub fn rp_filter(mut self, rp_filter: u8) -> Self {
         self.rp_filter = rp_filter;
+        self
+    }
+
+    /// With cables that are like real ones.
+    #[must_use]
+    pub fn with_real_wires(mut self) -> Self {
+        self.real_wires = Some(true);
         self
     }
 
@@ -184,6 +195,7 @@ impl ClusterSpec {
             pod_network,
             masquerade: matches!(shape, Shape::Flannel | Shape::PolicyRouted),
             control_plane: None,
+            real_wires: None,
             rp_filter: 2,
         }
     }

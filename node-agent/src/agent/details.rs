@@ -1,15 +1,16 @@
 //! How Services are served, in the words of `kpr status --verbose`: only what is true.
 
 use kpr_abi::{Family, V4, V6};
-use kpr_crds::{Acceleration, Algorithm, NodeDatapathSpec};
+use kpr_crds::{Algorithm, NodeDatapathSpec};
 
-use super::Placement;
-use crate::observe::api::{Details, Feature, ServiceKind};
-
-const NOT_YET: &str = "not in this version";
+use super::{Placement, acceleration};
+use crate::{
+    datapath::Report,
+    observe::api::{Details, Feature, ServiceKind},
+};
 
 /// What the datapath does with this configuration, where it is attached.
-pub fn details(spec: &NodeDatapathSpec, placement: Option<&Placement>) -> Details {
+pub fn details(spec: &NodeDatapathSpec, placement: Option<&Placement>, report: &Report) -> Details {
     Details {
         protocols: vec!["TCP".into(), "UDP".into(), "SCTP".into()],
         ip_families: vec![V4::NAME.into(), V6::NAME.into()],
@@ -22,11 +23,7 @@ pub fn details(spec: &NodeDatapathSpec, placement: Option<&Placement>) -> Detail
         } else {
             Feature::off("switched off by spec.sessionAffinity.enabled")
         },
-        xdp_acceleration: if spec.load_balancer.acceleration == Acceleration::Disabled {
-            Feature::off("not asked for")
-        } else {
-            Feature::off(NOT_YET)
-        },
+        xdp_acceleration: acceleration::feature(spec.load_balancer.acceleration, report),
         services: services(spec),
         map_sizing: sizing(spec),
     }
@@ -113,7 +110,7 @@ mod tests {
 
     #[test]
     fn what_is_not_served_says_why() {
-        let details = details(&strict(), None);
+        let details = details(&strict(), None, &Report::default());
         let shown: Vec<_> = details
             .services
             .iter()
@@ -133,7 +130,10 @@ mod tests {
     fn maglev_is_shown_with_its_table_size() {
         let mut spec = strict();
         spec.load_balancer.algorithm = Algorithm::Maglev;
-        assert_eq!(details(&spec, None).backend_selection, "Maglev (Table Size: 16381)");
+        assert_eq!(
+            details(&spec, None, &Report::default()).backend_selection,
+            "Maglev (Table Size: 16381)"
+        );
     }
 
     #[test]
@@ -151,7 +151,9 @@ mod tests {
             pod_reasons: [PodReason::PacketFallback, PodReason::Sctp].into(),
             ..Placement::default()
         };
-        let shown = details(&strict(), Some(&placement)).pod_devices.to_string();
+        let shown = details(&strict(), Some(&placement), &Report::default())
+            .pod_devices
+            .to_string();
         assert_eq!(shown, "Enabled (2: socketLB.packetFallback, SCTP)");
     }
 
@@ -160,7 +162,7 @@ mod tests {
         let mut spec = strict();
         spec.services.node_port = false;
         spec.services.host_port = false;
-        let services = details(&spec, None).services;
+        let services = details(&spec, None, &Report::default()).services;
         assert_eq!(services[1].feature.to_string(), "Disabled (left to kube-proxy)");
         assert_eq!(services[4].feature.to_string(), "Disabled (left to the CNI)");
     }

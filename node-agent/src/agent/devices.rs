@@ -5,8 +5,11 @@ use std::{collections::BTreeSet, net::IpAddr};
 use kpr_abi::{V4, V6};
 use kpr_crds::NodeDatapathSpec;
 
-use super::{NodeAddresses, PodReason};
-use crate::devices::{Device, Selection, UnknownDevices, pod_facing, select};
+use super::{NodeAddresses, PodReason, acceleration::wanted};
+use crate::{
+    datapath::Acceleration,
+    devices::{Device, Selection, UnknownDevices, pod_facing, select},
+};
 
 /// What the datapath is to be attached to.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -17,6 +20,8 @@ pub struct Placement {
     pub pod_facing: Vec<Device>,
     /// Why they are.
     pub pod_reasons: BTreeSet<PodReason>,
+    /// Whether packets of the external devices are handled by XDP.
+    pub acceleration: Acceleration,
     /// The node's IPv4 addresses.
     pub v4: NodeAddresses<V4>,
     /// The node's IPv6 addresses.
@@ -73,6 +78,7 @@ pub(super) fn place(
     Ok(Placement {
         pod_facing,
         pod_reasons,
+        acceleration: wanted(spec.load_balancer.acceleration),
         v4: NodeAddresses::choose(all, &selection, words, node_ips),
         v6: NodeAddresses::choose(all, &selection, words, node_ips),
         selection,

@@ -4,6 +4,7 @@
 //! * [`run`] feeds it and publishes a [`Snapshot`] after every step.
 //! * [`Loader`], [`Datapath`] and [`Tables`] are what it needs of the kernel side.
 
+mod acceleration;
 mod backoff;
 mod core;
 mod details;
@@ -23,6 +24,7 @@ mod view;
 pub(crate) mod tests;
 
 pub use self::core::Core;
+pub use acceleration::{Outcome, outcome};
 pub use details::details;
 pub use devices::{Placement, PlacementError};
 pub use node_addresses::NodeAddresses;

@@ -147,13 +147,16 @@ impl Datapath for datapath::Datapath {
             selection,
             pod_facing,
             pod_reasons: _,
+            acceleration,
             v4,
             v6,
         } = placement;
         // Addresses first: a program that is attached finds them.
         self.tell(v4)?;
         self.tell(v6)?;
-        self.attach(&selection.devices, pod_facing)
+        self.attach(&selection.devices, pod_facing)?;
+        // Behind the others: what XDP leaves is theirs.
+        self.accelerate(&selection.devices, *acceleration)
     }
 
     fn repair(&mut self, placement: Option<&Placement>) -> Result<Vec<String>, Error> {

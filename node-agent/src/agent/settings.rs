@@ -1,7 +1,7 @@
 //! From the configuration that the operator wrote to what the datapath is started with.
 
 use kpr_abi::TableSize;
-use kpr_crds::{Acceleration, Algorithm, ForwardingMode, LoadBalancer, NodeDatapathSpec, PortRangeError, Services};
+use kpr_crds::{Algorithm, ForwardingMode, LoadBalancer, NodeDatapathSpec, PortRangeError, Services};
 
 use crate::{
     datapath::{PortRange, Settings, Sizes, SocketLb},
@@ -106,13 +106,6 @@ fn unsupported(spec: &NodeDatapathSpec) -> Option<ConfigError> {
     let checks = [
         (lb.mode == ForwardingMode::Dsr, "loadBalancer.mode", "DSR", "SNAT"),
         (lb.mode == ForwardingMode::Hybrid, "loadBalancer.mode", "Hybrid", "SNAT"),
-        // BestEffort is served without: that is what it asks for.
-        (
-            lb.acceleration == Acceleration::Native,
-            "loadBalancer.acceleration",
-            "Native",
-            "Disabled or BestEffort",
-        ),
     ];
     checks
         .into_iter()
@@ -180,7 +173,7 @@ mod tests {
             change(&mut spec);
             settings(&spec, GIB).unwrap_err().to_string()
         };
-        let table: [(Change, &str); 4] = [
+        let table: [(Change, &str); 3] = [
             (
                 |s| {
                     s.load_balancer.algorithm = Algorithm::Maglev;
@@ -193,10 +186,6 @@ mod tests {
                 "spec.loadBalancer.mode Hybrid is not in this version of kpr: set it to SNAT",
             ),
             (
-                |s| s.load_balancer.acceleration = Acceleration::Native,
-                "spec.loadBalancer.acceleration Native is not in this version of kpr: set it to Disabled or BestEffort",
-            ),
-            (
                 |s| s.node_port.range = "32767-30000".into(),
                 "spec.nodePort.range: port range 32767-30000 is reversed: the first port is above the last",
             ),
@@ -204,12 +193,5 @@ mod tests {
         for (change, message) in table {
             assert_eq!(refuse(change), message);
         }
-    }
-
-    #[test]
-    fn best_effort_acceleration_is_served_without() {
-        let mut spec = NodeDatapathSpec::default();
-        spec.load_balancer.acceleration = Acceleration::BestEffort;
-        settings(&spec, GIB).unwrap();
     }
 }

@@ -89,6 +89,8 @@ pub struct Troubles {
     pub full: Option<String>,
     /// New flows are refused for want of a source port.
     pub exhausted: Option<String>,
+    /// Devices that were to have XDP have it not.
+    pub unaccelerated: Option<String>,
     /// What a kube-proxy has left cannot be removed.
     pub leftovers: Option<String>,
     /// The datapath cannot be removed.
@@ -117,6 +119,7 @@ impl Troubles {
             write,
             full,
             exhausted,
+            unaccelerated,
             leftovers,
             removal,
             orphaned,
@@ -131,6 +134,7 @@ impl Troubles {
             .or(write.as_deref())
             .or(full.as_deref())
             .or(exhausted.as_deref())
+            .or(unaccelerated.as_deref())
             .or(leftovers.as_deref())
             .or(orphaned.as_deref())
     }

@@ -61,7 +61,7 @@ impl Source for View {
             devices: devices(&snapshot),
             details: applied
                 .filter(|_| loaded)
-                .map(|applied| details(&applied.spec, snapshot.placement.as_ref())),
+                .map(|applied| details(&applied.spec, snapshot.placement.as_ref(), report)),
             attachments: report
                 .attachments
                 .iter()

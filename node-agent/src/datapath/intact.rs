@@ -56,14 +56,16 @@ impl Datapath {
     /// Filters of kernels without tcx are attached again without being asked for: that changes nothing where they are.
     pub fn repair(&mut self) -> Result<Vec<String>, Error> {
         let lost = self.lost_attachments();
+        let lost_acceleration = self.lost_acceleration();
         let mut repaired: Vec<String> = self
             .pin_maps_again()?
             .into_iter()
             .map(|map| format!("the pin of the map {map} was gone"))
             .collect();
         self.attach_again(&lost)?;
+        self.accelerate_again(&lost_acceleration)?;
         let tell = |name: &String| format!("the program {name} was not attached");
-        repaired.extend(lost.iter().map(tell));
+        repaired.extend(lost.iter().chain(&lost_acceleration).map(tell));
         Ok(repaired)
     }
 }

@@ -1,7 +1,7 @@
 //! The datapath of this node as one value: what is loaded, attached and written.
 
 use super::{
-    Attachment, Counter, Error, HandOver, Options, PortRange, Report, Settings, SocketLb, cgroup, checks,
+    Acceleration, Attachment, Counter, Error, HandOver, Options, PortRange, Report, Settings, SocketLb, cgroup, checks,
     family::FamilyTables,
     features::Features,
     intact::{self, MapIds},
@@ -9,6 +9,7 @@ use super::{
     pins::Pins,
     reserved_ports,
     tables::{convert, take},
+    xdp::{self, Accelerator},
 };
 use crate::{
     devices::Device,
@@ -36,6 +37,9 @@ pub struct Datapath {
     packet_hooks: Vec<Attachment>,
     /// The devices that the packet hooks belong on: external and pod-facing.
     devices: (Vec<Device>, Vec<Device>),
+    accelerator: Accelerator,
+    /// The external devices that XDP belongs on, and how.
+    accelerated: (Vec<Device>, Acceleration),
     map_ids: MapIds,
     snat_ports: PortRange,
     node_ports: PortRange,
@@ -56,6 +60,7 @@ impl Datapath {
         let v4 = FamilyTables::open(&mut ebpf, &pins)?;
         let v6 = FamilyTables::open(&mut ebpf, &pins)?;
         let counters = convert(maps::COUNTERS, take(&mut ebpf, maps::COUNTERS)?)?;
+        let accelerator = Accelerator::open(&mut ebpf)?;
         reserved_ports::reserve(settings.snat_ports, options)?;
         local_ports::shorten(settings.snat_ports, options)?;
         packet_hooks::load(&mut ebpf)?;
@@ -79,6 +84,8 @@ impl Datapath {
             socket_hooks,
             packet_hooks: Vec::new(),
             devices: (Vec::new(), Vec::new()),
+            accelerator,
+            accelerated: (Vec::new(), Acceleration::Disabled),
             map_ids,
             snat_ports: settings.snat_ports,
             node_ports: settings.node_ports,
@@ -114,6 +121,13 @@ impl Datapath {
         Ok(())
     }
 
+    /// Has packets of exactly these external devices handled by XDP, as far as they can have it; [`Self::report`] says how they have it, or
+    /// why not. Without it the programs of [`Self::attach`] do the same.
+    pub fn accelerate(&mut self, external: &[Device], wanted: Acceleration) -> Result<(), Error> {
+        self.accelerated = (external.to_vec(), wanted);
+        self.accelerator.attach(&mut self.ebpf, external, wanted, &self.pins)
+    }
+
     /// What is attached by a link that is pinned no longer, or severed, or runs something else: `PROGRAM (TARGET)`.
     pub(super) fn lost_attachments(&self) -> Vec<String> {
         let device = |name: &str| {
@@ -131,18 +145,38 @@ impl Datapath {
                 "tcx" => device(&attachment.target).map(|ifindex| self.pins.device_link(ifindex, name)),
                 _ => None,
             };
-            let id = self
-                .ebpf
-                .program(name)
-                .and_then(|program| program.info().ok())
-                .map(|info| info.id());
+            let id = self.program_id(name);
             pin.zip(id).is_some_and(|(pin, id)| !intact::link_runs(&pin, id))
         };
         let attachments = self.socket_hooks.iter().chain(&self.packet_hooks);
+        attachments.filter(is_lost).map(tell).collect()
+    }
+
+    /// The same of XDP.
+    pub(super) fn lost_acceleration(&self) -> Vec<String> {
+        let Some(id) = self.program_id(xdp::PROGRAM) else {
+            return Vec::new();
+        };
+        let links = self.accelerator.links(&self.pins);
+        let attachments = self.accelerator.attachments().zip(links);
         attachments
-            .filter(is_lost)
-            .map(|attachment| format!("{} ({})", attachment.program, attachment.target))
+            .filter(|(_, link)| !intact::link_runs(link, id))
+            .map(|(attachment, _)| tell(&attachment))
             .collect()
+    }
+
+    /// Attaches XDP again where it is lost, and where it could not be attached so far: what was in its way may be gone. Else its maps follow
+    /// the devices' addresses.
+    pub(super) fn accelerate_again(&mut self, lost: &[String]) -> Result<(), Error> {
+        if lost.is_empty() && !self.accelerator.lacks_any() {
+            return self.accelerator.tell();
+        }
+        let (devices, wanted) = self.accelerated.clone();
+        self.accelerate(&devices, wanted)
+    }
+
+    fn program_id(&self, name: &str) -> Option<u32> {
+        Some(self.ebpf.program(name)?.info().ok()?.id())
     }
 
     /// Attaches everything again where something is lost; filters, of which that cannot be told, in any case.
@@ -191,7 +225,11 @@ impl Datapath {
     /// What is attached, how full the maps are, and what happened so far.
     pub fn report(&self) -> Report {
         Report {
-            attachments: self.socket_hooks.iter().chain(&self.packet_hooks).cloned().collect(),
+            attachments: {
+                let hooks = self.socket_hooks.iter().chain(&self.packet_hooks);
+                hooks.cloned().chain(self.accelerator.attachments()).collect()
+            },
+            acceleration: self.accelerator.report(),
             maps: [self.v4.fill(), self.v6.fill()].concat(),
             counters: self.read_counters(),
             features: self.features.describe(self.options.tc, self.bind_protection),
@@ -299,6 +337,11 @@ impl Datapath {
             })
             .collect()
     }
+}
+
+/// An attachment, as repairs name it.
+fn tell(attachment: &Attachment) -> String {
+    format!("{} ({})", attachment.program, attachment.target)
 }
 
 /// Whether netfilter translates any connection, as far as can be told.

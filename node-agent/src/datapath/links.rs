@@ -15,9 +15,9 @@ use std::{
 
 /// For how long the kernel may still be letting go of a link whose last pin is gone: it does that after a grace period of RCU, and
 /// then from a work queue (`bpf_free_inode` and `bpf_link_put` in kernel/bpf), so a loaded machine takes its time.
-const LETTING_GO: Duration = Duration::from_secs(5);
+pub(super) const LETTING_GO: Duration = Duration::from_secs(5);
 /// Between two looks at whether it has.
-const LOOK_AGAIN: Duration = Duration::from_millis(2);
+pub(super) const LOOK_AGAIN: Duration = Duration::from_millis(2);
 
 /// Whether a link was there already.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

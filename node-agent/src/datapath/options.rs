@@ -73,6 +73,18 @@ pub enum SocketLb {
     Off,
 }
 
+/// Whether packets are handled by XDP, before the kernel has a socket buffer for them (`spec.loadBalancer.acceleration`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Acceleration {
+    /// No XDP program.
+    #[default]
+    Disabled,
+    /// In the driver where it can, else behind it.
+    BestEffort,
+    /// In the driver.
+    Native,
+}
+
 /// Capacities of the maps, in entries. They take effect when a map is created; a pinned map of another size is reported
 /// ([`Report::maps`](super::Report)) and kept until the pins are removed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -41,14 +41,28 @@ impl Pins {
         self.links().join(format!("tcx-{ifindex}-{program}"))
     }
 
-    /// The interface indices that have pinned links.
+    /// Where the link of the XDP program to a device is pinned, by how it is attached ("native", "generic").
+    pub(super) fn xdp_link(&self, ifindex: u32, mode: &str) -> PathBuf {
+        self.links().join(format!("xdp-{ifindex}-{mode}"))
+    }
+
+    /// The interface indices that have pinned links of packet programs.
     pub(super) fn devices(&self) -> io::Result<Vec<u32>> {
+        self.devices_of("tcx-")
+    }
+
+    /// The same of the XDP program.
+    pub(super) fn xdp_devices(&self) -> io::Result<Vec<u32>> {
+        self.devices_of("xdp-")
+    }
+
+    fn devices_of(&self, prefix: &str) -> io::Result<Vec<u32>> {
         let mut devices = Vec::new();
         for entry in fs::read_dir(self.links())? {
             let name = entry?.file_name();
             let index: Option<u32> = name
                 .to_str()
-                .and_then(|name| name.strip_prefix("tcx-")?.split('-').next()?.parse().ok());
+                .and_then(|name| name.strip_prefix(prefix)?.split('-').next()?.parse().ok());
             devices.extend(index);
         }
         devices.sort_unstable();

@@ -5,6 +5,8 @@
 pub struct Report {
     /// Where each program is attached.
     pub attachments: Vec<Attachment>,
+    /// How devices have the XDP program that were to have it.
+    pub acceleration: Vec<Accelerated>,
     /// Each map's capacity and use.
     pub maps: Vec<MapFill>,
     /// What happened so far, by reason; summed over CPUs, since the maps were created.
@@ -20,10 +22,38 @@ pub struct Report {
 pub struct Attachment {
     /// Name of the program.
     pub program: String,
-    /// "cgroup", "tcx" or "clsact".
+    /// "cgroup", "tcx", "clsact", "xdp/native" or "xdp/generic".
     pub hook: &'static str,
     /// The cgroup's path, or the device's name.
     pub target: String,
+}
+
+/// A device that was to have the XDP program.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Accelerated {
+    /// Its name.
+    pub device: String,
+    /// How it has it, or why not.
+    pub mode: Result<XdpMode, String>,
+}
+
+/// Where the kernel runs an XDP program.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum XdpMode {
+    /// In the driver, before there is a socket buffer.
+    Native,
+    /// Behind the driver, on a socket buffer.
+    Generic,
+}
+
+impl XdpMode {
+    /// As users read it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Native => "native",
+            Self::Generic => "generic",
+        }
+    }
 }
 
 /// A map's use.

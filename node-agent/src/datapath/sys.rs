@@ -21,6 +21,7 @@ const BPF_MAP_GET_FD_BY_ID: libc::c_int = 14;
 const BPF_OBJ_GET_INFO_BY_FD: libc::c_int = 15;
 const BPF_MAP_LOOKUP_BATCH: libc::c_int = 24;
 const BPF_MAP_UPDATE_BATCH: libc::c_int = 26;
+const BPF_LINK_CREATE: libc::c_int = 28;
 const BPF_LINK_UPDATE: libc::c_int = 29;
 
 #[repr(C)]
@@ -29,6 +30,15 @@ struct ObjGet {
     pathname: u64,
     bpf_fd: u32,
     file_flags: u32,
+}
+
+#[repr(C)]
+#[derive(Default)]
+struct LinkCreate {
+    prog_fd: u32,
+    target_ifindex: u32,
+    attach_type: u32,
+    flags: u32,
 }
 
 #[repr(C)]
@@ -197,6 +207,21 @@ impl LinkInfo {
             _ => self.target[0] != 0,
         }
     }
+}
+
+/// Attaches an XDP program to a device by a link; `flags` are `XDP_FLAGS_*` (include/uapi/linux/if_link.h). aya's own call would make an
+/// attachment without a link where the kernel refuses one with `EINVAL`, as drivers do.
+pub(super) fn create_xdp_link(program: BorrowedFd<'_>, ifindex: u32, flags: u32) -> io::Result<OwnedFd> {
+    const BPF_XDP: u32 = 37;
+    let mut attr = LinkCreate {
+        prog_fd: program.as_raw_fd().unsigned_abs(),
+        target_ifindex: ifindex,
+        attach_type: BPF_XDP,
+        flags,
+    };
+    let fd = call(BPF_LINK_CREATE, &mut attr)?;
+    // SAFETY: the kernel has just made this descriptor for us.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
 /// Puts `program` in the place of the one that the link runs, without a gap. `ENOLINK`: the link's cgroup or device is gone.

@@ -1,10 +1,10 @@
 //! Runs the live packet programs on a packet without sending it (`BPF_PROG_TEST_RUN`): for tests, and to explain what would
 //! happen to a packet.
 
-use super::{Error, kernel::Datapath, packet_hooks};
+use super::{Error, kernel::Datapath, packet_hooks, xdp};
 use aya::{
     TestRun,
-    programs::{ProgramError, ProgramFd, SchedClassifier, TestRunOptions},
+    programs::{ProgramError, ProgramFd, SchedClassifier, TestRunOptions, Xdp},
 };
 use std::time::Duration;
 
@@ -28,6 +28,8 @@ pub enum Verdict {
     Drop,
     /// Sent out by the program.
     Redirect,
+    /// Sent back out by the device that it came in by (XDP).
+    Transmit,
     /// Anything else; kpr's programs never return it.
     Other(i32),
 }
@@ -76,6 +78,45 @@ impl Datapath {
         })
     }
 
+    /// Runs the XDP program on an Ethernet frame, as if it came in by the device of this index. It must be loaded: on some device.
+    pub fn trial_xdp(&self, frame: &[u8], ifindex: u32) -> Result<Trial, Error> {
+        let mut out = vec![0; LONGEST];
+        let context = xdp_context(frame, ifindex);
+        let result = self
+            .xdp()?
+            .test_run(TestRunOptions {
+                data_in: Some(frame),
+                data_out: Some(&mut out),
+                ctx_in: Some(&context),
+                ..TestRunOptions::new()
+            })
+            .map_err(xdp_failed("run"))?;
+        out.truncate(result.data_size_out as usize);
+        #[expect(clippy::cast_possible_wrap, reason = "small numbers")]
+        let verdict = match result.return_value as i32 {
+            1 => Verdict::Drop,
+            2 => Verdict::Next,
+            3 => Verdict::Transmit,
+            4 => Verdict::Redirect,
+            other => Verdict::Other(other),
+        };
+        Ok(Trial {
+            verdict,
+            packet: out,
+            took: result.duration,
+        })
+    }
+
+    /// As [`Self::descriptor`], of the XDP program.
+    pub fn xdp_descriptor(&self) -> Result<&ProgramFd, Error> {
+        self.xdp()?.fd().map_err(xdp_failed("find"))
+    }
+
+    fn xdp(&self) -> Result<&Xdp, Error> {
+        let program = self.program(xdp::PROGRAM).ok_or(Error::Missing(xdp::PROGRAM))?;
+        program.try_into().map_err(xdp_failed("find"))
+    }
+
     /// The program of this side, for a program to jump to that measures it: one that makes the packet anew before each of many runs,
     /// as a trial of one run does not.
     pub fn descriptor(&self, side: Side) -> Result<&ProgramFd, Error> {
@@ -95,6 +136,25 @@ fn failed(what: &'static str, side: Side) -> impl Fn(ProgramError) -> Error {
         program: packet_hooks::name(side),
         source,
     }
+}
+
+fn xdp_failed(what: &'static str) -> impl Fn(ProgramError) -> Error {
+    move |source| Error::Program {
+        what,
+        program: xdp::PROGRAM,
+        source,
+    }
+}
+
+/// `struct xdp_md` (`include/uapi/linux/bpf.h`): where the frame begins and ends, and the device.
+fn xdp_context(frame: &[u8], ifindex: u32) -> [u8; 24] {
+    const END: usize = 4;
+    const IFINDEX: usize = 12;
+    let mut context = [0; 24];
+    let end = u32::try_from(frame.len()).unwrap_or(u32::MAX);
+    context[END..END + 4].copy_from_slice(&end.to_ne_bytes());
+    context[IFINDEX..IFINDEX + 4].copy_from_slice(&ifindex.to_ne_bytes());
+    context
 }
 
 /// The start of `struct __sk_buff` (`include/uapi/linux/bpf.h`): all zero but the device.

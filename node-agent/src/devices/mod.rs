@@ -9,7 +9,7 @@ use std::net::IpAddr;
 
 pub use pod_facing::pod_facing;
 pub use qdisc::{QdiscError, remove_clsact};
-pub use select::{Selection, UnknownDevices, select};
+pub use select::{Selection, UnknownDevices, is_tunnel, select};
 pub use watch::{Watcher, list};
 
 /// A network device of the node's own namespace.

@@ -39,6 +39,11 @@ const TUNNELS: [&str; 10] = [
     "ip6gretap",
 ];
 
+/// Whether the device is a tunnel: what leaves by it is wrapped, and leaves by another one.
+pub fn is_tunnel(device: &Device) -> bool {
+    TUNNELS.contains(&device.kind.as_str())
+}
+
 /// Chooses devices: those that match `patterns`, or, without patterns, those with a default route or the node's own address.
 /// Tunnels that are up come along in any case, unless there is no other device.
 /// `direct_routing` is the user's choice of the direct routing device, if any.
@@ -85,7 +90,7 @@ pub fn select(
         .map(|device| device.name.clone());
     if !devices.is_empty() {
         let chosen: Vec<u32> = devices.iter().map(|device| device.ifindex).collect();
-        let tunnels = all.iter().filter(|d| d.up && TUNNELS.contains(&d.kind.as_str()));
+        let tunnels = all.iter().filter(|d| d.up && is_tunnel(d));
         devices.extend(tunnels.filter(|d| !chosen.contains(&d.ifindex)).cloned());
     }
     devices.sort_unstable_by_key(|device| device.ifindex);

@@ -2,12 +2,15 @@
 
 use kpr_abi::Reason;
 use kpr_crds::{
-    KubeProxyPolicy, KubeProxyRules, Mode,
+    Acceleration, KubeProxyPolicy, KubeProxyRules, Mode,
     conditions::{ConditionStatus, NodeCondition, NodeReason, Observation},
 };
 
 use super::KubeProxy;
-use crate::{agent::Snapshot, observe::api::Phase};
+use crate::{
+    agent::{Outcome, Snapshot, outcome},
+    observe::api::Phase,
+};
 
 /// Why, in both forms.
 type Because = (ConditionStatus, NodeReason, String);
@@ -23,6 +26,7 @@ pub fn observations(snapshot: &Snapshot, kube_proxy: &KubeProxy) -> Vec<Observat
             Some(kube_proxy_absent(snapshot, kube_proxy)),
         ),
         (NodeCondition::SnatPortsAvailable, snat_ports_available(snapshot)),
+        (NodeCondition::Accelerated, accelerated(snapshot)),
         (NodeCondition::Removed, removed(snapshot)),
     ];
     all.into_iter()
@@ -218,6 +222,27 @@ fn snat_ports_available(snapshot: &Snapshot) -> Option<Because> {
     (counter.count > 0).then(|| {
         let message = "no flow was refused lately for want of a source port".to_owned();
         (ConditionStatus::True, NodeReason::SnatPortsFree, message)
+    })
+}
+
+/// Only there if XDP is asked for.
+fn accelerated(snapshot: &Snapshot) -> Option<Because> {
+    let wanted = snapshot.applied.as_ref()?.spec.load_balancer.acceleration;
+    if wanted == Acceleration::Disabled {
+        return None;
+    }
+    if let Some(gone) = going(snapshot) {
+        return Some(gone);
+    }
+    if snapshot.placement.is_none() {
+        let message = "not attached to any device yet".to_owned();
+        return Some((ConditionStatus::False, NodeReason::Starting, message));
+    }
+    Some(match outcome(wanted, &snapshot.report) {
+        Outcome::NotWanted => return None,
+        Outcome::Attached(told) => (ConditionStatus::True, NodeReason::XdpAttached, told),
+        Outcome::NotAttached(told) => (ConditionStatus::False, NodeReason::XdpNotAttached, told),
+        Outcome::Unavailable(told) => (ConditionStatus::False, NodeReason::XdpUnavailable, told),
     })
 }
 

@@ -7,7 +7,7 @@ use std::{
 
 use jiff::Timestamp;
 use kpr_crds::{
-    NodeDatapathStatus,
+    Acceleration, NodeDatapathStatus,
     conditions::{NodeCondition, find},
 };
 use tokio::{sync::watch, time::sleep};
@@ -18,7 +18,7 @@ use crate::{
         Applied, LoadTrouble, NodeAddresses, Object, Placement, Snapshot,
         tests::rig::{eth0, spec},
     },
-    datapath::{Counter, MapFill, Report},
+    datapath::{Accelerated, Counter, MapFill, Report, XdpMode},
     devices::Selection,
     observe::{
         Tasks,
@@ -177,6 +177,48 @@ fn flows_that_found_no_source_port_are_told_and_that_it_is_over() {
         shows(&snapshot).last().unwrap(),
         "SnatPortsAvailable=True/SnatPortsFree"
     );
+}
+
+#[test]
+fn xdp_that_was_asked_for_is_told() {
+    let table: [(Acceleration, Vec<Result<XdpMode, &str>>, &str); 4] = [
+        (
+            Acceleration::Native,
+            vec![Ok(XdpMode::Native)],
+            "Accelerated=True/XdpAttached",
+        ),
+        (
+            Acceleration::Native,
+            vec![Ok(XdpMode::Native), Err("busy")],
+            "Accelerated=False/XdpNotAttached",
+        ),
+        (
+            Acceleration::BestEffort,
+            vec![Ok(XdpMode::Generic), Err("busy")],
+            "Accelerated=True/XdpAttached",
+        ),
+        (
+            Acceleration::BestEffort,
+            vec![Err("busy")],
+            "Accelerated=False/XdpUnavailable",
+        ),
+    ];
+    for (wanted, devices, expected) in table {
+        let mut snapshot = serving(1);
+        let mut spec = snapshot.applied.clone().unwrap();
+        let mut changed = (*spec.spec).clone();
+        changed.load_balancer.acceleration = wanted;
+        spec.spec = changed.into();
+        snapshot.applied = Some(spec);
+        let device = |mode: Result<XdpMode, &str>| Accelerated {
+            device: "eth0".to_owned(),
+            mode: mode.map_err(str::to_owned),
+        };
+        snapshot.report.acceleration = devices.into_iter().map(device).collect();
+        assert_eq!(shows(&snapshot).last().unwrap(), expected);
+        assert_eq!(shows(&snapshot)[0], "Ready=True/Serving", "tc serves in any case");
+    }
+    assert!(!shows(&serving(1)).iter().any(|shown| shown.starts_with("Accelerated")));
 }
 
 #[test]

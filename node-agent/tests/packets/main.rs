@@ -27,3 +27,4 @@ mod socket;
 mod source_ranges;
 mod sweep;
 mod tunnel;
+mod xdp;

@@ -2,7 +2,7 @@
 
 use kpr_abi::{BackendValue, Be16, ServiceKey, ServiceValue, Slice, V4, backend, proto, service::flags};
 use kpr_node_agent::{
-    datapath::{Datapath, Options, PortRange, Settings, Side, Sizes, SocketLb, TcChoice, Trial},
+    datapath::{Acceleration, Datapath, Options, PortRange, Settings, Side, Sizes, SocketLb, TcChoice, Trial},
     devices::Device,
     plan::{Op, SlotRun},
 };
@@ -147,17 +147,37 @@ impl Rig {
         rig
     }
 
-    /// Starts a datapath on what is pinned, as a restarted agent does.
-    pub(crate) fn start(&mut self, settings: &Settings) {
-        let mut datapath = Datapath::start(&self.options, settings).unwrap_or_else(|error| panic!("{}", chain(&error)));
-        let eth0 = Device {
+    /// The node's external device.
+    pub(crate) fn eth0(&self) -> Device {
+        Device {
             name: "eth0".into(),
             ifindex: self.ifindex,
             addresses: vec![NODE.into()],
             has_default_route: true,
             up: true,
             kind: "veth".into(),
-        };
+        }
+    }
+
+    /// Has XDP on these devices, and tells how each has it.
+    pub(crate) fn accelerate(&mut self, devices: &[Device], wanted: Acceleration) -> Vec<String> {
+        let datapath = self.datapath();
+        datapath
+            .accelerate(devices, wanted)
+            .unwrap_or_else(|error| panic!("{}", chain(&error)));
+        let report = datapath.report().acceleration.into_iter();
+        report
+            .map(|device| {
+                let mode = device.mode.map_or_else(|why| why, |mode| mode.name().to_owned());
+                format!("{}: {mode}", device.device)
+            })
+            .collect()
+    }
+
+    /// Starts a datapath on what is pinned, as a restarted agent does.
+    pub(crate) fn start(&mut self, settings: &Settings) {
+        let mut datapath = Datapath::start(&self.options, settings).unwrap_or_else(|error| panic!("{}", chain(&error)));
+        let eth0 = self.eth0();
         let pod = Device {
             name: "pod".into(),
             ifindex: nix::net::if_::if_nametoindex("pod").unwrap(),
@@ -282,6 +302,20 @@ impl Rig {
         self.datapath().trial(Side::Ingress, packet, ifindex).unwrap()
     }
 
+    /// A frame that XDP sees first.
+    pub(crate) fn xdp(&mut self, frame: &[u8]) -> Trial {
+        let ifindex = self.ifindex;
+        self.xdp_at(frame, ifindex)
+    }
+
+    /// The same, by another device.
+    pub(crate) fn xdp_at(&mut self, frame: &[u8], ifindex: u32) -> Trial {
+        let datapath = self.datapath();
+        datapath
+            .trial_xdp(frame, ifindex)
+            .unwrap_or_else(|error| panic!("{}", chain(&error)))
+    }
+
     /// A packet that a pod of this node sends.
     pub(crate) fn pod_sends(&mut self, packet: &[u8]) -> Trial {
         let ifindex = nix::net::if_::if_nametoindex("pod").unwrap();
@@ -384,7 +418,7 @@ pub(crate) const TCP: u8 = proto::TCP;
 pub(crate) const UDP: u8 = proto::UDP;
 pub(crate) const SCTP: u8 = proto::SCTP;
 
-fn run(command: &str) {
+pub(crate) fn run(command: &str) {
     let mut words = command.split(' ');
     let status = Command::new(words.next().unwrap()).args(words).status().unwrap();
     assert!(status.success(), "{command}");

@@ -21,10 +21,10 @@ use kpr_node_agent::datapath::{
     FlowTable, Options, Pins, PortRange, Settings, Sizes, Sweep, Timeouts, Verdict, flow_clock,
 };
 
-type Flows = HashMap<MapData, FlowKey<Addr4>, FlowValue<Addr4>>;
+pub(crate) type Flows = HashMap<MapData, FlowKey<Addr4>, FlowValue<Addr4>>;
 
 /// The node's flow table, as the programs use it.
-fn flows(options: &Options) -> Flows {
+pub(crate) fn flows(options: &Options) -> Flows {
     let data = MapData::from_pin(Pins::new(&options.bpffs_root).map(maps::FLOWS4)).unwrap();
     Map::from_map_data(data).unwrap().try_into().unwrap()
 }

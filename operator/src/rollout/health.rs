@@ -37,11 +37,12 @@ pub fn failure(datapath: &NodeDatapath) -> Option<&Condition> {
         NodeCondition::DevicesAttached,
         NodeCondition::ServicesSynced,
         NodeCondition::SnatPortsAvailable,
+        NodeCondition::Accelerated,
         NodeCondition::Ready,
     ]
     .into_iter()
     .filter_map(|type_| conditions::find(conditions, type_.as_str()))
-    .find(|condition| condition.status == "False" && !transient(condition))
+    .find(|condition| condition.status == "False" && !harmless(condition))
 }
 
 /// A failure that the agent reports knowing the spec as it is now; an older one says nothing about it.
@@ -50,10 +51,16 @@ pub fn failure_with_this_spec(datapath: &NodeDatapath) -> Option<&Condition> {
     failure(datapath).filter(|condition| condition.observed_generation.is_none_or(|seen| seen >= generation))
 }
 
-fn transient(condition: &Condition) -> bool {
-    [NodeReason::Starting, NodeReason::Syncing, NodeReason::Draining]
-        .iter()
-        .any(|reason| condition.reason == reason.as_str())
+/// It passes, or nothing is wrong: a best effort asks for no more than there is.
+fn harmless(condition: &Condition) -> bool {
+    [
+        NodeReason::Starting,
+        NodeReason::Syncing,
+        NodeReason::Draining,
+        NodeReason::XdpUnavailable,
+    ]
+    .iter()
+    .any(|reason| condition.reason == reason.as_str())
 }
 
 /// The condition's reason and message in one short line.

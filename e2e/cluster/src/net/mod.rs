@@ -6,10 +6,10 @@ mod netns;
 mod plugin;
 mod pods;
 mod rule;
+mod wire;
 
 use anyhow::{Context as _, Result};
 
-use self::plugin::Attachment;
 pub use self::{
     capture::{Capture, CapturedPacket, Transport},
     netns::{NETNS_DIR, Netns},
@@ -17,9 +17,11 @@ pub use self::{
     pods::{NodeWiring, POD_BRIDGE, PodNetwork, PodWiring, SECOND_UPLINK, UPLINK},
     rule::Rule,
 };
+use self::{plugin::Attachment, wire::Passing};
 use crate::{
     address::Addresses,
     id::ClusterId,
+    load_balancer::LoadBalancerDefaults,
     spec::{ClusterSpec, NodeSpec},
 };
 
@@ -36,6 +38,8 @@ pub struct Network {
     spec: ClusterSpec,
     client: Netns,
     nodes: Vec<Netns>,
+    /// Programs on the switch's ends of cables.
+    _passing: Vec<Passing>,
 }
 
 /// A pod on the network.
@@ -62,18 +66,33 @@ impl Network {
         let switch = build_switch(id, spec)?;
         let client = Netns::create(&id.netns(CLIENT), ipv6)?;
         client.sysctl(&[("net.ipv4.ip_forward", "0"), ("net.ipv6.conf.all.forwarding", "0")])?;
-        plug_in(&switch, &client, CLIENT, UPLINK)?;
+        plug_in(&switch, &client, UPLINK, &port(CLIENT))?;
         set_up(&client, spec.client, spec)?;
 
         let mut nodes = Vec::new();
         for node in &spec.nodes {
             nodes.push(build_node(id, &switch, node, spec)?);
         }
+        let real_wires = match spec.real_wires {
+            Some(wanted) => wanted,
+            None => LoadBalancerDefaults::of_environment()?.accelerates(),
+        };
+        let mut passing = Vec::new();
+        if real_wires {
+            wire::finish_packets(&client, UPLINK)?;
+            for (node, netns) in spec.nodes.iter().zip(&nodes) {
+                for (device, port) in devices(node) {
+                    wire::finish_packets(netns, device)?;
+                    passing.push(Passing::attach(&switch, &port)?);
+                }
+            }
+        }
         Ok(Self {
             id: id.clone(),
             spec: spec.clone(),
             client,
             nodes,
+            _passing: passing,
         })
     }
 
@@ -181,11 +200,10 @@ fn build_node(id: &ClusterId, switch: &Netns, node: &NodeSpec, spec: &ClusterSpe
         ("net.ipv4.conf.all.send_redirects", "0"),
         ("net.ipv4.conf.default.send_redirects", "0"),
     ])?;
-    plug_in(switch, &netns, &node.name, UPLINK)?;
-    set_up(&netns, node.addresses, spec)?;
-    if node.second.primary().is_some() {
-        plug_in(switch, &netns, &format!("{}-2", node.name), SECOND_UPLINK)?;
+    for (device, port) in devices(node) {
+        plug_in(switch, &netns, device, &port)?;
     }
+    set_up(&netns, node.addresses, spec)?;
     let gateways = spec.client.iter();
     netns.ip(&gateways
         .map(|gateway| format!("route add default via {gateway}"))
@@ -202,11 +220,24 @@ fn build_node(id: &ClusterId, switch: &Netns, node: &NodeSpec, spec: &ClusterSpe
     Ok(netns)
 }
 
+/// A node's devices on the nodes' network, each with the switch's end of its cable.
+fn devices(node: &NodeSpec) -> impl Iterator<Item = (&'static str, String)> {
+    let second = node
+        .second
+        .primary()
+        .map(|_address| (SECOND_UPLINK, port(&format!("{}-2", node.name))));
+    std::iter::once((UPLINK, port(&node.name))).chain(second)
+}
+
+fn port(machine: &str) -> String {
+    format!("p-{machine}")
+}
+
 /// Cables `netns` to the switch by a device called `device`, which is up then.
-fn plug_in(switch: &Netns, netns: &Netns, port: &str, device: &str) -> Result<()> {
+fn plug_in(switch: &Netns, netns: &Netns, device: &str, port: &str) -> Result<()> {
     switch.ip(&[
-        format!("link add p-{port} type veth peer name {device} netns {}", netns.name()),
-        format!("link set p-{port} master {SWITCH_BRIDGE} up"),
+        format!("link add {port} type veth peer name {device} netns {}", netns.name()),
+        format!("link set {port} master {SWITCH_BRIDGE} up"),
     ])?;
     netns.ip(&[format!("link set {device} up")])
 }

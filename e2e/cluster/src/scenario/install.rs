@@ -14,7 +14,10 @@ use kube::{
 };
 use serde_json::{Value, json};
 
-use crate::cluster::{Cluster, eventually};
+use crate::{
+    cluster::{Cluster, eventually},
+    load_balancer::LoadBalancerDefaults,
+};
 
 /// How long kpr may take to serve every node, or to be gone.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -61,8 +64,9 @@ pub async fn kpr_with(cluster: &mut Cluster, spec: Value) -> Result<()> {
     available(cluster).await
 }
 
-/// Creates the KubeProxyReplacement.
-pub async fn create_policy(cluster: &Cluster, spec: Value) -> Result<()> {
+/// Creates the KubeProxyReplacement. What its spec says nothing of, the environment may ([`LoadBalancerDefaults`]).
+pub async fn create_policy(cluster: &Cluster, mut spec: Value) -> Result<()> {
+    LoadBalancerDefaults::of_environment()?.add_to(&mut spec);
     let policies: Api<KubeProxyReplacement> = Api::all(cluster.client());
     let policy = json!({
         "apiVersion": "kpr.dev/v1alpha1",

@@ -43,6 +43,7 @@ mod vantage;
 mod ways;
 mod workload;
 pub mod wrong_input;
+pub mod xdp;
 
 use std::{net::SocketAddr, time::Duration};
 

@@ -9,6 +9,7 @@ use tracing::{error, info, warn};
 use super::{
     super::{
         Datapath, Loader,
+        acceleration::{Outcome, outcome},
         devices::place,
         pod_devices::{Served, reasons},
     },
@@ -77,7 +78,8 @@ impl<L: Loader> Core<L> {
                 self.tasks.place.succeeded(Timestamp::now());
                 self.troubles.attach = None;
                 self.place_retry.reset();
-                self.report_stale = true;
+                // How devices have XDP is known now.
+                self.reported = None;
             }
             Err(failed) => {
                 let message = sentence(&failed);
@@ -152,6 +154,25 @@ impl<L: Loader> Core<L> {
         self.settle_sockets(settled);
     }
 
+    /// Tells of devices that were to have XDP and have it not.
+    fn watch_acceleration(&mut self) {
+        let wanted = self
+            .applied
+            .as_ref()
+            .map(|applied| applied.spec.load_balancer.acceleration);
+        let told = match wanted.map(|wanted| outcome(wanted, &self.report)) {
+            // Before devices are known, none has it.
+            Some(Outcome::NotAttached(told)) => Some(format!("XDP acceleration: {told}")),
+            _ => None,
+        };
+        if told != self.troubles.unaccelerated {
+            if let Some(told) = &told {
+                warn!("{told}");
+            }
+            self.troubles.unaccelerated = told;
+        }
+    }
+
     pub(super) fn look(&mut self, now: Instant) {
         let Some(running) = &self.running else { return };
         if self.report_due().is_some_and(|due| due > now) {
@@ -163,6 +184,7 @@ impl<L: Loader> Core<L> {
         Self::report_flows(self.sweeper.findings().as_deref(), &mut self.report);
         self.reported = Some(now);
         self.report_stale = false;
+        self.watch_acceleration();
         self.watch_exhaustion(now);
         self.learn_of_flows();
     }

@@ -8,7 +8,7 @@ use super::{
     fake::Kernel,
     rig::{Rig, datapath, draining, spec},
 };
-use crate::{agent::GRACE, observe::api::Phase, watch::Change};
+use crate::{agent::GRACE, datapath::Acceleration as Placed, observe::api::Phase, watch::Change};
 
 #[test]
 fn without_a_node_datapath_nothing_is_loaded() {
@@ -201,6 +201,20 @@ fn another_algorithm_needs_no_new_programs() {
 }
 
 #[test]
+fn acceleration_is_switched_without_loading_programs_anew() {
+    let kernel = Kernel::default();
+    let mut agent = Rig::serving(&kernel);
+    let mut native = spec();
+    native.load_balancer.acceleration = Acceleration::Native;
+    agent.tell([datapath(2, native)]);
+    agent.tell([datapath(3, spec())]);
+    let state = kernel.state();
+    let placed: Vec<_> = state.placements.iter().map(|placed| placed.acceleration).collect();
+    let (on, off) = (Placed::Native, Placed::Disabled);
+    assert_eq!((placed, state.starts.len()), (vec![off, on, off], 1));
+}
+
+#[test]
 fn kinds_that_are_no_longer_served_are_taken_out() {
     let kernel = Kernel::default();
     let mut agent = Rig::serving(&kernel);
@@ -215,17 +229,11 @@ fn kinds_that_are_no_longer_served_are_taken_out() {
 fn a_configuration_that_cannot_be_served_is_refused_and_the_last_one_stays() {
     let kernel = Kernel::default();
     let mut agent = Rig::serving(&kernel);
-    let mut native = spec();
-    native.load_balancer.acceleration = Acceleration::Native;
-    agent.tell([datapath(2, native)]);
+    let mut reversed = spec();
+    reversed.node_port.range = "32767-30000".into();
+    agent.tell([datapath(2, reversed)]);
     let snapshot = agent.snapshot();
-    assert!(
-        snapshot
-            .troubles
-            .rejected
-            .unwrap()
-            .contains("spec.loadBalancer.acceleration")
-    );
+    assert!(snapshot.troubles.rejected.unwrap().contains("spec.nodePort.range"));
     assert_eq!(
         (snapshot.phase, snapshot.applied.unwrap().generation),
         (Phase::Active, 1)

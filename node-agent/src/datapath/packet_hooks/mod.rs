@@ -1,11 +1,10 @@
 //! The packet programs, on the node's external devices: by tcx links where the kernel has them, else by clsact filters.
 
 mod clsact;
-mod link;
 mod pods;
 mod tcx;
 
-use super::{Attachment, Error, Options, Side, TcChoice, features::Features, pins::Pins, verify};
+use super::{Attachment, Error, Options, Side, TcChoice, features::Features, link_header, pins::Pins, verify};
 use crate::devices::Device;
 use aya::{
     Ebpf,
@@ -39,7 +38,7 @@ struct Place<'a> {
 /// Where all programs belong: external devices, and pod-facing ones.
 fn places<'a>(external: &'a [Device], pod_facing: &'a [Device]) -> Vec<Place<'a>> {
     let both = |device, ingress: [&'static str; 2]| {
-        let l3 = usize::from(!link::has_ethernet(device));
+        let l3 = usize::from(!link_header::has_ethernet(device));
         [
             Place {
                 device,

@@ -1,4 +1,4 @@
-//! What packets of a device begin with.
+//! What packets of a device begin with, and the device's own address there.
 
 use crate::devices::Device;
 use std::{mem::size_of, os::fd::AsRawFd};
@@ -8,11 +8,20 @@ const ETHERNET: u16 = 1;
 
 /// Whether packets of the device have an Ethernet header. A device that can't be asked is taken to have one, as nearly all do.
 pub(super) fn has_ethernet(device: &Device) -> bool {
-    hardware_type(&device.name).is_none_or(|kind| kind == ETHERNET)
+    hardware(&device.name).is_none_or(|address| address.sa_family == ETHERNET)
 }
 
-/// The device's `ARPHRD_*` number, by `SIOCGIFHWADDR` (netdevice(7)): /sys would show the devices of another namespace.
-fn hardware_type(name: &str) -> Option<u16> {
+/// The device's address in Ethernet headers; none if it has no such header, or can't be asked.
+pub(super) fn ethernet_address(device: &Device) -> Option<[u8; 6]> {
+    let address = hardware(&device.name).filter(|address| address.sa_family == ETHERNET)?;
+    let bytes = address.sa_data.first_chunk::<6>()?;
+    debug_assert_eq!(size_of::<libc::c_char>(), 1);
+    Some(bytes.map(|byte| byte.to_ne_bytes()[0]))
+}
+
+/// The device's `ARPHRD_*` number and hardware address, by `SIOCGIFHWADDR` (netdevice(7)): /sys would show the devices of another
+/// namespace.
+fn hardware(name: &str) -> Option<libc::sockaddr> {
     let socket = std::net::UdpSocket::bind((std::net::Ipv4Addr::LOCALHOST, 0)).ok()?;
     // SAFETY: integers and unions of integers: all zero is a value.
     let mut request: libc::ifreq = unsafe { std::mem::zeroed() };
@@ -34,5 +43,5 @@ fn hardware_type(name: &str) -> Option<u16> {
         return None;
     }
     // SAFETY: the call has written the address.
-    Some(unsafe { request.ifr_ifru.ifru_hwaddr.sa_family })
+    Some(unsafe { request.ifr_ifru.ifru_hwaddr })
 }

@@ -83,6 +83,15 @@ fn is_of_another<F: Tables>(key: &FlowKey<F::Addr>, value: &FlowValue<F::Addr>, 
             || peek::<F>(&key.twin(value)).is_none_or(|twin| twin.state & state::ENDED != 0))
 }
 
+/// The flow's entry, if its packets are sent out by the program that sees them. For [`counted`].
+#[inline(always)]
+pub fn forwarded<F: Tables>(key: &FlowKey<F::Addr>) -> Option<*mut FlowValue<F::Addr>> {
+    // SAFETY: a map value that was just looked up.
+    F::flows()
+        .get_ptr_mut(key)
+        .filter(|&value| is_forwarded(unsafe { &*value }))
+}
+
 /// The flow's entry. One of netfilter's that is over goes.
 #[inline(always)]
 fn known<F: Tables>(key: &FlowKey<F::Addr>) -> Option<*mut FlowValue<F::Addr>> {
@@ -126,7 +135,7 @@ unsafe fn seen<A: Address>(value: *mut FlowValue<A>, signals: u8) -> FlowValue<A
 ///
 /// As of [`seen`].
 #[inline(always)]
-unsafe fn counted<F: Tables>(
+pub unsafe fn counted<F: Tables>(
     key: &FlowKey<F::Addr>,
     value: *mut FlowValue<F::Addr>,
     signals: u8,

@@ -1,0 +1,90 @@
+//! The same before there is a socket buffer.
+
+use crate::{
+    maps::{FLOWS, FRONTENDS},
+    route,
+};
+use aya_ebpf::{
+    bindings::xdp_action::{XDP_ABORTED, XDP_DROP, XDP_PASS, XDP_TX},
+    programs::XdpContext,
+};
+use core::mem::MaybeUninit;
+use kpr_abi::{Addr4, ServiceKey, xdp::HardwareAddress};
+use kpr_packet::{Packet, Parsed, Window, ipv4};
+
+/// Offset of the network header.
+const ETHERNET: usize = 14;
+/// Offset of TCP's checksum in its header.
+const CHECKSUM: usize = 16;
+
+/// The frame of an XDP program.
+struct Frame<'a>(&'a XdpContext);
+
+impl Packet for Frame<'_> {
+    #[inline(always)]
+    fn window<const N: usize>(&self, offset: usize) -> Option<Window<N>> {
+        // SAFETY: the frame of this program, which calls no helper that moves it.
+        unsafe { Window::inside(self.0.data(), self.0.data_end(), offset) }
+    }
+}
+
+/// The frame's first bytes, if it has so many.
+#[inline(always)]
+pub fn head<const N: usize>(ctx: &XdpContext) -> Option<*mut u8> {
+    let start = ctx.data();
+    (start + N <= ctx.data_end()).then_some(start as *mut u8)
+}
+
+#[inline(always)]
+fn parse(ctx: &XdpContext) -> Option<Parsed<Addr4>> {
+    let mut parsed = Parsed::default();
+    let frame = Frame(ctx);
+    (ipv4::is_plain(&frame, ETHERNET) && ipv4::parse(&frame, ETHERNET, &mut parsed).is_ok()).then_some(parsed)
+}
+
+/// Parses, and finds no frontend.
+#[inline(always)]
+pub fn miss(ctx: &XdpContext) -> u32 {
+    let Some(parsed) = parse(ctx) else {
+        return XDP_ABORTED;
+    };
+    let key = ServiceKey::new(parsed.key.dst, parsed.key.dport, parsed.key.proto);
+    if FRONTENDS.get_ptr(key).is_some() {
+        XDP_DROP
+    } else {
+        XDP_PASS
+    }
+}
+
+/// Finds the flow of a packet of this direction, and sends it on.
+#[inline(always)]
+pub fn established(ctx: &XdpContext, direction: u8) -> u32 {
+    forward(ctx, direction).unwrap_or(XDP_ABORTED)
+}
+
+#[inline(always)]
+fn forward(ctx: &XdpContext, direction: u8) -> Option<u32> {
+    let frame = Frame(ctx);
+    let mut parsed = parse(ctx)?;
+    parsed.key.direction = direction;
+    let value = FLOWS.get_ptr(parsed.key)?;
+    // SAFETY: a map value that was just looked up.
+    let to = unsafe { *value };
+    if parsed.hops <= 1 {
+        return None;
+    }
+    let mut params = MaybeUninit::uninit();
+    let way = route::ask(ctx, ctx.ingress_ifindex() as u32, parsed.key.proto, &to, &mut params).ok()?;
+    let checksum: Window<2> = frame.window(parsed.l4 + CHECKSUM)?;
+    let link: Window<ETHERNET> = frame.window(0)?;
+    let change = ipv4::rewrite(&frame, &parsed, &to, true)?;
+    checksum.set_u16::<0>(change.pseudo.and(change.ports).apply(checksum.u16::<0>()));
+    let (next, own) = (HardwareAddress::from(way.dmac), HardwareAddress::from(way.smac));
+    link.set_u16::<0>(next.halves[0]);
+    link.set_u16::<2>(next.halves[1]);
+    link.set_u16::<4>(next.halves[2]);
+    link.set_u16::<6>(own.halves[0]);
+    link.set_u16::<8>(own.halves[1]);
+    link.set_u16::<10>(own.halves[2]);
+    Some(XDP_TX)
+}

@@ -1,0 +1,74 @@
+//! Packets of flows with remote backends: requests, and the replies to them.
+
+use super::{
+    frame::{ETHERNET, Frame},
+    leave,
+};
+use crate::{balance, config, flow, headers::Headers, maps::Tables};
+use kpr_abi::{FlowValue, ServiceKey, flow::direction, proto};
+use kpr_packet::{Packet, Parsed, Part, Window};
+
+/// Translates a packet of a flow that is known and sends it on its way: the verdict. `None`: it goes up, as it came.
+#[inline(always)]
+pub fn handle<F: Headers>(frame: &Frame) -> Option<u32> {
+    let mut parsed = Parsed::default();
+    if !F::is_plain(frame, ETHERNET) || F::parse(frame, ETHERNET, &mut parsed).is_err() {
+        return None;
+    }
+    let is_udp = parsed.key.proto == proto::UDP;
+    if parsed.part != Part::Whole || !is_udp && parsed.key.proto != proto::TCP {
+        return None;
+    }
+    let known = find::<F>(&mut parsed)?;
+    // SAFETY: a map value that was just looked up; its address fields never change.
+    let to: FlowValue<F::Addr> = unsafe { *known };
+    if parsed.hops <= 1 {
+        return None;
+    }
+    let length = F::length(frame, ETHERNET)?;
+    let checksum: Window<2> = frame.window(parsed.l4 + if is_udp { 6 } else { 16 })?;
+    let old = checksum.u16::<0>();
+    if old == F::pseudo_sum(&parsed.key, length.wrapping_sub((parsed.l4 - ETHERNET) as u16)) {
+        return None;
+    }
+    let params = F::way(frame.ifindex(), parsed.key.proto, parsed.class, &to);
+    let way = leave::find(frame, params, length)?;
+    // From here on nothing fails.
+    let change = F::rewrite(frame, &parsed, &to, true)?;
+    // A UDP checksum of 0 says that there is none (RFC 768): it stays so, and none becomes 0.
+    if !is_udp || old != 0 {
+        let new = change.pseudo.and(change.ports).apply(old);
+        checksum.set_u16::<0>(if is_udp && new == 0 { !0 } else { new });
+    }
+    frame.address(way.to, way.from)?;
+    // SAFETY: as above.
+    unsafe { flow::counted::<F>(&parsed.key, known, parsed.signals) };
+    Some(way.verdict)
+}
+
+/// The flow of a packet, if its packets are sent out by the program, and go on: in the order in which tc looks. Leaves in the packet's key
+/// which way of the flow it goes.
+#[inline(always)]
+fn find<F: Tables>(parsed: &mut Parsed<F::Addr>) -> Option<*mut FlowValue<F::Addr>> {
+    let key = &mut parsed.key;
+    // Whatever listens on loopback is not for the network.
+    if F::is_loopback(key.dst) {
+        return None;
+    }
+    if config::is_snat_port(key.dport) {
+        key.direction = direction::REPLY;
+        let known = flow::forwarded::<F>(key);
+        if known.is_some() {
+            return known;
+        }
+        key.direction = direction::FORWARD;
+    }
+    let may_be_any = balance::may_be_on_any_address::<F>(key.dport, key.proto);
+    let exact = ServiceKey::new(key.dst, key.dport, key.proto);
+    if !may_be_any && !balance::has_frontend::<F>(&exact) && !flow::any_lingers::<F>() {
+        return None;
+    }
+    let known = flow::forwarded::<F>(key)?;
+    // SAFETY: a map value that was just looked up.
+    flow::may_continue::<F>(key, unsafe { &*known }, parsed.signals).then_some(known)
+}

@@ -1,0 +1,108 @@
+//! Cables that are like those between machines. By themselves, veths hand packets over as the sender's kernel has them: without checksums, and
+//! longer than the MTU, both left to a network card that there is not. And what a program of XDP sends by one is lost unless the other end
+//! has such a program, too (veth.c: `veth_xdp_xmit`).
+
+use std::{
+    io,
+    mem::size_of,
+    os::fd::{AsRawFd as _, FromRawFd as _, OwnedFd},
+};
+
+use anyhow::{Context as _, Result};
+use nix::errno::Errno;
+
+use super::Netns;
+
+/// Has the kernel finish what `netns` sends by `device` before it leaves.
+pub(super) fn finish_packets(netns: &Netns, device: &str) -> Result<()> {
+    netns.run(|| switch_offload_off(device).with_context(|| format!("switch checksum offload of {device} off")))
+}
+
+/// A program of XDP on a device, which lets everything pass. It goes with this value.
+#[derive(Debug)]
+pub(super) struct Passing {
+    _link: OwnedFd,
+}
+
+impl Passing {
+    pub(super) fn attach(netns: &Netns, device: &str) -> Result<Self> {
+        netns.run(|| {
+            let ifindex = nix::net::if_::if_nametoindex(device)?;
+            let link = pass(ifindex).with_context(|| format!("attach a program of XDP to {device}"))?;
+            Ok(Self { _link: link })
+        })
+    }
+}
+
+/// `ethtool -K DEVICE tx off`. Segmentation goes with it.
+fn switch_offload_off(device: &str) -> Result<()> {
+    /// `ETHTOOL_STXCSUM` and its value (include/uapi/linux/ethtool.h).
+    const SET_TX_CHECKSUM: [u32; 2] = [0x17, 0];
+    let socket = std::net::UdpSocket::bind((std::net::Ipv4Addr::LOCALHOST, 0))?;
+    let mut value = SET_TX_CHECKSUM;
+    // SAFETY: integers and unions of integers: all zero is a value.
+    let mut request: libc::ifreq = unsafe { std::mem::zeroed() };
+    // The last byte stays 0.
+    let room = request.ifr_name.len() - 1;
+    for (to, from) in request.ifr_name[..room].iter_mut().zip(device.bytes()) {
+        *to = from.cast_signed();
+    }
+    request.ifr_ifru.ifru_data = value.as_mut_ptr().cast();
+    // An unsigned long with glibc, an int with musl, whose bits are meant.
+    #[allow(clippy::cast_possible_truncation, reason = "the number has 16 bits")]
+    let order = libc::SIOCETHTOOL as libc::Ioctl;
+    // SAFETY: the call reads the name in `request` and the two words that it points to.
+    Errno::result(unsafe { libc::ioctl(socket.as_raw_fd(), order, &raw mut request) })?;
+    Ok(())
+}
+
+/// The head of `union bpf_attr` for `BPF_PROG_LOAD`.
+#[repr(C)]
+struct ProgLoad {
+    prog_type: u32,
+    insn_cnt: u32,
+    insns: u64,
+    license: u64,
+}
+
+/// The same for `BPF_LINK_CREATE`.
+#[repr(C)]
+struct LinkCreate {
+    prog_fd: u32,
+    target_ifindex: u32,
+    attach_type: u32,
+    flags: u32,
+}
+
+fn pass(ifindex: u32) -> io::Result<OwnedFd> {
+    const BPF_PROG_LOAD: libc::c_long = 5;
+    const BPF_LINK_CREATE: libc::c_long = 28;
+    const BPF_PROG_TYPE_XDP: u32 = 6;
+    const BPF_XDP: u32 = 37;
+    const XDP_FLAGS_DRV_MODE: u32 = 1 << 2;
+    /// `r0 = XDP_PASS; exit` (`struct bpf_insn`: code, registers, offset, number).
+    const PROGRAM: [[u8; 8]; 2] = [[0xb7, 0, 0, 0, 2, 0, 0, 0], [0x95, 0, 0, 0, 0, 0, 0, 0]];
+    let mut load = ProgLoad {
+        prog_type: BPF_PROG_TYPE_XDP,
+        insn_cnt: 2,
+        insns: PROGRAM.as_ptr() as u64,
+        license: c"GPL".as_ptr() as u64,
+    };
+    let program = bpf(BPF_PROG_LOAD, &mut load)?;
+    let mut create = LinkCreate {
+        prog_fd: program.as_raw_fd().unsigned_abs(),
+        target_ifindex: ifindex,
+        attach_type: BPF_XDP,
+        flags: XDP_FLAGS_DRV_MODE,
+    };
+    bpf(BPF_LINK_CREATE, &mut create)
+}
+
+/// A command that makes a descriptor.
+fn bpf<T>(command: libc::c_long, attr: &mut T) -> io::Result<OwnedFd> {
+    // SAFETY: `attr` is the kernel's struct for this command, and what it points to lives until the call returns.
+    let result = unsafe { libc::syscall(libc::SYS_bpf, command, std::ptr::from_mut(attr), size_of::<T>()) };
+    let fd = libc::c_int::try_from(Errno::result(result)?).map_err(io::Error::other)?;
+    // SAFETY: the kernel has just made this descriptor for us.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}

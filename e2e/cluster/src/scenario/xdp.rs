@@ -1,0 +1,190 @@
+//! XDP on nodes: packets to and from backends on other nodes are sent on before the kernel's own stack sees them.
+
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, ensure};
+use kpr_crds::{
+    NodeDatapath,
+    conditions::{self, NodeCondition},
+};
+use kube::Api;
+use serde_json::{Value, json};
+use tokio::time::sleep;
+
+use super::{Deployed, TCP_PORT, UDP_PORT, Vantage, Workload, install, restart};
+use crate::{
+    client::UdpStyle,
+    cluster::{Cluster, eventually},
+    net::{SECOND_UPLINK, UPLINK},
+};
+
+/// How long a change may take to reach every node.
+const PATIENCE: Duration = Duration::from_secs(20);
+/// How long traffic goes on after a change: long enough that a broken connection would be met.
+const TRAFFIC: Duration = Duration::from_millis(500);
+const REQUESTS: u32 = 20;
+
+/// NodePorts of a node whose device has XDP in its driver, over TCP and UDP and each address family: a pod on another node answers, and it
+/// is XDP that sends packets on.
+pub async fn a_driver_sends_packets_on(cluster: &mut Cluster) -> Result<()> {
+    install(cluster, "Native").await?;
+    told(cluster, "node-b", &format!("{UPLINK}: native")).await?;
+    sends_on(cluster).await
+}
+
+/// The same with XDP behind the driver, which is how a veth has it where any way will do.
+pub async fn xdp_behind_the_driver_sends_packets_on(cluster: &mut Cluster) -> Result<()> {
+    install(cluster, "BestEffort").await?;
+    told(cluster, "node-b", &format!("{UPLINK}: generic")).await?;
+    sends_on(cluster).await
+}
+
+/// Packets that come in by a node's second device and leave by its first one.
+pub async fn packets_leave_by_another_device(cluster: &mut Cluster) -> Result<()> {
+    install::kpr_with(
+        cluster,
+        json!({
+            "mode": "Strict",
+            "nodePort": {"addresses": ["all"]},
+            "loadBalancer": {"acceleration": "Native"},
+        }),
+    )
+    .await?;
+    told(cluster, "node-b", &format!("{UPLINK}: native; {SECOND_UPLINK}: native")).await?;
+    let web = pod_on_a(cluster).await?;
+    let second = cluster.testbed().host("node-b")?.spec.second;
+    let mut target = web.node_port(cluster, "node-b", TCP_PORT)?;
+    target.set_ip(second.primary().context("the node has a second device")?);
+    web.served(cluster, &Vantage::Outside, target, 1).await?;
+    let before = sent_on(cluster, "node-b").await?;
+    let tally = Vantage::Outside.http(cluster, target, REQUESTS).await?;
+    ensure!(tally.answered() == REQUESTS, "{tally:?}");
+    grown(cluster, before).await
+}
+
+/// Off, in the driver, behind it, in any order, under load and with connections open: none breaks, and no new one fails.
+pub async fn switching_it_loses_nothing(cluster: &mut Cluster) -> Result<()> {
+    install(cluster, "Disabled").await?;
+    let web = Workload::named("web").node_port().deploy(cluster).await?;
+    let target = web.node_port(cluster, "node-b", TCP_PORT)?;
+    let datagrams = web.node_port(cluster, "node-b", UDP_PORT)?;
+    web.served(cluster, &Vantage::Outside, target, 2).await?;
+    web.served(cluster, &Vantage::Outside, datagrams, 2).await?;
+    let load = Vantage::Outside.load(cluster, target, 2).await?;
+    let udp = Vantage::Outside.udp_hold(cluster, datagrams).await?;
+    let mut held = Vec::new();
+    for (acceleration, shown) in [
+        ("Native", format!("{UPLINK}: native")),
+        ("Disabled", String::new()),
+        ("BestEffort", format!("{UPLINK}: generic")),
+        ("Native", format!("{UPLINK}: native")),
+    ] {
+        held.push(Vantage::Outside.hold(cluster, target, 5).await?);
+        install::patch_policy(cluster, json!({"loadBalancer": {"acceleration": acceleration}})).await?;
+        told(cluster, "node-b", &shown).await?;
+        sleep(TRAFFIC).await;
+    }
+    let tally = load.finish().await?;
+    ensure!(tally.failed() == 0, "requests failed: {tally:?}");
+    ensure!(tally.answered() >= 50, "too little traffic to tell: {tally:?}");
+    for holding in held {
+        let report = holding.finish().await?;
+        ensure!(report.broken.is_empty(), "connections broke: {report:?}");
+    }
+    let report = udp.finish().await?;
+    let [life] = report.sockets.as_slice() else {
+        anyhow::bail!("a socket of UDP broke: {report:?}");
+    };
+    ensure!(life.answers > 0, "no datagram was answered: {report:?}");
+    ensure!(sent_on(cluster, "node-b").await? > 0, "XDP was used");
+    Ok(())
+}
+
+/// `kill -9` of agents with XDP attached: as without ([`restart::killing_agents_breaks_nothing`]).
+pub async fn killing_agents_breaks_nothing(cluster: &mut Cluster) -> Result<()> {
+    install(cluster, "Native").await?;
+    restart::killing_agents_breaks_nothing(cluster).await?;
+    ensure!(sent_on(cluster, "node-b").await? > 0, "XDP was used");
+    Ok(())
+}
+
+async fn install(cluster: &mut Cluster, acceleration: &str) -> Result<()> {
+    install::kpr_with(
+        cluster,
+        json!({"mode": "Strict", "loadBalancer": {"acceleration": acceleration}}),
+    )
+    .await
+}
+
+/// One pod on node-a, to be asked through node-b.
+async fn pod_on_a(cluster: &Cluster) -> Result<Deployed> {
+    Workload::named("web")
+        .replicas(1)
+        .on_node("node-a")
+        .families(cluster.testbed().spec().address_families().all())
+        .node_port()
+        .deploy(cluster)
+        .await
+}
+
+/// Asks a pod on node-a through node-b, in every way, and sees XDP grow busy.
+async fn sends_on(cluster: &Cluster) -> Result<()> {
+    let web = pod_on_a(cluster).await?;
+    for &family in cluster.testbed().spec().address_families().all() {
+        let tcp = web.node_port_of(cluster, "node-b", family, TCP_PORT)?;
+        let udp = web.node_port_of(cluster, "node-b", family, UDP_PORT)?;
+        web.served(cluster, &Vantage::Outside, tcp, 1).await?;
+        web.served(cluster, &Vantage::Outside, udp, 1).await?;
+        let before = sent_on(cluster, "node-b").await?;
+        let tally = Vantage::Outside.http(cluster, tcp, REQUESTS).await?;
+        ensure!(tally.answered() == REQUESTS, "{family:?}: {tally:?}");
+        grown(cluster, before).await?;
+        let before = sent_on(cluster, "node-b").await?;
+        let style = UdpStyle::Connected;
+        let tally = Vantage::Outside.udp(cluster, udp, style, REQUESTS).await?;
+        ensure!(tally.answered() == REQUESTS, "{family:?}: {tally:?}");
+        grown(cluster, before).await?;
+    }
+    Ok(())
+}
+
+/// XDP of node-b has sent on more packets than `before`, as many at least as there were requests.
+async fn grown(cluster: &Cluster, before: u64) -> Result<()> {
+    eventually("the packets are counted", PATIENCE, || async move {
+        let now = sent_on(cluster, "node-b").await?;
+        Ok(if now >= before + u64::from(REQUESTS) {
+            Ok(())
+        } else {
+            Err(format!("{before}, then {now}"))
+        })
+    })
+    .await
+}
+
+/// How many packets XDP of a node has sent on.
+async fn sent_on(cluster: &Cluster, node: &str) -> Result<u64> {
+    let output = cluster.kpr(node)?.args(["status", "-o", "json"]).output().await?;
+    let status: Value = output.json()?;
+    let counters = status["counters"].as_array().context("counters")?;
+    let counter = counters.iter().find(|counter| counter["reason"] == "xdp_forwarded");
+    counter
+        .and_then(|counter| counter["count"].as_u64())
+        .context("the counter of XDP")
+}
+
+/// Waits until a node's condition begins with this; nothing: until it has none.
+async fn told(cluster: &Cluster, node: &str, expected: &str) -> Result<()> {
+    let nodes: Api<NodeDatapath> = Api::all(cluster.client());
+    eventually(&format!("{node} tells {expected:?}"), PATIENCE, || async {
+        let status = nodes.get(node).await?.status.unwrap_or_default();
+        let told = conditions::find(&status.conditions, NodeCondition::Accelerated.as_str());
+        let message = told.map_or("", |condition| condition.message.as_str());
+        let is_so = if expected.is_empty() {
+            told.is_none()
+        } else {
+            message.starts_with(expected)
+        };
+        Ok(if is_so { Ok(()) } else { Err(format!("{told:?}")) })
+    })
+    .await
+}
