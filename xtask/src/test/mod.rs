@@ -3,6 +3,7 @@
 mod conformance;
 mod control_plane;
 mod leftovers;
+mod load_balancers;
 mod outcome;
 mod plan;
 mod results;

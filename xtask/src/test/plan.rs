@@ -1,5 +1,6 @@
 //! Which stages there are, in which order (pure).
 
+use super::load_balancers::Other;
 use crate::cli::{ConformancePart, StageName};
 
 /// One numbered line of the summary.
@@ -20,6 +21,8 @@ pub(super) enum Stage {
     BuildUserSpace,
     Bpf,
     E2e,
+    /// Some scenarios with another load balancer than the default one.
+    With(Other),
     /// The instructions that packets take, against their record.
     Instructions,
     /// What the scenarios say about Kubernetes' own tests.
@@ -49,6 +52,7 @@ impl Stage {
             Stage::BuildUserSpace => "build of the user-space binaries",
             Stage::Bpf => "eBPF tests in this kernel",
             Stage::E2e => "end-to-end scenarios",
+            Stage::With(other) => other.title(),
             Stage::Instructions => "instructions for each packet",
             Stage::Conformance => "Kubernetes' own Service tests",
             Stage::BuildControlPlane => "build of a real control plane",
@@ -60,7 +64,7 @@ impl Stage {
     }
 
     pub(super) fn needs_root(self) -> bool {
-        matches!(self, Stage::Bpf | Stage::E2e | Stage::Instructions) || self.needs_control_plane()
+        matches!(self, Stage::Bpf | Stage::E2e | Stage::With(_) | Stage::Instructions) || self.needs_control_plane()
     }
 
     /// Does it run the programs that [`Stage::BuildControlPlane`] builds?
@@ -72,7 +76,7 @@ impl Stage {
 /// The stages of some groups (none: of all), each with what it needs before it.
 pub(super) fn stages(only: &[StageName]) -> Vec<Stage> {
     use StageName::{Bpf, Chart, Conformance, E2e, Fmt, Instructions, Lint, Unit};
-    let order: [(Stage, &[StageName]); 18] = [
+    let order: [(Stage, &[StageName]); 21] = [
         (Stage::FmtWorkspace, &[Fmt]),
         (Stage::FmtBpf, &[Fmt]),
         (Stage::BuildBpf, &[Lint, Unit, Bpf, E2e, Instructions, Conformance]),
@@ -85,6 +89,9 @@ pub(super) fn stages(only: &[StageName]) -> Vec<Stage> {
         (Stage::Bpf, &[Bpf]),
         (Stage::Instructions, &[Instructions]),
         (Stage::E2e, &[E2e]),
+        (Stage::With(Other::Xdp), &[E2e]),
+        (Stage::With(Other::Maglev), &[E2e]),
+        (Stage::With(Other::LeastConnections), &[E2e]),
         (Stage::Conformance, &[E2e]),
         (Stage::BuildControlPlane, &[Conformance]),
         (Stage::Comparison, &[Conformance]),
@@ -119,7 +126,7 @@ mod tests {
     #[test]
     fn without_a_choice_everything_runs_and_leftovers_are_looked_for_last() {
         let all = stages(&[]);
-        assert_eq!(all.len(), 18);
+        assert_eq!(all.len(), 21);
         assert_eq!(all.last(), Some(&Stage::Leftovers));
     }
 
@@ -138,6 +145,9 @@ mod tests {
                 Stage::BuildBpf,
                 Stage::BuildUserSpace,
                 Stage::E2e,
+                Stage::With(Other::Xdp),
+                Stage::With(Other::Maglev),
+                Stage::With(Other::LeastConnections),
                 Stage::Conformance,
                 Stage::Leftovers
             ]

@@ -83,6 +83,7 @@ impl Run<'_> {
                     |line| scenarios.add_line(line),
                 )
             }
+            Stage::With(other) => other.run(layout),
             Stage::Instructions => Ok(more_instructions(layout)),
             Stage::Conformance => conformance::run(layout, &self.scenarios),
             Stage::BuildControlPlane => control_plane::build(layout),
