@@ -9,6 +9,11 @@ const HEADERS: usize = 14 + 20 + 20;
 /// Where the frames are for: the node's device.
 pub(super) const NODE_MAC: [u8; 6] = [0x02, 0, 0, 0, 0, 0x01];
 
+/// The other node's device.
+pub(super) const OTHER_NODE_MAC: [u8; 6] = [0x02, 0, 0, 0, 0, 0x03];
+/// The default gateway's: clients are behind it.
+pub(super) const GATEWAY_MAC: [u8; 6] = [0x02, 0, 0, 0, 0, 0x64];
+
 pub(super) const SYN: u8 = 0x02;
 pub(super) const ACK: u8 = 0x10;
 
