@@ -48,13 +48,11 @@ pub fn handle<F: Headers>(frame: &Frame) -> Option<u32> {
 
 /// The flow of a packet, if its packets are sent out by the program, and go on: in the order in which tc looks. Leaves in the packet's key
 /// which way of the flow it goes.
+///
+/// What tc knows to have no such flow is not asked for: loopback addresses have none at all, and backends of hostPorts are on this node.
 #[inline(always)]
 fn find<F: Tables>(parsed: &mut Parsed<F::Addr>) -> Option<*mut FlowValue<F::Addr>> {
     let key = &mut parsed.key;
-    // Whatever listens on loopback is not for the network.
-    if F::is_loopback(key.dst) {
-        return None;
-    }
     if config::is_snat_port(key.dport) {
         key.direction = direction::REPLY;
         let known = flow::forwarded::<F>(key);
@@ -63,9 +61,8 @@ fn find<F: Tables>(parsed: &mut Parsed<F::Addr>) -> Option<*mut FlowValue<F::Add
         }
         key.direction = direction::FORWARD;
     }
-    let may_be_any = balance::may_be_on_any_address::<F>(key.dport);
     let exact = ServiceKey::new(key.dst, key.dport, key.proto);
-    if !may_be_any && !balance::has_frontend::<F>(&exact) && !flow::any_lingers::<F>() {
+    if !config::is_node_port(key.dport) && !balance::has_frontend::<F>(&exact) && !flow::any_lingers::<F>() {
         return None;
     }
     let known = flow::forwarded::<F>(key)?;

@@ -79,7 +79,7 @@ impl Run<'_> {
             let case = Case {
                 ours: requests,
                 floor: Program::Forward,
-                packets: flows.iter().map(Flow::request).collect(),
+                packets: finished(flows.iter().map(Flow::request)),
             };
             case::measure(rig, case, rounds)
         })?;
@@ -87,7 +87,7 @@ impl Run<'_> {
             let case = Case {
                 ours: answers,
                 floor: Program::Reply,
-                packets: flows.iter().map(Flow::answer).collect(),
+                packets: finished(flows.iter().map(Flow::answer)),
             };
             case::measure(rig, case, rounds)
         })
@@ -127,6 +127,11 @@ impl Run<'_> {
         (self.tell)(Measured::new(benchmark, summary));
         Ok(())
     }
+}
+
+/// Those packets that every program sends.
+fn finished(packets: impl Iterator<Item = (Frame, Fate)>) -> Vec<(Frame, Fate)> {
+    packets.filter(|(frame, _)| !frame.looks_unfinished()).collect()
 }
 
 fn rounds(packets: usize) -> [u32; 2] {
