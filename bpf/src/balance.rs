@@ -1,17 +1,24 @@
 //! The load balancer: from a destination to a backend. The same for sockets and packets, tc and XDP, IPv4 and IPv6.
 
-use crate::{clock, config, maps::Tables};
+use crate::{clock, config, load, maps::Tables};
 use aya_ebpf::maps::lpm_trie::Key;
 use core::ptr::read_volatile;
 use kpr_abi::{
     Address, AffinityKey, AffinityValue, BackendValue, Be16, Reason, ServiceKey, ServiceValue, Slice, SourceRange,
-    StoredService, host_port, local, service::flags, source_range::ID_BITS,
+    StoredService, filter, local, service::flags, source_range::ID_BITS,
 };
+
+/// Whether there may be a frontend of this key. Where it says no, which it does of nearly all that are none, there is none.
+#[inline(always)]
+pub fn may_be_frontend<F: Tables>(key: &ServiceKey<F::Addr>) -> bool {
+    let (word, bit) = filter::place(key);
+    F::filter().get(word).is_some_and(|bits| bits & bit != 0)
+}
 
 /// Whether there is a frontend of this key.
 #[inline(always)]
 pub fn has_frontend<F: Tables>(key: &ServiceKey<F::Addr>) -> bool {
-    F::services().get_ptr(key).is_some()
+    may_be_frontend::<F>(key) && F::services().get_ptr(key).is_some()
 }
 
 /// Reads the frontend of this key, if there is one.
@@ -54,16 +61,28 @@ pub struct Draw {
     pub from: Slice,
     /// Modulo how many there are.
     pub number: u32,
+    /// Whether another one may be taken that has fewer connections: a list's, and not a table's.
+    pub by_load: bool,
 }
 
 /// The backend that is drawn: its id and its value.
 #[inline(always)]
-fn draw<F: Tables>(Draw { from, number }: Draw) -> Result<(u32, BackendValue<F::Addr>), Reason> {
-    let id = *F::slots()
-        .get(from.base + number % from.len)
-        .ok_or(Reason::DropInconsistent)?;
+fn draw<F: Tables>(Draw { from, number, by_load }: Draw) -> Result<(u32, BackendValue<F::Addr>), Reason> {
+    let mut id = slot::<F>(from, number)?;
+    if by_load && load::counts() {
+        // The better of two (Mitzenmacher, "The Power of Two Choices in Randomized Load Balancing"). Of the number's other half, spread.
+        let other = number.rotate_left(16).wrapping_mul(0x9e37_79b9);
+        id = load::lighter::<F>(id, slot::<F>(from, other)?);
+    }
     let backend = backend::<F>(id).ok_or(Reason::DropInconsistent)?;
     Ok((id, backend))
+}
+
+/// The backend's id in the slot of this number.
+#[inline(always)]
+fn slot<F: Tables>(from: Slice, number: u32) -> Result<u32, Reason> {
+    let id = F::slots().get(from.base + number % from.len);
+    id.copied().ok_or(Reason::DropInconsistent)
 }
 
 /// The backend for a client of the service: its last one where affinity asks for it and it may still be used, else the one
@@ -162,13 +181,6 @@ pub fn still_is<F: Tables>(id: u32, addr: F::Addr, port: Be16, proto: u8) -> boo
 
 /// Whether a frontend on any address of the node, a NodePort or a hostPort, could be meant by this port.
 #[inline(always)]
-pub fn may_be_on_any_address<F: Tables>(port: Be16) -> bool {
-    config::is_node_port(port) || is_host_port::<F>(port)
-}
-
-/// Whether a hostPort on any address has this port.
-#[inline(always)]
-fn is_host_port<F: Tables>(port: Be16) -> bool {
-    let (word, bit) = host_port::place(port.host());
-    F::host_ports().get(word).is_some_and(|bits| bits & bit != 0)
+pub fn may_be_on_any_address<F: Tables>(port: Be16, proto: u8) -> bool {
+    config::is_node_port(port) || may_be_frontend::<F>(&ServiceKey::new(F::Addr::ANY, port, proto))
 }

@@ -1,7 +1,7 @@
 //! Flows of the packet path: one entry for each direction, made together when a flow's first packet is load-balanced.
 
 use crate::{
-    balance, clock, config,
+    balance, clock, config, load,
     maps::{SNAT_FULL, SNAT_FULL_SLOTS, Tables},
 };
 use aya_ebpf::{bindings::BPF_NOEXIST, helpers::bpf_get_prandom_u32};
@@ -42,7 +42,7 @@ pub fn state_of(signals: u8) -> u8 {
 pub fn lookup<F: Tables>(key: &FlowKey<F::Addr>, signals: u8) -> Option<FlowValue<F::Addr>> {
     let value = known::<F>(key)?;
     // SAFETY: a map value that was just looked up.
-    Some(unsafe { seen(value, signals) })
+    Some(unsafe { counted::<F>(key, value, signals) })
 }
 
 /// The same for a packet that leaves, and may answer a flow of a local backend.
@@ -56,15 +56,17 @@ pub fn lookup_answer<F: Tables>(key: &FlowKey<F::Addr>, signals: u8) -> Option<F
     // SAFETY: a map value that was just looked up.
     unsafe {
         if key.proto == proto::TCP && is_passed(&*value) && is_of_another::<F>(key, &*value, signals) {
+            uncount::<F>(key, &*value);
             let there = key.twin(&*value);
             if peek::<F>(&there).is_some_and(|twin| twin.dst == key.src && twin.sport == key.dport) {
                 let _ = F::flows().remove(there);
             }
+
             (*value).action = action::YIELD;
             seen(value, signals);
             return None;
         }
-        Some(seen(value, signals))
+        Some(counted::<F>(key, value, signals))
     }
 }
 
@@ -81,7 +83,7 @@ fn is_of_another<F: Tables>(key: &FlowKey<F::Addr>, value: &FlowValue<F::Addr>, 
             || peek::<F>(&key.twin(value)).is_none_or(|twin| twin.state & state::ENDED != 0))
 }
 
-/// The flow's entry, if its packets are sent out by the program that sees them. For [`seen`].
+/// The flow's entry, if its packets are sent out by the program that sees them. For [`counted`].
 #[inline(always)]
 pub fn forwarded<F: Tables>(key: &FlowKey<F::Addr>) -> Option<*mut FlowValue<F::Addr>> {
     // SAFETY: a map value that was just looked up.
@@ -111,7 +113,7 @@ fn known<F: Tables>(key: &FlowKey<F::Addr>) -> Option<*mut FlowValue<F::Addr>> {
 /// `value` must be a map value that was just looked up. Its address fields never change; time and state are single words and
 /// bytes, where the last of two writers wins.
 #[inline(always)]
-pub unsafe fn seen<A: Address>(value: *mut FlowValue<A>, signals: u8) -> FlowValue<A> {
+unsafe fn seen<A: Address>(value: *mut FlowValue<A>, signals: u8) -> FlowValue<A> {
     // SAFETY: the caller's promise.
     unsafe {
         let now = clock::now();
@@ -125,6 +127,55 @@ pub unsafe fn seen<A: Address>(value: *mut FlowValue<A>, signals: u8) -> FlowVal
         }
         *value
     }
+}
+
+/// The same, and counts the connection off its backend if the packet ends it.
+///
+/// # Safety
+///
+/// As of [`seen`].
+#[inline(always)]
+pub unsafe fn counted<F: Tables>(
+    key: &FlowKey<F::Addr>,
+    value: *mut FlowValue<F::Addr>,
+    signals: u8,
+) -> FlowValue<F::Addr> {
+    // SAFETY: the caller's promise.
+    let (before, now) = unsafe { ((*value).state, seen(value, signals)) };
+    if load::counts() && before != now.state {
+        let twin = peek::<F>(&key.twin(&now)).map_or(0, |twin| twin.state);
+        if !is_closed(before, twin) && is_closed(now.state, twin) {
+            count_off::<F>(key, &now);
+        }
+    }
+    now
+}
+
+/// Whether a connection is over whose directions are in these states.
+#[inline(always)]
+fn is_closed(one: u8, other: u8) -> bool {
+    (one | other) & state::ENDED != 0 || one & other & state::CLOSED != 0
+}
+
+/// Counts a connection off its backend that is to be forgotten, if that was not done when it was closed.
+#[inline(always)]
+fn uncount<F: Tables>(key: &FlowKey<F::Addr>, value: &FlowValue<F::Addr>) {
+    if load::counts() {
+        let twin = peek::<F>(&key.twin(value)).map_or(0, |twin| twin.state);
+        if !is_closed(value.state, twin) {
+            count_off::<F>(key, value);
+        }
+    }
+}
+
+#[inline(always)]
+fn count_off<F: Tables>(key: &FlowKey<F::Addr>, value: &FlowValue<F::Addr>) {
+    let (addr, port) = if key.direction == direction::FORWARD {
+        (value.dst, value.dport)
+    } else {
+        (key.src, key.sport)
+    };
+    load::ended::<F>(value.backend, addr, port, key.proto);
 }
 
 /// Whether netfilter has forgotten a flow of its own.
@@ -202,6 +253,7 @@ pub fn is_first(signals: u8) -> bool {
 /// Forgets both directions.
 #[inline(always)]
 pub fn remove<F: Tables>(key: &FlowKey<F::Addr>, value: &FlowValue<F::Addr>) {
+    uncount::<F>(key, value);
     // Either may be gone already: the table evicts and the agent sweeps.
     let _ = F::flows().remove(key.twin(value));
     let _ = F::flows().remove(key);

@@ -2,7 +2,7 @@
 //!
 //! | hook | programs | does |
 //! |---|---|---|
-//! | cgroup2 | `kpr_connect*`, `kpr_sendmsg*`, `kpr_recvmsg*`, `kpr_getpeername*` | east-west: a socket call is led to a backend, once |
+//! | cgroup2 | `kpr_connect*`, `kpr_sendmsg*`, `kpr_recvmsg*`, `kpr_getpeername*`, `kpr_sock_release` | east-west: a socket call is led to a backend, once |
 //! | cgroup2, if asked | `kpr_post_bind*` | keeps processes of the node off the ports of NodePorts and hostPorts |
 //! | tc ingress of external devices | `kpr_ingress` | north-south: requests, and the replies of remote backends |
 //! | tc egress of external devices | `kpr_egress` | north-south: replies of local backends |
@@ -11,6 +11,7 @@
 //! | tc of pod-facing devices, if asked | `kpr_pod_ingress`, `kpr_egress` | east-west, packet by packet |
 #![no_std]
 #![no_main]
+#![feature(asm_experimental_arch)]
 
 mod balance;
 mod clock;
@@ -19,6 +20,7 @@ mod counters;
 mod fib;
 mod flow;
 mod headers;
+mod load;
 mod maps;
 mod socket;
 mod tc;
@@ -104,6 +106,12 @@ pub fn kpr_post_bind4(ctx: SockContext) -> i32 {
 #[cgroup_sock(post_bind6)]
 pub fn kpr_post_bind6(ctx: SockContext) -> i32 {
     socket::bind::bound6(&ctx)
+}
+
+/// The last reference to a socket goes.
+#[cgroup_sock(sock_release)]
+pub fn kpr_sock_release(ctx: SockContext) -> i32 {
+    socket::release::released(&ctx)
 }
 
 /// Packets that come in by an external device.

@@ -2,13 +2,12 @@
 
 use aya_ebpf::{
     bindings::BPF_F_NO_PREALLOC,
-    btf_maps::SkStorage,
-    macros::{btf_map, map},
+    macros::map,
     maps::{Array, DevMapHash, HashMap, LpmTrie, LruHashMap, PerCpuArray},
 };
 use kpr_abi::{
-    Addr4, Addr6, AffinityKey, AffinityValue, BackendValue, Family, FlowKey, FlowValue, FragmentKey, FragmentValue,
-    PeerKey, PeerValue, Reason, ServiceKey, SourceRange, StoredService, V4, V6, host_port,
+    Addr4, Addr6, AffinityKey, AffinityValue, BackendValue, Cookie, Family, FlowKey, FlowValue, FragmentKey,
+    FragmentValue, PeerKey, PeerValue, Reason, ServiceKey, SourceRange, StoredService, V4, V6, filter,
     xdp::{self, HardwareAddress},
 };
 
@@ -26,8 +25,8 @@ static FRAGMENTS4: LruHashMap<FragmentKey<Addr4>, FragmentValue> = LruHashMap::w
 static LOCAL4: HashMap<Addr4, u32> = HashMap::with_max_entries(4096, BPF_F_NO_PREALLOC);
 #[map]
 static SNAT_SOURCE4: HashMap<u32, Addr4> = HashMap::with_max_entries(1024, BPF_F_NO_PREALLOC);
-#[btf_map]
-static CONNECTED4: SkStorage<PeerValue<Addr4>> = SkStorage::new();
+#[map]
+static SOCKETS4: LruHashMap<Cookie, PeerValue<Addr4>> = LruHashMap::with_max_entries(1, 0);
 #[map]
 static PEERS4: LruHashMap<PeerKey<Addr4>, PeerValue<Addr4>> = LruHashMap::with_max_entries(1, 0);
 #[map]
@@ -35,9 +34,11 @@ static AFFINITY4: LruHashMap<AffinityKey<Addr4>, AffinityValue> = LruHashMap::wi
 #[map]
 static SOURCE_RANGES4: LpmTrie<SourceRange<Addr4>, u32> = LpmTrie::with_max_entries(16_384, BPF_F_NO_PREALLOC);
 #[map]
+static LOADS4: Array<u64> = Array::with_max_entries(1, 0);
+#[map]
 static LINGERING4: Array<u32> = Array::with_max_entries(1, 0);
 #[map]
-static HOST_PORTS4: Array<u64> = Array::with_max_entries(host_port::WORDS, 0);
+static FILTER4: Array<u32> = Array::with_max_entries(filter::WORDS, 0);
 
 #[map]
 static SERVICES6: HashMap<ServiceKey<Addr6>, StoredService> = HashMap::with_max_entries(1, BPF_F_NO_PREALLOC);
@@ -53,8 +54,8 @@ static FRAGMENTS6: LruHashMap<FragmentKey<Addr6>, FragmentValue> = LruHashMap::w
 static LOCAL6: HashMap<Addr6, u32> = HashMap::with_max_entries(4096, BPF_F_NO_PREALLOC);
 #[map]
 static SNAT_SOURCE6: HashMap<u32, Addr6> = HashMap::with_max_entries(1024, BPF_F_NO_PREALLOC);
-#[btf_map]
-static CONNECTED6: SkStorage<PeerValue<Addr6>> = SkStorage::new();
+#[map]
+static SOCKETS6: LruHashMap<Cookie, PeerValue<Addr6>> = LruHashMap::with_max_entries(1, 0);
 #[map]
 static PEERS6: LruHashMap<PeerKey<Addr6>, PeerValue<Addr6>> = LruHashMap::with_max_entries(1, 0);
 #[map]
@@ -62,9 +63,11 @@ static AFFINITY6: LruHashMap<AffinityKey<Addr6>, AffinityValue> = LruHashMap::wi
 #[map]
 static SOURCE_RANGES6: LpmTrie<SourceRange<Addr6>, u32> = LpmTrie::with_max_entries(16_384, BPF_F_NO_PREALLOC);
 #[map]
+static LOADS6: Array<u64> = Array::with_max_entries(1, 0);
+#[map]
 static LINGERING6: Array<u32> = Array::with_max_entries(1, 0);
 #[map]
-static HOST_PORTS6: Array<u64> = Array::with_max_entries(host_port::WORDS, 0);
+static FILTER6: Array<u32> = Array::with_max_entries(filter::WORDS, 0);
 
 /// What happened, by [`Reason`].
 #[map]
@@ -124,7 +127,7 @@ pub trait Tables: Family {
     /// SNAT source address by egress interface.
     fn snat_source() -> &'static HashMap<u32, Self::Addr>;
     /// Peers of connected sockets.
-    fn connected() -> &'static SkStorage<PeerValue<Self::Addr>>;
+    fn sockets() -> &'static LruHashMap<Cookie, PeerValue<Self::Addr>>;
     /// Peers of unconnected sockets.
     fn peers() -> &'static LruHashMap<PeerKey<Self::Addr>, PeerValue<Self::Addr>>;
     /// Backends that clients had last.
@@ -133,10 +136,12 @@ pub trait Tables: Family {
     fn source_ranges() -> &'static LpmTrie<SourceRange<Self::Addr>, u32>;
     /// This CPU's flow that begins.
     fn chosen() -> &'static PerCpuArray<Chosen<Self::Addr>>;
+    /// Connections by backend id.
+    fn loads() -> &'static Array<u64>;
     /// Whether there are flows to frontends that are gone.
     fn lingering() -> &'static Array<u32>;
-    /// Ports of hostPorts on any address.
-    fn host_ports() -> &'static Array<u64>;
+    /// Which frontends there may be.
+    fn filter() -> &'static Array<u32>;
     /// Whether the address is a loopback address.
     fn is_loopback(addr: Self::Addr) -> bool;
     /// The one loopback address that stands for all among the node's own addresses.
@@ -146,8 +151,8 @@ pub trait Tables: Family {
 /// Names the maps of a family: the same for each.
 macro_rules! tables {
     ($family:ty: $services:ident, $slots:ident, $backends:ident, $flows:ident, $fragments:ident, $local:ident,
-     $snat_source:ident, $connected:ident, $peers:ident, $affinity:ident, $source_ranges:ident, $lingering:ident, $chosen:ident,
-     $host_ports:ident, loopback: $loopback:expr, $is_loopback:expr) => {
+     $snat_source:ident, $sockets:ident, $peers:ident, $affinity:ident, $source_ranges:ident, $loads:ident, $lingering:ident, $chosen:ident,
+     $filter:ident, loopback: $loopback:expr, $is_loopback:expr) => {
         impl Tables for $family {
             #[inline(always)]
             fn services() -> &'static HashMap<ServiceKey<Self::Addr>, StoredService> {
@@ -178,8 +183,8 @@ macro_rules! tables {
                 &$snat_source
             }
             #[inline(always)]
-            fn connected() -> &'static SkStorage<PeerValue<Self::Addr>> {
-                &$connected
+            fn sockets() -> &'static LruHashMap<Cookie, PeerValue<Self::Addr>> {
+                &$sockets
             }
             #[inline(always)]
             fn peers() -> &'static LruHashMap<PeerKey<Self::Addr>, PeerValue<Self::Addr>> {
@@ -194,6 +199,10 @@ macro_rules! tables {
                 &$source_ranges
             }
             #[inline(always)]
+            fn loads() -> &'static Array<u64> {
+                &$loads
+            }
+            #[inline(always)]
             fn lingering() -> &'static Array<u32> {
                 &$lingering
             }
@@ -202,8 +211,8 @@ macro_rules! tables {
                 &$chosen
             }
             #[inline(always)]
-            fn host_ports() -> &'static Array<u64> {
-                &$host_ports
+            fn filter() -> &'static Array<u32> {
+                &$filter
             }
             const LOOPBACK: Self::Addr = $loopback;
             #[inline(always)]
@@ -214,9 +223,9 @@ macro_rules! tables {
     };
 }
 
-tables!(V4: SERVICES4, SLOTS4, BACKENDS4, FLOWS4, FRAGMENTS4, LOCAL4, SNAT_SOURCE4, CONNECTED4, PEERS4, AFFINITY4, SOURCE_RANGES4, LINGERING4, CHOSEN4, HOST_PORTS4,
+tables!(V4: SERVICES4, SLOTS4, BACKENDS4, FLOWS4, FRAGMENTS4, LOCAL4, SNAT_SOURCE4, SOCKETS4, PEERS4, AFFINITY4, SOURCE_RANGES4, LOADS4, LINGERING4, CHOSEN4, FILTER4,
     // 127.0.0.0/8 (RFC 1122 §3.2.1.3).
     loopback: Addr4(0x7f00_0001_u32.to_be()), |addr: Addr4| u32::from_be(addr.0) >> 24 == 127);
-tables!(V6: SERVICES6, SLOTS6, BACKENDS6, FLOWS6, FRAGMENTS6, LOCAL6, SNAT_SOURCE6, CONNECTED6, PEERS6, AFFINITY6, SOURCE_RANGES6, LINGERING6, CHOSEN6, HOST_PORTS6,
+tables!(V6: SERVICES6, SLOTS6, BACKENDS6, FLOWS6, FRAGMENTS6, LOCAL6, SNAT_SOURCE6, SOCKETS6, PEERS6, AFFINITY6, SOURCE_RANGES6, LOADS6, LINGERING6, CHOSEN6, FILTER6,
     // ::1 (RFC 4291 §2.5.3).
     loopback: Addr6([0, 0, 0, 1_u32.to_be()]), |addr: Addr6| addr == Self::LOOPBACK);

@@ -14,8 +14,8 @@ use nix::{
 };
 use std::{collections::BTreeMap, error::Error as _};
 
-/// The ten socket hooks, two packet hooks and XDP that every kernel gets.
-const PROGRAMS: usize = 13;
+/// The eleven socket hooks, two packet hooks and XDP that every kernel gets.
+const PROGRAMS: usize = 14;
 
 const fn ports(min: u16, max: u16) -> PortRange {
     PortRange { min, max }
@@ -45,7 +45,7 @@ fn every_program_loads_in_every_configuration() {
                 snat_ports,
                 socket_lb,
                 bind_protection: true,
-                remember_tcp: socket_lb == SocketLb::All,
+                least_connections: socket_lb == SocketLb::All,
                 sizes: Sizes::dynamic(1 << 30, 0.0025),
             };
             let variants =

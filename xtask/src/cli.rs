@@ -100,6 +100,15 @@ pub(crate) enum Command {
     /// Prints a line for each benchmark and writes target/bench/results.json. Traffic stays inside network namespaces that are made
     /// for it. The first time, the build with optimizations takes some minutes more.
     Bench(BenchArgs),
+    /// Count the instructions that packets take on an emulated processor, and hold them against e2e/bench/instructions.json (needs root).
+    ///
+    /// The same count comes out on every machine. Fails where one is more than 5 % above its record; so does `cargo xtask test`.
+    /// Packages for QEMU and busybox are installed if they are missing; the kernel is downloaded and not installed.
+    Instructions {
+        /// Write the counts into the record, and compare nothing.
+        #[arg(long)]
+        record: bool,
+    },
     /// Build the container image: operator, agent and `kpr`, static, as an OCI archive in target/image (needs root).
     ///
     /// With buildah and without a daemon or a base image. Prints the digest, which is the same for the same commit and toolchain,
@@ -163,6 +172,8 @@ pub(crate) enum StageName {
     Bpf,
     /// Scenarios with real traffic in the test cluster.
     E2e,
+    /// How many instructions packets take, in an emulator.
+    Instructions,
     /// What `cargo xtask conformance` runs: a real control plane. Skipped on machines without Go.
     Conformance,
 }

@@ -10,6 +10,7 @@ mod console;
 mod demo;
 mod go_tools;
 mod image;
+mod instructions;
 mod interrupt;
 mod kernels;
 mod kubectl;
@@ -70,6 +71,7 @@ fn run(cli: &Cli) -> Result<ExitCode> {
         Command::Test { only } => return test::run(&layout, only, toolchain),
         Command::Conformance { only, target } => return test::conformance(&layout, only, target, toolchain),
         Command::Kernels { kernel, only } => return kernels::run(&layout, kernel, only, toolchain),
+        Command::Instructions { record } => return instructions::run(&layout, *record, toolchain),
         Command::Bench(arguments) => bench::run(&layout, arguments, toolchain)?,
         Command::Image(arguments) => return image::run(&layout, arguments, toolchain),
         Command::Sweep => sweep::run(&layout)?,

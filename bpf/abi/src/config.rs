@@ -21,6 +21,6 @@ pub mod features {
     pub const SET_RETVAL: u32 = 1;
     /// Sockets outside the node's own network namespace are left alone (`socketLB.hostNamespaceOnly`).
     pub const HOST_NAMESPACE_ONLY: u32 = 1 << 1;
-    /// Where TCP sockets are led is remembered for the agent (`socketLB.terminateStaleTCP`).
-    pub const REMEMBER_TCP: u32 = 1 << 2;
+    /// Of two backends that are drawn, the one with fewer connections is chosen (`loadBalancer.algorithm: LeastConnections`).
+    pub const LEAST_CONNECTIONS: u32 = 1 << 2;
 }

@@ -18,8 +18,8 @@ pub mod addr;
 pub mod affinity;
 pub mod backend;
 pub mod config;
+pub mod filter;
 pub mod flow;
-pub mod host_port;
 pub mod local;
 pub mod maglev;
 pub mod maps;
@@ -39,7 +39,7 @@ pub use flow::{FlowKey, FlowValue, FragmentKey, FragmentValue};
 pub use maglev::TableSize;
 pub use reason::Reason;
 pub use service::{ServiceKey, ServiceValue, Slice, StoredService};
-pub use socket::{PeerKey, PeerValue};
+pub use socket::{Cookie, PeerKey, PeerValue};
 pub use source_range::SourceRange;
 
 /// Version of the layout of all pinned maps; part of the directory they are pinned in.

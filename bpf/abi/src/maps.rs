@@ -14,19 +14,21 @@ pub const FRAGMENTS4: &str = "FRAGMENTS4";
 pub const LOCAL4: &str = "LOCAL4";
 /// SNAT source address by egress interface index, key 0 for any other: hash of `u32` to `Addr4`.
 pub const SNAT_SOURCE4: &str = "SNAT_SOURCE4";
-/// IPv4 peers of connected sockets: socket storage of `PeerValue<Addr4>`.
-pub const CONNECTED4: &str = "CONNECTED4";
+/// IPv4 peers of connected sockets: LRU hash of socket cookies to `PeerValue<Addr4>`.
+pub const SOCKETS4: &str = "SOCKETS4";
 /// IPv4 peers of unconnected sockets: LRU hash of `PeerKey<Addr4>` to `PeerValue<Addr4>`.
 pub const PEERS4: &str = "PEERS4";
 /// IPv4 session affinity: LRU hash of `AffinityKey<Addr4>` to `AffinityValue`.
 pub const AFFINITY4: &str = "AFFINITY4";
 /// IPv4 source ranges: longest-prefix-match trie of a prefix length and `SourceRange<Addr4>` to `u32` (always 1).
 pub const SOURCE_RANGES4: &str = "SOURCE_RANGES4";
+/// How many connections IPv4 backends have, by id: array of `u64`. Kept only where backends are chosen by it.
+pub const LOADS4: &str = "LOADS4";
 /// Whether there are IPv4 flows to frontends that are gone: array of one `u32`, 0 or 1. NodePorts don't count, flows to them are
 /// found in any case.
 pub const LINGERING4: &str = "LINGERING4";
-/// Ports of IPv4 hostPorts on any address of this node: array of `u64`, see [`host_port`](crate::host_port).
-pub const HOST_PORTS4: &str = "HOST_PORTS4";
+/// Which IPv4 frontends there may be: array of `u32`, see [`filter`](crate::filter).
+pub const FILTER4: &str = "FILTER4";
 /// IPv6 frontends: hash of `ServiceKey<Addr6>` to `ServiceValue`.
 pub const SERVICES6: &str = "SERVICES6";
 /// IPv6 slot table: array of backend ids.
@@ -41,19 +43,21 @@ pub const FRAGMENTS6: &str = "FRAGMENTS6";
 pub const LOCAL6: &str = "LOCAL6";
 /// SNAT source address by egress interface index, key 0 for any other: hash of `u32` to `Addr6`.
 pub const SNAT_SOURCE6: &str = "SNAT_SOURCE6";
-/// IPv6 peers of connected sockets: socket storage of `PeerValue<Addr6>`.
-pub const CONNECTED6: &str = "CONNECTED6";
+/// IPv6 peers of connected sockets: LRU hash of socket cookies to `PeerValue<Addr6>`.
+pub const SOCKETS6: &str = "SOCKETS6";
 /// IPv6 peers of unconnected sockets: LRU hash of `PeerKey<Addr6>` to `PeerValue<Addr6>`.
 pub const PEERS6: &str = "PEERS6";
 /// IPv6 session affinity: LRU hash of `AffinityKey<Addr6>` to `AffinityValue`.
 pub const AFFINITY6: &str = "AFFINITY6";
 /// IPv6 source ranges: longest-prefix-match trie of a prefix length and `SourceRange<Addr6>` to `u32` (always 1).
 pub const SOURCE_RANGES6: &str = "SOURCE_RANGES6";
+/// How many connections IPv6 backends have, by id: array of `u64`. Kept only where backends are chosen by it.
+pub const LOADS6: &str = "LOADS6";
 /// Whether there are IPv6 flows to frontends that are gone: array of one `u32`, 0 or 1. NodePorts don't count, flows to them are
 /// found in any case.
 pub const LINGERING6: &str = "LINGERING6";
-/// Ports of IPv6 hostPorts on any address of this node: array of `u64`, see [`host_port`](crate::host_port).
-pub const HOST_PORTS6: &str = "HOST_PORTS6";
+/// Which IPv6 frontends there may be: array of `u32`, see [`filter`](crate::filter).
+pub const FILTER6: &str = "FILTER6";
 /// Counters by [`Reason`](crate::Reason): per-CPU array of `u64`.
 pub const COUNTERS: &str = "COUNTERS";
 
@@ -65,7 +69,7 @@ pub const XDP_DEVICES: &str = "XDP_DEVICES";
 pub const XDP_ADDRESSES: &str = "XDP_ADDRESSES";
 
 /// All maps that are pinned, in the order in which they are listed to users.
-pub const ALL: [&str; 27] = [
+pub const ALL: [&str; 29] = [
     SERVICES4,
     SLOTS4,
     BACKENDS4,
@@ -73,12 +77,13 @@ pub const ALL: [&str; 27] = [
     FRAGMENTS4,
     LOCAL4,
     SNAT_SOURCE4,
-    CONNECTED4,
+    SOCKETS4,
     PEERS4,
     AFFINITY4,
     SOURCE_RANGES4,
+    LOADS4,
     LINGERING4,
-    HOST_PORTS4,
+    FILTER4,
     SERVICES6,
     SLOTS6,
     BACKENDS6,
@@ -86,11 +91,12 @@ pub const ALL: [&str; 27] = [
     FRAGMENTS6,
     LOCAL6,
     SNAT_SOURCE6,
-    CONNECTED6,
+    SOCKETS6,
     PEERS6,
     AFFINITY6,
     SOURCE_RANGES6,
+    LOADS6,
     LINGERING6,
-    HOST_PORTS6,
+    FILTER6,
     COUNTERS,
 ];

@@ -5,12 +5,22 @@ use crate::{
     layout::layout,
 };
 
+/// A socket, as the kernel numbers them (`bpf_get_socket_cookie`): low and high word, for keys without padding.
+pub type Cookie = [u32; 2];
+
+/// The words of a cookie.
+#[inline(always)]
+#[expect(clippy::cast_possible_truncation, reason = "the low word")]
+pub const fn cookie(cookie: u64) -> Cookie {
+    [cookie as u32, (cookie >> 32) as u32]
+}
+
 /// Key of a translated destination of an unconnected socket.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[repr(C)]
 pub struct PeerKey<A> {
-    /// The socket (`bpf_get_socket_cookie`), low and high word: two words keep the key free of padding.
-    pub cookie: [u32; 2],
+    /// The socket.
+    pub cookie: Cookie,
     /// The backend's address.
     pub addr: A,
     /// The backend's port.
@@ -19,7 +29,7 @@ pub struct PeerKey<A> {
     pub zero: u16,
 }
 
-/// The frontend that a socket's peer stands for. In socket storage: with the backend that it was translated to.
+/// The frontend that a socket's peer stands for, and the backend that it was translated to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[repr(C)]
 pub struct PeerValue<A> {

@@ -17,9 +17,10 @@ pub struct HardwareAddress {
 
 impl From<[u8; 6]> for HardwareAddress {
     #[inline(always)]
-    fn from([a, b, c, d, e, f]: [u8; 6]) -> Self {
+    fn from(bytes: [u8; 6]) -> Self {
+        let half = |first: usize| u16::from_ne_bytes([bytes[first], bytes[first + 1]]);
         Self {
-            halves: [[a, b], [c, d], [e, f]].map(u16::from_ne_bytes),
+            halves: [half(0), half(2), half(4)],
             zero: 0,
         }
     }

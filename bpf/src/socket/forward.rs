@@ -1,9 +1,12 @@
 //! From the service that a program asks for to the backend that its socket talks to.
 
-use super::address::{self, SocketAddress};
+use super::{
+    address::{self, SocketAddress},
+    release,
+};
 use crate::{
     balance::{self, Draw},
-    config, counters,
+    config, counters, load,
     maps::Tables,
 };
 use aya_ebpf::{
@@ -12,8 +15,8 @@ use aya_ebpf::{
     programs::SockAddrContext,
 };
 use kpr_abi::{
-    Address, AffinityKey, Be16, Family, PeerKey, PeerValue, Reason, ServiceKey, ServiceValue, config::features, proto,
-    service::flags,
+    Address, AffinityKey, Be16, Cookie, Family, PeerKey, PeerValue, Reason, ServiceKey, ServiceValue, config::features,
+    proto, service::flags, socket::cookie,
 };
 
 type Addr<S> = <<S as SocketAddress>::Family as Family>::Addr;
@@ -28,24 +31,21 @@ pub fn connect<S: SocketAddress>(ctx: &SockAddrContext) -> Result<(), Reason> {
     let mut service = ServiceValue::default();
     if !find::<S>(ctx, addr, port, proto, &mut service) {
         if proto == proto::UDP {
-            forget::<S>(ctx);
+            forget::<S>(ctx, proto);
         }
         return Ok(());
     }
     // SAFETY: a helper without arguments.
     let number = unsafe { bpf_get_prandom_u32() };
-    let mut peer = choose::<S>(ctx, &service, addr, port, number)?;
-    // SAFETY: the helper copies `peer` while it runs; the context's socket is the one that connects.
-    let stored = unsafe { S::Family::connected().get_or_insert_ptr_mut(ctx, Some(&mut peer)) };
-    if !stored.is_null() {
-        // A UDP socket that is connected again keeps its storage: the helper does not overwrite.
-        // SAFETY: not null, and the storage lives as long as the socket.
-        unsafe { *stored = peer };
+    if load::counts() {
+        // Connected again: to its last backend no more.
+        forget::<S>(ctx, proto);
     }
-    if proto == proto::UDP || proto == proto::TCP && config::has(features::REMEMBER_TCP) {
-        // For the agent: when the backend goes, it closes the sockets that were led there, and no others.
-        // SAFETY: a helper on the hook's own context.
-        remember::<S>(unsafe { bpf_get_socket_cookie(ctx.as_ptr()) }, &peer);
+    let peer = choose::<S>(ctx, &service, addr, port, number, true)?;
+    // Not socket storage, which the kernel allocates: that costs more than all the rest here. The entry goes when the socket is closed,
+    // so that the table does not evict those of live ones. The worst that an error costs is a socket that shows its backend.
+    if S::Family::sockets().insert(number_of(ctx), peer, 0).is_ok() && load::counts() {
+        load::began::<S::Family>(peer.backend_id);
     }
     lead::<S>(ctx, &peer);
     Ok(())
@@ -61,12 +61,12 @@ pub fn sendmsg<S: SocketAddress>(ctx: &SockAddrContext) -> Result<(), Reason> {
         return Ok(());
     }
     // SAFETY: a helper on the hook's own context.
-    let cookie = unsafe { bpf_get_socket_cookie(ctx.as_ptr()) };
+    let number = unsafe { bpf_get_socket_cookie(ctx.as_ptr()) };
     // The same socket gets the same backend for every datagram while the endpoints stay: what conntrack does for kube-proxy.
     // Cookies count up: Fibonacci hashing spreads neighbours.
-    let number = (cookie.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32) as u32;
-    let peer = choose::<S>(ctx, &service, addr, port, number)?;
-    remember::<S>(cookie, &peer);
+    let draw = (number.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32) as u32;
+    let peer = choose::<S>(ctx, &service, addr, port, draw, false)?;
+    remember::<S>(cookie(number), &peer);
     lead::<S>(ctx, &peer);
     Ok(())
 }
@@ -88,11 +88,12 @@ fn find<S: SocketAddress>(
     if is_loopback && !is_on_host(ctx) {
         return false;
     }
-    if balance::frontend::<S::Family>(&ServiceKey::new(addr, port, proto), service) {
+    let exact = ServiceKey::new(addr, port, proto);
+    if balance::may_be_frontend::<S::Family>(&exact) && balance::frontend::<S::Family>(&exact, service) {
         // What address a pod's socket will have is not known yet: its packets are looked at, on the pod's device.
         return service.flags & flags::SOURCE_RANGES == 0 || is_on_host(ctx);
     }
-    if !balance::may_be_on_any_address::<S::Family>(port) {
+    if !balance::may_be_on_any_address::<S::Family>(port, proto) {
         return false;
     }
     let own = if is_loopback { S::Family::LOOPBACK } else { addr };
@@ -114,6 +115,7 @@ fn choose<S: SocketAddress>(
     addr: Addr<S>,
     port: Be16,
     number: u32,
+    by_load: bool,
 ) -> Result<PeerValue<Addr<S>>, Reason> {
     // `externalTrafficPolicy: Local` is for clients outside: pods and the node itself may use every endpoint.
     let slice = if service.flags & flags::INTERNAL_LOCAL == 0 {
@@ -133,7 +135,11 @@ fn choose<S: SocketAddress>(
     }
     let client = client::<S::Family>(ctx, service);
     // By chance, also where there is a Maglev table: a socket stays with its backend, whatever becomes of the list.
-    let drawn = Draw { from: slice, number };
+    let drawn = Draw {
+        from: slice,
+        number,
+        by_load,
+    };
     let (backend_id, backend) = balance::choose::<S::Family>(service, slice, client, drawn)?;
     Ok(PeerValue {
         frontend: addr,
@@ -164,15 +170,16 @@ fn client<F: Family>(ctx: &SockAddrContext, service: &ServiceValue) -> AffinityK
     };
     if service.flags & flags::AFFINITY != 0 {
         // SAFETY: a helper on the hook's own context.
-        key.netns = words(unsafe { bpf_get_netns_cookie(ctx.as_ptr()) });
+        key.netns = cookie(unsafe { bpf_get_netns_cookie(ctx.as_ptr()) });
     }
     key
 }
 
-/// A cookie as maps have it: low word, then high word.
+/// The kernel's number of the socket that calls.
 #[inline(always)]
-fn words(cookie: u64) -> [u32; 2] {
-    [cookie as u32, (cookie >> 32) as u32]
+pub fn number_of(ctx: &SockAddrContext) -> Cookie {
+    // SAFETY: a helper on the hook's own context.
+    cookie(unsafe { bpf_get_socket_cookie(ctx.as_ptr()) })
 }
 
 /// Changes the call's destination to the backend.
@@ -185,7 +192,7 @@ fn lead<S: SocketAddress>(ctx: &SockAddrContext, peer: &PeerValue<Addr<S>>) {
 
 /// Remembers which frontend answers of the backend stand for.
 #[inline(always)]
-fn remember<S: SocketAddress>(cookie: u64, peer: &PeerValue<Addr<S>>) {
+fn remember<S: SocketAddress>(cookie: Cookie, peer: &PeerValue<Addr<S>>) {
     let key = peer_key::<S::Family>(cookie, peer.backend, peer.backend_port);
     let peers = <S::Family as Tables>::peers();
     if let Some(known) = peers.get_ptr(key) {
@@ -198,22 +205,17 @@ fn remember<S: SocketAddress>(cookie: u64, peer: &PeerValue<Addr<S>>) {
     let _ = peers.insert(key, peer, 0);
 }
 
-/// A UDP socket that is connected to something else is no service's client any more.
+/// A socket that is connected to something else is no longer what it was.
 #[inline(always)]
-fn forget<S: SocketAddress>(ctx: &SockAddrContext) {
-    // SAFETY: reads the storage of the context's socket.
-    let stored = unsafe { S::Family::connected().get_ptr_mut(ctx) };
-    if !stored.is_null() {
-        // SAFETY: not null, and the storage lives as long as the socket. Port 0 is no backend's.
-        unsafe { (*stored).backend_port = Be16(0) };
-    }
+fn forget<S: SocketAddress>(ctx: &SockAddrContext, proto: u8) {
+    release::forget::<S::Family>(number_of(ctx), proto);
 }
 
 /// Key of a peer of an unconnected socket.
 #[inline(always)]
-pub fn peer_key<F: Family>(cookie: u64, addr: F::Addr, port: Be16) -> PeerKey<F::Addr> {
+pub fn peer_key<F: Family>(cookie: Cookie, addr: F::Addr, port: Be16) -> PeerKey<F::Addr> {
     PeerKey {
-        cookie: words(cookie),
+        cookie,
         addr,
         port,
         zero: 0,

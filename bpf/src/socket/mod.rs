@@ -3,6 +3,7 @@
 pub mod address;
 pub mod bind;
 pub mod forward;
+pub mod release;
 pub mod reverse;
 
 use crate::{config, counters};

@@ -3,10 +3,10 @@
 use super::{
     ALLOW,
     address::{self, SocketAddress},
-    forward::peer_key,
+    forward::{number_of, peer_key},
 };
 use crate::maps::Tables;
-use aya_ebpf::{EbpfContext, helpers::bpf_get_socket_cookie, programs::SockAddrContext};
+use aya_ebpf::programs::SockAddrContext;
 
 /// Shows the frontend where the peer of the call is a backend that this socket was led to. Returns the hook's verdict: such
 /// calls are never denied.
@@ -14,10 +14,9 @@ use aya_ebpf::{EbpfContext, helpers::bpf_get_socket_cookie, programs::SockAddrCo
 pub fn peer<S: SocketAddress>(ctx: &SockAddrContext) -> i32 {
     let Some(addr) = S::read(ctx) else { return ALLOW };
     let port = address::port(ctx);
-    // SAFETY: reads the storage of the context's socket.
-    let stored = unsafe { S::Family::connected().get_ptr_mut(ctx) };
-    if !stored.is_null() {
-        // SAFETY: not null, and the storage lives as long as the socket.
+    let cookie = number_of(ctx);
+    if let Some(stored) = S::Family::sockets().get_ptr(cookie) {
+        // SAFETY: a map value that was just looked up.
         let stored = unsafe { &*stored };
         if stored.backend == addr && stored.backend_port == port {
             S::write(ctx, stored.frontend);
@@ -25,8 +24,6 @@ pub fn peer<S: SocketAddress>(ctx: &SockAddrContext) -> i32 {
             return ALLOW;
         }
     }
-    // SAFETY: a helper on the hook's own context.
-    let cookie = unsafe { bpf_get_socket_cookie(ctx.as_ptr()) };
     if let Some(known) = S::Family::peers().get_ptr(peer_key::<S::Family>(cookie, addr, port)) {
         // SAFETY: a map value that was just looked up.
         let known = unsafe { &*known };

@@ -6,7 +6,7 @@
 use super::{Handled, flow, fragment, route, skb::Skb, translate, wire::Wire};
 use crate::{
     balance::{self, Draw},
-    clock, config, counters,
+    clock, config, counters, load,
     maps::Chosen,
 };
 use aya_ebpf::{helpers::bpf_get_prandom_u32, programs::TcContext};
@@ -47,7 +47,7 @@ pub fn handle<F: Wire>(ctx: &TcContext, l3: usize) -> Result<Handled, Reason> {
     }
 
     // Flows to NodePorts and hostPorts are found before their service: they go on when it is gone.
-    let may_be_any = balance::may_be_on_any_address::<F>(parsed.key.dport);
+    let may_be_any = balance::may_be_on_any_address::<F>(parsed.key.dport, parsed.key.proto);
     let is_frontend = !may_be_any && balance::has_frontend::<F>(&exact(&parsed));
     // So are flows to other frontends, for as long as there are any that have none.
     if !is_frontend && !may_be_any && !flow::any_lingers::<F>() {
@@ -199,7 +199,7 @@ fn has_frontend<F: Wire>(parsed: &Parsed<F::Addr>, may_be_any: bool) -> bool {
 fn frontend<F: Wire>(parsed: &Parsed<F::Addr>, service: &mut ServiceValue) -> bool {
     let key = &parsed.key;
     balance::frontend::<F>(&exact(parsed), service)
-        || balance::may_be_on_any_address::<F>(key.dport)
+        || balance::may_be_on_any_address::<F>(key.dport, key.proto)
             && balance::on_any_address::<F>(key.dst, key.dport, key.proto, service)
 }
 
@@ -261,11 +261,19 @@ fn draw<A: Address>(parsed: &Parsed<A>, service: &ServiceValue, list: Slice) -> 
     if table.len == 0 {
         // SAFETY: a helper without arguments.
         let number = unsafe { bpf_get_prandom_u32() };
-        return Draw { from: list, number };
+        return Draw {
+            from: list,
+            number,
+            by_load: true,
+        };
     }
     let key = &parsed.key;
     let number = maglev::hash(key.src, key.sport, key.dport, key.proto);
-    Draw { from: table, number }
+    Draw {
+        from: table,
+        number,
+        by_load: false,
+    }
 }
 
 /// Leaves a flow to [`establish`].
@@ -309,6 +317,7 @@ pub fn establish<F: Wire>(ctx: &TcContext, l3: usize) -> Result<Handled, Reason>
         }
     }
     match flow::create::<F>(&chosen.key, value) {
+        Ok(()) if load::counts() => load::began::<F>(value.backend),
         Ok(()) => {}
         Err(Reason::RefuseSnatExhausted) => {
             counters::count(Reason::RefuseSnatExhausted);

@@ -41,7 +41,7 @@ pub fn handle<F: Headers>(frame: &Frame) -> Option<u32> {
     }
     frame.address(way.to, way.from)?;
     // SAFETY: as above.
-    unsafe { flow::seen(known, parsed.signals) };
+    unsafe { flow::counted::<F>(&parsed.key, known, parsed.signals) };
     Some(way.verdict)
 }
 

@@ -14,6 +14,9 @@ pub enum Algorithm {
     Random,
     /// Maglev's consistent hashing: every node picks the same backend for a flow, and few flows move when backends change.
     Maglev,
+    /// Of two random backends, the one with fewer connections from this node. Counts what it leads to backends itself: connections
+    /// of the node's pods, and those that come to it from outside.
+    LeastConnections,
 }
 
 /// How a packet from outside reaches a backend on another node.

@@ -38,6 +38,13 @@ enum Command {
         #[arg(long)]
         results: PathBuf,
     },
+    /// Print how many instructions packets take: for a machine whose clock counts them (`qemu-system-x86_64 -icount shift=0`)
+    #[command(hide = true)]
+    Instructions {
+        /// The eBPF object of the floor programs
+        #[arg(long)]
+        floor: PathBuf,
+    },
     /// Connect to a Service and to its pod in turns
     #[command(hide = true)]
     ConnectClient {
@@ -71,6 +78,9 @@ pub(crate) struct Wanted {
     /// Those of this name, or whose names begin with it
     #[arg(long, value_delimiter = ',')]
     pub(crate) only: Vec<String>,
+    /// One round each, with one flow: on a clock that counts instructions every round is the same
+    #[arg(skip)]
+    pub(crate) counting: bool,
 }
 
 /// Does what was asked for.
@@ -117,6 +127,17 @@ pub(crate) fn run(cli: Cli) -> Result<()> {
             measured.write(&results)?;
             eprintln!("kpr-bench: results are in {}", results.display());
             Ok(())
+        }
+        Command::Instructions { floor } => {
+            let wanted = Wanted {
+                quick: true,
+                only: Vec::new(),
+                counting: true,
+            };
+            // What reads this is `cargo xtask instructions`.
+            let mut tell =
+                |counted: Measured| println!("instructions: {} {:.0} {:.0}", counted.name, counted.ours, counted.peer);
+            packets::run(&node::machines()?, &floor, &wanted, &mut tell)
         }
         Command::ConnectClient {
             direct,

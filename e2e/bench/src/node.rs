@@ -46,7 +46,7 @@ impl Node {
             snat_ports: SNAT_PORTS,
             socket_lb: SocketLb::All,
             bind_protection: true,
-            remember_tcp: false,
+            least_connections: false,
             sizes,
         };
         let datapath = Datapath::start(&options, &settings).context("start the datapath")?;

@@ -33,6 +33,7 @@ fn backend_selection(spec: &NodeDatapathSpec) -> String {
     let lb = &spec.load_balancer;
     match lb.algorithm {
         Algorithm::Random => "Random".to_owned(),
+        Algorithm::LeastConnections => "Least Connections (of two at random)".to_owned(),
         Algorithm::Maglev => format!("Maglev (Table Size: {})", lb.maglev_table_size),
     }
 }

@@ -63,7 +63,7 @@ pub(super) fn settings(spec: &NodeDatapathSpec, memory_bytes: u64) -> Result<Set
         snat_ports: ports("loadBalancer.snatPorts", spec.load_balancer.snat_port_range())?,
         socket_lb: socket_lb(spec),
         bind_protection: spec.node_port.bind_protection,
-        remember_tcp: spec.socket_lb.terminate_stale_tcp,
+        least_connections: spec.load_balancer.algorithm == Algorithm::LeastConnections,
         sizes: sizes(spec, memory_bytes),
     })
 }
@@ -72,7 +72,7 @@ pub(super) fn settings(spec: &NodeDatapathSpec, memory_bytes: u64) -> Result<Set
 pub(super) fn maglev(lb: &LoadBalancer) -> Result<Option<TableSize>, ConfigError> {
     let slots = lb.maglev_table_size;
     match lb.algorithm {
-        Algorithm::Random => Ok(None),
+        Algorithm::Random | Algorithm::LeastConnections => Ok(None),
         Algorithm::Maglev => TableSize::of(slots).map(Some).ok_or(ConfigError::TableSize { slots }),
     }
 }

@@ -17,6 +17,7 @@ pub(super) const BALANCE: &[&str] = &[
     "kpr_recvmsg6",
     "kpr_getpeername4",
     "kpr_getpeername6",
+    "kpr_sock_release",
 ];
 /// Programs that keep processes of the node off ports that Services have.
 pub(super) const PROTECT: &[&str] = &["kpr_post_bind4", "kpr_post_bind6"];

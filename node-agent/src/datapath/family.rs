@@ -2,7 +2,7 @@
 
 use super::{
     Contents, Error, MapFill,
-    host_ports::HostPorts,
+    filter::Filter,
     pins::Pins,
     source_ranges,
     tables::{MapFamily, PacketTables, ServiceTables, extents, reconcile, take},
@@ -25,7 +25,7 @@ pub const CONNECTION_TRACKING: &str = "connection tracking";
 /// The maps of a family.
 pub struct FamilyTables<F: MapFamily> {
     services: ServiceTables<F>,
-    host_ports: HostPorts<F>,
+    filter: Filter<F>,
     packets: PacketTables<F>,
     backends_in_use: HashSet<u32>,
     source_ranges: u32,
@@ -37,9 +37,13 @@ pub struct FamilyTables<F: MapFamily> {
 impl<F: MapFamily> FamilyTables<F> {
     /// Takes the family's maps out of the loaded object.
     pub(super) fn open(ebpf: &mut Ebpf, pins: &Pins) -> Result<Self, Error> {
+        let services: ServiceTables<F> = ServiceTables::open(|name| take(ebpf, name))?;
+        let mut filter = Filter::open(take(ebpf, F::FILTER)?)?;
+        // Before any program of this agent runs: an agent that did not keep the filter may have written the frontends.
+        filter.restore(services.keys()?.into_iter())?;
         Ok(Self {
-            services: ServiceTables::open(|name| take(ebpf, name))?,
-            host_ports: HostPorts::open(take(ebpf, F::HOST_PORTS)?)?,
+            services,
+            filter,
             packets: PacketTables::open(ebpf)?,
             backends_in_use: HashSet::new(),
             source_ranges: 0,
@@ -57,8 +61,7 @@ impl<F: MapFamily> FamilyTables<F> {
     /// What the service maps hold, for a planner to start from.
     pub fn restore(&mut self) -> Result<Contents<F>, Error> {
         let contents = self.services.contents()?;
-        let writes = self.host_ports.restore(&contents.services);
-        self.map_writes += writes.map_err(map_error(F::HOST_PORTS))?;
+        self.map_writes += self.filter.restore(contents.services.iter().map(|(key, _)| *key))?;
         self.backends_in_use = contents.backends.keys().copied().collect();
         self.source_ranges = u32::try_from(contents.source_ranges.len()).unwrap_or(u32::MAX);
         Ok(contents)
@@ -89,11 +92,10 @@ impl<F: MapFamily> FamilyTables<F> {
                 1
             }
             Op::PutService { key, value } => {
-                let host_ports = &mut self.host_ports;
-                let before = host_ports.before_put(key, value).map_err(map_error(F::HOST_PORTS))?;
+                let bit = self.filter.before_put(key)?;
                 let stored = StoredService::new(key, *value);
                 tables.services.insert(key, stored, 0).map_err(map_error(F::SERVICES))?;
-                before + 1 + host_ports.after_put(key, value).map_err(map_error(F::HOST_PORTS))?
+                bit + 1
             }
             Op::DeleteService { key } => {
                 if key.addr != F::Addr::ANY {
@@ -102,12 +104,16 @@ impl<F: MapFamily> FamilyTables<F> {
                     self.frontends_gone += 1;
                 }
                 ignore_absent(tables.services.remove(key)).map_err(map_error(F::SERVICES))?;
-                1 + self.host_ports.after_delete(key).map_err(map_error(F::HOST_PORTS))?
+                1 + self.filter.after_delete(key)?
             }
             Op::ClearBackend { id } => {
                 let unused = BackendValue::<F::Addr>::default();
                 tables.backends.set(*id, unused, 0).map_err(map_error(F::BACKENDS))?;
                 self.backends_in_use.remove(id);
+                // The id's next backend begins without connections. Nothing is written where they are not counted.
+                if self.packets.loads.get(id, 0).is_ok_and(|load| load != 0) {
+                    self.packets.loads.set(*id, 0, 0).map_err(map_error(F::LOADS))?;
+                }
                 1
             }
         };
@@ -234,6 +240,7 @@ impl<F: MapFamily> FamilyTables<F> {
                 capacity(&self.pins, F::SNAT_SOURCE),
                 count(self.packets.snat_source.keys().count()),
             ),
+            row("connected sockets", capacity(&self.pins, F::SOCKETS), None),
             row("sock reverse NAT", capacity(&self.pins, F::PEERS), None),
             row("session affinity", capacity(&self.pins, F::AFFINITY), None),
         ]

@@ -75,7 +75,7 @@ impl Features {
                 features::HOST_NAMESPACE_ONLY,
                 settings.socket_lb == SocketLb::HostNamespaceOnly,
             )
-            | set(features::REMEMBER_TCP, settings.remember_tcp)
+            | set(features::LEAST_CONNECTIONS, settings.least_connections)
     }
 
     /// As users read it.

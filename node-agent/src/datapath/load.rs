@@ -3,8 +3,8 @@
 use super::{Error, MapFamily, Settings, features::Features, object, pins::Pins};
 use aya::{Ebpf, EbpfLoader, maps::MapInfo, maps::MapType};
 use kpr_abi::{
-    AffinityKey, AffinityValue, BackendValue, FlowKey, FlowValue, FragmentKey, FragmentValue, PeerKey, PeerValue,
-    ServiceKey, SourceRange, StoredService, V4, V6, config, maps,
+    AffinityKey, AffinityValue, BackendValue, Cookie, FlowKey, FlowValue, FragmentKey, FragmentValue, PeerKey,
+    PeerValue, ServiceKey, SourceRange, StoredService, V4, V6, config, maps,
 };
 use std::path::PathBuf;
 
@@ -44,9 +44,9 @@ fn wanted_capacity(name: &str, settings: &Settings) -> Option<u32> {
     match name {
         maps::SERVICES4 | maps::SERVICES6 => Some(sizes.services),
         maps::SLOTS4 | maps::SLOTS6 => Some(sizes.slots),
-        maps::BACKENDS4 | maps::BACKENDS6 => Some(sizes.backends),
+        maps::BACKENDS4 | maps::BACKENDS6 | maps::LOADS4 | maps::LOADS6 => Some(sizes.backends),
         maps::FLOWS4 | maps::FLOWS6 => Some(sizes.flows),
-        maps::PEERS4 | maps::PEERS6 => Some(sizes.peers),
+        maps::PEERS4 | maps::PEERS6 | maps::SOCKETS4 | maps::SOCKETS6 => Some(sizes.peers),
         maps::AFFINITY4 | maps::AFFINITY6 => Some(sizes.affinity),
         _ => None,
     }
@@ -107,10 +107,16 @@ fn family_layout<F: MapFamily>(name: &str) -> Option<(MapType, u32, u32)> {
             size::<FragmentKey<F::Addr>>(),
             size::<FragmentValue>(),
         ),
+        (F::LOADS, MapType::Array, index, size::<u64>()),
         (F::LINGERING, MapType::Array, index, size::<u32>()),
         (F::LOCAL, MapType::Hash, size::<F::Addr>(), size::<u32>()),
         (F::SNAT_SOURCE, MapType::Hash, size::<u32>(), size::<F::Addr>()),
-        (F::CONNECTED, MapType::SkStorage, index, size::<PeerValue<F::Addr>>()),
+        (
+            F::SOCKETS,
+            MapType::LruHash,
+            size::<Cookie>(),
+            size::<PeerValue<F::Addr>>(),
+        ),
         (
             F::AFFINITY,
             MapType::LruHash,
@@ -123,7 +129,7 @@ fn family_layout<F: MapFamily>(name: &str) -> Option<(MapType, u32, u32)> {
             size::<u32>() + size::<SourceRange<F::Addr>>(),
             size::<u32>(),
         ),
-        (F::HOST_PORTS, MapType::Array, index, size::<u64>()),
+        (F::FILTER, MapType::Array, index, size::<u32>()),
         (
             F::PEERS,
             MapType::LruHash,

@@ -55,8 +55,8 @@ pub struct Settings {
     pub socket_lb: SocketLb,
     /// Whether the node's own processes are kept off the ports of NodePorts and hostPorts.
     pub bind_protection: bool,
-    /// Whether it is remembered where TCP sockets were led, to close those whose backend is gone.
-    pub remember_tcp: bool,
+    /// Whether connections are counted, and go to backends that have few.
+    pub least_connections: bool,
     /// Capacities of the maps.
     pub sizes: Sizes,
 }
@@ -97,7 +97,7 @@ pub struct Sizes {
     pub backends: u32,
     /// Tracked flow directions of the packet path.
     pub flows: u32,
-    /// Translated destinations of unconnected sockets.
+    /// Connected sockets, and as many translated destinations of unconnected ones.
     pub peers: u32,
     /// Clients with session affinity.
     pub affinity: u32,

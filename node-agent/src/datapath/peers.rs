@@ -5,14 +5,22 @@ use super::{
     pins::Pins,
     tables::{MapFamily, convert},
 };
-use aya::maps::{HashMap, Map, MapData, MapError};
-use kpr_abi::{Be16, PeerKey, PeerValue, V4, V6};
+use aya::{
+    Pod,
+    maps::{HashMap, Map, MapData, MapError},
+};
+use kpr_abi::{Be16, Cookie, PeerKey, PeerValue, V4, V6, socket};
 use std::{
     net::{IpAddr, SocketAddr},
     path::Path,
 };
 
-type Table<F> = HashMap<MapData, PeerKey<<F as kpr_abi::Family>::Addr>, PeerValue<<F as kpr_abi::Family>::Addr>>;
+/// The memory of a family.
+struct Table<F: MapFamily> {
+    connected: HashMap<MapData, Cookie, PeerValue<F::Addr>>,
+    /// Where sockets sent to; of connected ones those that an earlier version of the programs led.
+    unconnected: HashMap<MapData, PeerKey<F::Addr>, PeerValue<F::Addr>>,
+}
 
 /// The memory of both families, to read. It holds on to the maps that are pinned when it is opened.
 pub struct Peers {
@@ -25,39 +33,55 @@ impl Peers {
     pub fn open(bpffs_root: &Path) -> Result<Self, Error> {
         let pins = Pins::new(bpffs_root);
         Ok(Self {
-            v4: table::<V4>(&pins)?,
-            v6: table::<V6>(&pins)?,
+            v4: Table::open(&pins)?,
+            v6: Table::open(&pins)?,
         })
     }
 
-    /// Whether a service led the socket of this cookie to `backend`. An IPv4-mapped address counts as IPv4. The table is LRU:
-    /// where many sockets are in use, it may have forgotten one that was not.
+    /// Whether a service led the socket of this cookie to `backend`. An IPv4-mapped address counts as IPv4. The tables are LRU:
+    /// where more sockets are in use than they have room for, some are forgotten.
     pub fn was_led(&self, cookie: u64, backend: SocketAddr) -> Result<bool, Error> {
         let port = backend.port();
         match backend.ip().to_canonical() {
-            IpAddr::V4(addr) => has::<V4>(&self.v4, cookie, addr.into(), port),
-            IpAddr::V6(addr) => has::<V6>(&self.v6, cookie, addr.into(), port),
+            IpAddr::V4(addr) => self.v4.has(cookie, addr.into(), Be16::new(port)),
+            IpAddr::V6(addr) => self.v6.has(cookie, addr.into(), Be16::new(port)),
         }
     }
 }
 
-fn table<F: MapFamily>(pins: &Pins) -> Result<Table<F>, Error> {
-    let error = |source: MapError| Error::Map { map: F::PEERS, source };
-    let data = MapData::from_pin(pins.map(F::PEERS)).map_err(error)?;
-    convert(F::PEERS, Map::from_map_data(data).map_err(error)?)
+impl<F: MapFamily> Table<F> {
+    fn open(pins: &Pins) -> Result<Self, Error> {
+        Ok(Self {
+            connected: pinned(pins, F::SOCKETS)?,
+            unconnected: pinned(pins, F::PEERS)?,
+        })
+    }
+
+    fn has(&self, cookie: u64, addr: F::Addr, port: Be16) -> Result<bool, Error> {
+        let cookie = socket::cookie(cookie);
+        if let Some(peer) = get(F::SOCKETS, &self.connected, &cookie)? {
+            return Ok(peer.backend == addr && peer.backend_port == port);
+        }
+        let key = PeerKey {
+            cookie,
+            addr,
+            port,
+            zero: 0,
+        };
+        Ok(get(F::PEERS, &self.unconnected, &key)?.is_some())
+    }
 }
 
-fn has<F: MapFamily>(table: &Table<F>, cookie: u64, addr: F::Addr, port: u16) -> Result<bool, Error> {
-    let word = |shift: u32| u32::try_from(cookie >> shift & u64::from(u32::MAX)).unwrap_or_default();
-    let key = PeerKey {
-        cookie: [word(0), word(32)],
-        addr,
-        port: Be16::new(port),
-        zero: 0,
-    };
-    match table.get(&key, 0) {
-        Ok(_) => Ok(true),
-        Err(MapError::KeyNotFound) => Ok(false),
-        Err(source) => Err(Error::Map { map: F::PEERS, source }),
+fn pinned<T: TryFrom<Map, Error = MapError>>(pins: &Pins, name: &'static str) -> Result<T, Error> {
+    let error = |source: MapError| Error::Map { map: name, source };
+    let data = MapData::from_pin(pins.map(name)).map_err(error)?;
+    convert(name, Map::from_map_data(data).map_err(error)?)
+}
+
+fn get<K: Pod, V: Pod>(name: &'static str, map: &HashMap<MapData, K, V>, key: &K) -> Result<Option<V>, Error> {
+    match map.get(key, 0) {
+        Ok(value) => Ok(Some(value)),
+        Err(MapError::KeyNotFound) => Ok(None),
+        Err(source) => Err(Error::Map { map: name, source }),
     }
 }

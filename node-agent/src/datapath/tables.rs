@@ -28,19 +28,21 @@ pub trait MapFamily: Family<Addr: Pod> {
     /// Ports of fragmented packets.
     const FRAGMENTS: &'static str;
     /// Peers of connected sockets.
-    const CONNECTED: &'static str;
+    const SOCKETS: &'static str;
     /// Peers of unconnected sockets.
     const PEERS: &'static str;
     /// Backends that clients had last.
     const AFFINITY: &'static str;
     /// Source ranges.
     const SOURCE_RANGES: &'static str;
-    /// Ports of hostPorts.
-    const HOST_PORTS: &'static str;
+    /// The filter before the frontends.
+    const FILTER: &'static str;
     /// Node addresses.
     const LOCAL: &'static str;
     /// SNAT sources.
     const SNAT_SOURCE: &'static str;
+    /// Connections by backend.
+    const LOADS: &'static str;
     /// Whether flows linger whose frontend is gone.
     const LINGERING: &'static str;
 
@@ -54,13 +56,14 @@ impl MapFamily for V4 {
     const BACKENDS: &'static str = maps::BACKENDS4;
     const FLOWS: &'static str = maps::FLOWS4;
     const FRAGMENTS: &'static str = maps::FRAGMENTS4;
-    const CONNECTED: &'static str = maps::CONNECTED4;
+    const SOCKETS: &'static str = maps::SOCKETS4;
     const PEERS: &'static str = maps::PEERS4;
     const AFFINITY: &'static str = maps::AFFINITY4;
     const SOURCE_RANGES: &'static str = maps::SOURCE_RANGES4;
-    const HOST_PORTS: &'static str = maps::HOST_PORTS4;
+    const FILTER: &'static str = maps::FILTER4;
     const LOCAL: &'static str = maps::LOCAL4;
     const SNAT_SOURCE: &'static str = maps::SNAT_SOURCE4;
+    const LOADS: &'static str = maps::LOADS4;
     const LINGERING: &'static str = maps::LINGERING4;
 
     fn addr(ip: IpAddr) -> Option<Self::Addr> {
@@ -77,13 +80,14 @@ impl MapFamily for V6 {
     const BACKENDS: &'static str = maps::BACKENDS6;
     const FLOWS: &'static str = maps::FLOWS6;
     const FRAGMENTS: &'static str = maps::FRAGMENTS6;
-    const CONNECTED: &'static str = maps::CONNECTED6;
+    const SOCKETS: &'static str = maps::SOCKETS6;
     const PEERS: &'static str = maps::PEERS6;
     const AFFINITY: &'static str = maps::AFFINITY6;
     const SOURCE_RANGES: &'static str = maps::SOURCE_RANGES6;
-    const HOST_PORTS: &'static str = maps::HOST_PORTS6;
+    const FILTER: &'static str = maps::FILTER6;
     const LOCAL: &'static str = maps::LOCAL6;
     const SNAT_SOURCE: &'static str = maps::SNAT_SOURCE6;
+    const LOADS: &'static str = maps::LOADS6;
     const LINGERING: &'static str = maps::LINGERING6;
 
     fn addr(ip: IpAddr) -> Option<Self::Addr> {
@@ -125,6 +129,15 @@ impl<F: MapFamily> ServiceTables<F> {
             backends: convert(F::BACKENDS, typed(F::BACKENDS)?)?,
             source_ranges: convert(F::SOURCE_RANGES, typed(F::SOURCE_RANGES)?)?,
         })
+    }
+
+    /// The frontends that there are.
+    pub(super) fn keys(&self) -> Result<Vec<ServiceKey<F::Addr>>, Error> {
+        let error = |source| Error::Map {
+            map: F::SERVICES,
+            source,
+        };
+        self.services.keys().map(|key| key.map_err(error)).collect()
     }
 
     /// Reads everything that frontends lead to. Slots or backends that can't be read are left out: whoever compares sees that
@@ -180,6 +193,7 @@ pub(super) struct PacketTables<F: MapFamily> {
     pub(super) flows: HashMap<MapData, FlowKey<F::Addr>, FlowValue<F::Addr>>,
     pub(super) local: HashMap<MapData, F::Addr, u32>,
     pub(super) snat_source: HashMap<MapData, u32, F::Addr>,
+    pub(super) loads: Array<MapData, u64>,
     pub(super) lingering: Array<MapData, u32>,
 }
 
@@ -189,6 +203,7 @@ impl<F: MapFamily> PacketTables<F> {
             flows: convert(F::FLOWS, take(ebpf, F::FLOWS)?)?,
             local: convert(F::LOCAL, take(ebpf, F::LOCAL)?)?,
             snat_source: convert(F::SNAT_SOURCE, take(ebpf, F::SNAT_SOURCE)?)?,
+            loads: convert(F::LOADS, take(ebpf, F::LOADS)?)?,
             lingering: convert(F::LINGERING, take(ebpf, F::LINGERING)?)?,
         })
     }

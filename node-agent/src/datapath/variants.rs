@@ -55,13 +55,17 @@ fn describe(settings: &Settings) -> String {
         socket_lb,
         // Whether its programs are attached is no matter of their code.
         bind_protection: _,
-        remember_tcp,
+        least_connections,
         sizes: _,
     } = settings;
-    let tcp = if *remember_tcp { ", TCP remembered" } else { "" };
+    let by_load = if *least_connections {
+        ", connections counted"
+    } else {
+        ""
+    };
     let ports = |range: &PortRange| format!("{}-{}", range.min, range.max);
     format!(
-        "node ports {}, SNAT ports {}, socket LB {socket_lb:?}{tcp}",
+        "node ports {}, SNAT ports {}, socket LB {socket_lb:?}{by_load}",
         ports(node_ports),
         ports(snat_ports)
     )

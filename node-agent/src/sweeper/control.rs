@@ -26,6 +26,7 @@ struct State {
     urgency: Urgency,
     ended: bool,
     snat_ports: u32,
+    counts_connections: bool,
     /// Sweeps that were reported.
     number: u64,
     findings: Option<Arc<Findings>>,
@@ -90,12 +91,18 @@ pub(super) enum Wake {
 }
 
 impl Control {
-    /// A datapath is loaded, with so many SNAT source ports towards each backend.
-    pub fn on(&self, snat_ports: u32) {
+    /// A datapath is loaded, with so many SNAT source ports towards each backend; it may count connections.
+    pub fn on(&self, snat_ports: u32, counts_connections: bool) {
         self.change(|state| {
             state.on = true;
             state.snat_ports = snat_ports;
+            state.counts_connections = counts_connections;
         });
+    }
+
+    /// Whether connections are counted.
+    pub(super) fn counts_connections(&self) -> bool {
+        self.state().counts_connections
     }
 
     /// Whether source ports run short: towards some backend more than half of them were taken when the flows were last swept.
@@ -204,7 +211,7 @@ mod tests {
     #[test]
     fn a_hurry_brings_the_next_sweep_forward_once() {
         let (control, now) = (Control::default(), Instant::now());
-        control.on(1_000);
+        control.on(1_000, false);
         control.hurry();
         assert_eq!(control.wait(now, now + LONG), Wake::Due { hurried: true });
         assert_eq!(control.wait(now, now), Wake::Due { hurried: false });
@@ -213,7 +220,7 @@ mod tests {
     #[test]
     fn a_sweep_that_is_waited_for_comes_within_a_quarter_of_a_minute() {
         let (control, now) = (Control::default(), Instant::now());
-        control.on(1_000);
+        control.on(1_000, false);
         control.ask();
         // Long ago for a sweep that is asked for, and not for any other.
         let earliest = now.checked_sub(ASKED).unwrap();
@@ -224,7 +231,7 @@ mod tests {
     #[test]
     fn ports_run_short_when_more_than_half_towards_one_backend_are_taken() {
         let control = Control::default();
-        control.on(1_000);
+        control.on(1_000, false);
         assert!(!control.is_short_of_ports(), "nothing is known yet");
         for (taken, short) in [(500, false), (501, true)] {
             let fullest = SnatUse {
@@ -251,7 +258,7 @@ mod tests {
             let control = Arc::clone(&control);
             move || control.wait(Instant::now(), Instant::now())
         });
-        control.on(1_000);
+        control.on(1_000, false);
         assert!(matches!(thread.join().unwrap(), Wake::On | Wake::Due { .. }));
         control.report(Findings::default());
         assert!(control.findings().is_some());

@@ -14,7 +14,7 @@ use tracing::{debug, error};
 
 use super::{Control, Findings, Pace, control::Wake};
 use crate::{
-    datapath::{Error, FlowTable, Options, Sweep, Timeouts, flow_clock},
+    datapath::{Error, FlowTable, MapFamily, Options, Sweep, Timeouts, flow_clock},
     observe::{Task, Tasks},
     watch::chain,
 };
@@ -111,8 +111,16 @@ impl Worker {
         } else {
             Timeouts::default()
         };
-        let v4 = FlowTable::<V4>::open(&self.bpffs_root)?.sweep(flow_clock(), &timeouts)?;
-        let v6 = FlowTable::<V6>::open(&self.bpffs_root)?.sweep(flow_clock(), &timeouts)?;
+        let v4 = self.table::<V4>()?.sweep(flow_clock(), &timeouts)?;
+        let v6 = self.table::<V6>()?.sweep(flow_clock(), &timeouts)?;
         Ok([v4, v6])
+    }
+
+    fn table<F: MapFamily>(&self) -> Result<FlowTable<F>, Error> {
+        if self.control.counts_connections() {
+            FlowTable::open_with_loads(&self.bpffs_root)
+        } else {
+            FlowTable::open(&self.bpffs_root)
+        }
     }
 }

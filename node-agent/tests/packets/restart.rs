@@ -50,8 +50,8 @@ fn links_are_swapped_not_made_anew() {
     let attachments = node.datapath().report().attachments.clone();
     assert_eq!(
         attachments.len(),
-        14,
-        "ten socket hooks, two packet hooks on each of two devices: {attachments:?}"
+        15,
+        "eleven socket hooks, two packet hooks on each of two devices: {attachments:?}"
     );
     // A kernel without tcx has no links on devices.
     let by_links = attachments.iter().filter(|attachment| attachment.hook != "clsact");
@@ -138,9 +138,9 @@ fn socket_programs_go_when_they_are_switched_off_and_come_back() {
     };
     for (socket_lb, bind_protection, programs) in [
         (SocketLb::Off, false, 0),
-        (SocketLb::HostNamespaceOnly, false, 8),
+        (SocketLb::HostNamespaceOnly, false, 9),
         (SocketLb::Off, true, 2),
-        (SocketLb::All, true, 10),
+        (SocketLb::All, true, 11),
     ] {
         node.datapath = None;
         node.start(&Settings {

@@ -52,7 +52,7 @@ pub(crate) fn settings() -> Settings {
         snat_ports: SNAT,
         socket_lb: SocketLb::All,
         bind_protection: true,
-        remember_tcp: false,
+        least_connections: false,
         sizes: sizes(),
     }
 }

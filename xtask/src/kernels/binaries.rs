@@ -38,15 +38,14 @@ impl Binaries {
             build::user_space(layout, false)?;
             built.extend(KPR.map(|name| (name.to_owned(), layout.debug_binary(name))));
         }
-        let directory = layout.target.join("kernels/bin");
-        fs::create_dir_all(&directory).with_context(|| format!("cannot make {}", directory.display()))?;
-        let mut tested = Vec::new();
-        for (name, from) in built {
-            let to = directory.join(name);
-            strip(&from, &to)?;
-            tested.push(to);
-        }
+        let tested = built.iter().map(|(name, from)| stripped_from(layout, name, from));
+        let tested = tested.collect::<Result<_>>()?;
         console::note(&format!("built ({})", console::duration(start.elapsed())));
+        Self::of(tested)
+    }
+
+    /// These, and the tools that a test cluster is made with.
+    pub(super) fn of(tested: Vec<PathBuf>) -> Result<Self> {
         Ok(Self {
             tested,
             tools: TOOLS.into_iter().map(on_path).collect::<Result<_>>()?,
@@ -57,6 +56,19 @@ impl Binaries {
     pub(super) fn all(&self) -> impl Iterator<Item = &PathBuf> {
         self.tested.iter().chain(&self.tools).chain([&self.busybox])
     }
+}
+
+/// A binary that is built already, without what only debuggers read.
+pub(super) fn stripped(layout: &Layout, name: &str) -> Result<PathBuf> {
+    stripped_from(layout, name, &layout.debug_binary(name))
+}
+
+fn stripped_from(layout: &Layout, name: &str, from: &Path) -> Result<PathBuf> {
+    let directory = layout.target.join("kernels/bin");
+    fs::create_dir_all(&directory).with_context(|| format!("cannot make {}", directory.display()))?;
+    let to = directory.join(name);
+    strip(from, &to)?;
+    Ok(to)
 }
 
 /// Name and file of each job's test binary.

@@ -13,6 +13,9 @@ pub(crate) enum Group {
     Packets,
     /// One scenario with a ClusterIP and one with a NodePort, in a test cluster.
     E2e,
+    /// Instructions are counted; `cargo xtask instructions` does it.
+    #[value(skip)]
+    Instructions,
 }
 
 /// One run of a test binary.

@@ -13,6 +13,7 @@ mod guest;
 mod heard;
 mod image;
 mod initrd;
+mod instructions;
 mod jobs;
 mod libraries;
 mod modules;
@@ -21,8 +22,12 @@ use std::{process::ExitCode, time::Instant};
 
 use anyhow::{Context, Result};
 
-use self::{binaries::Binaries, findings::Findings, jobs::Job};
-pub(crate) use self::{catalog::Series, jobs::Group};
+use self::{binaries::Binaries, findings::Findings, guest::Clock, jobs::Job};
+pub(crate) use self::{
+    catalog::Series,
+    instructions::{Counted, count},
+    jobs::Group,
+};
 use crate::{
     apt, build, console, interrupt,
     layout::Layout,
@@ -113,10 +118,17 @@ fn try_one(layout: &Layout, series: Series, jobs: &[Job], binaries: &Binaries) -
 
     let mut lines = Vec::new();
     let mut findings = Findings::default();
-    let ended = guest::boot(&image.vmlinuz, &initrd, &directory.join("console.log"), jobs, |line| {
-        lines.push(line.to_owned());
-        findings.hear(line, Instant::now())
-    });
+    let ended = guest::boot(
+        &image.vmlinuz,
+        &initrd,
+        &directory.join("console.log"),
+        jobs,
+        Clock::Time,
+        |line| {
+            lines.push(line.to_owned());
+            findings.hear(line, Instant::now())
+        },
+    );
     interrupt::check()?;
     if let Err(error) = ended {
         console::note(&format!(

@@ -20,6 +20,8 @@ pub(super) enum Stage {
     BuildUserSpace,
     Bpf,
     E2e,
+    /// The instructions that packets take, against their record.
+    Instructions,
     /// What the scenarios say about Kubernetes' own tests.
     Conformance,
     /// The programs of a real control plane, and real clients of it.
@@ -47,6 +49,7 @@ impl Stage {
             Stage::BuildUserSpace => "build of the user-space binaries",
             Stage::Bpf => "eBPF tests in this kernel",
             Stage::E2e => "end-to-end scenarios",
+            Stage::Instructions => "instructions for each packet",
             Stage::Conformance => "Kubernetes' own Service tests",
             Stage::BuildControlPlane => "build of a real control plane",
             Stage::Comparison => "in-memory and real API compared",
@@ -57,7 +60,7 @@ impl Stage {
     }
 
     pub(super) fn needs_root(self) -> bool {
-        matches!(self, Stage::Bpf | Stage::E2e) || self.needs_control_plane()
+        matches!(self, Stage::Bpf | Stage::E2e | Stage::Instructions) || self.needs_control_plane()
     }
 
     /// Does it run the programs that [`Stage::BuildControlPlane`] builds?
@@ -68,18 +71,19 @@ impl Stage {
 
 /// The stages of some groups (none: of all), each with what it needs before it.
 pub(super) fn stages(only: &[StageName]) -> Vec<Stage> {
-    use StageName::{Bpf, Chart, Conformance, E2e, Fmt, Lint, Unit};
-    let order: [(Stage, &[StageName]); 17] = [
+    use StageName::{Bpf, Chart, Conformance, E2e, Fmt, Instructions, Lint, Unit};
+    let order: [(Stage, &[StageName]); 18] = [
         (Stage::FmtWorkspace, &[Fmt]),
         (Stage::FmtBpf, &[Fmt]),
-        (Stage::BuildBpf, &[Lint, Unit, Bpf, E2e, Conformance]),
+        (Stage::BuildBpf, &[Lint, Unit, Bpf, E2e, Instructions, Conformance]),
         (Stage::LintWorkspace, &[Lint]),
         (Stage::LintStatic, &[Lint]),
         (Stage::LintBpf, &[Lint]),
         (Stage::Unit, &[Unit]),
         (Stage::Chart, &[Chart]),
-        (Stage::BuildUserSpace, &[E2e, Conformance]),
+        (Stage::BuildUserSpace, &[E2e, Instructions, Conformance]),
         (Stage::Bpf, &[Bpf]),
+        (Stage::Instructions, &[Instructions]),
         (Stage::E2e, &[E2e]),
         (Stage::Conformance, &[E2e]),
         (Stage::BuildControlPlane, &[Conformance]),
@@ -115,7 +119,7 @@ mod tests {
     #[test]
     fn without_a_choice_everything_runs_and_leftovers_are_looked_for_last() {
         let all = stages(&[]);
-        assert_eq!(all.len(), 17);
+        assert_eq!(all.len(), 18);
         assert_eq!(all.last(), Some(&Stage::Leftovers));
     }
 

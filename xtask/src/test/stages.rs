@@ -13,7 +13,7 @@ use super::{
     results::{Counts, Verdicts},
 };
 use crate::{
-    build, console, image,
+    build, console, image, instructions,
     layout::Layout,
     probe, process,
     toolchain::{self, ToolchainChoice},
@@ -83,6 +83,7 @@ impl Run<'_> {
                     |line| scenarios.add_line(line),
                 )
             }
+            Stage::Instructions => Ok(more_instructions(layout)),
             Stage::Conformance => conformance::run(layout, &self.scenarios),
             Stage::BuildControlPlane => control_plane::build(layout),
             Stage::Comparison | Stage::RealApi | Stage::RealScenarios if !control_plane::is_built(layout) => {
@@ -93,6 +94,14 @@ impl Run<'_> {
             Stage::RealScenarios => control_plane::scenarios(layout, targets),
             Stage::Leftovers => Ok(nothing_left(before)),
         }
+    }
+}
+
+fn more_instructions(layout: &Layout) -> Outcome {
+    match instructions::check(layout) {
+        Ok(differences) if differences.is_empty() => Outcome::good(),
+        Ok(differences) => Outcome::broken(differences.join("; ")),
+        Err(error) => Outcome::broken(format!("{error:#}")),
     }
 }
 

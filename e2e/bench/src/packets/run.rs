@@ -45,7 +45,8 @@ const BEGIN: [u32; 2] = [8, 40];
 
 impl Run<'_> {
     fn all(&mut self) -> Result<()> {
-        for many in [false, true] {
+        let variants: &[bool] = if self.wanted.counting { &[false] } else { &[false, true] };
+        for &many in variants {
             let count = if many { MANY } else { 1 };
             let suffix = if many { "_100k" } else { "" };
             let named = |name: &str| format!("{name}{suffix}");
@@ -121,7 +122,11 @@ impl Run<'_> {
         let benchmark = BENCHMARKS.iter().find(|benchmark| benchmark.name == name);
         let benchmark = benchmark.with_context(|| format!("{name} is no benchmark"))?;
         let [quick, whole] = rounds;
-        let rounds = if self.wanted.quick { quick } else { whole };
+        let rounds = match self.wanted {
+            Wanted { counting: true, .. } => 1,
+            Wanted { quick: true, .. } => quick,
+            _ => whole,
+        };
         eprintln!("kpr-bench: {name}: {rounds} rounds");
         let summary = measure(&mut self.rig, rounds).with_context(|| name.to_owned())?;
         (self.tell)(Measured::new(benchmark, summary));

@@ -29,7 +29,7 @@ fn without_further_values_it_is_what_an_empty_spec_is() {
 }
 
 /// A value, the field that it sets, and what is there then, as JSON.
-const TABLE: [(&str, &str, &str); 31] = [
+const TABLE: [(&str, &str, &str); 32] = [
     ("kubeProxyReplacement=strict", "/mode", r#""Strict""#),
     (
         "pool.nodeSelector.matchLabels.zone=a",
@@ -70,6 +70,11 @@ const TABLE: [(&str, &str, &str); 31] = [
         "loadBalancer.algorithm=maglev",
         "/loadBalancer/algorithm",
         r#""Maglev""#,
+    ),
+    (
+        "loadBalancer.algorithm=least-connections",
+        "/loadBalancer/algorithm",
+        r#""LeastConnections""#,
     ),
     ("loadBalancer.mode=dsr", "/loadBalancer/mode", r#""DSR""#),
     ("loadBalancer.mode=hybrid", "/loadBalancer/mode", r#""Hybrid""#),

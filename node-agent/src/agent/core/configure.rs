@@ -155,7 +155,8 @@ impl<L: Loader> Core<L> {
                 writes_before: 0,
             },
         };
-        self.sweeper.on(running.settings.snat_ports.count());
+        let settings = &running.settings;
+        self.sweeper.on(settings.snat_ports.count(), settings.least_connections);
         self.running = Some(running);
         self.exhaustion.forget();
         self.troubles.exhausted = None;

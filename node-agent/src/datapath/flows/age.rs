@@ -3,8 +3,14 @@
 use super::Timeouts;
 use kpr_abi::{
     Address, FlowKey, FlowValue,
-    flow::{action, direction},
+    flow::{action, direction, state},
 };
+
+/// Whether the flow is over: reset by a side, or closed by both. As the programs see it (`flow::is_closed`).
+pub(super) fn is_closed<A>(value: &FlowValue<A>, twin: Option<&FlowValue<A>>) -> bool {
+    let (one, other) = (value.state, twin.map_or(0, |twin| twin.state));
+    (one | other) & state::ENDED != 0 || one & other & state::CLOSED != 0
+}
 
 /// Whether the flow of this entry has been idle for too long. `twin`: its other direction, if it is there. A flow is as fresh as
 /// its fresher direction.
@@ -29,7 +35,7 @@ pub(super) fn is_expired<A: Address>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use kpr_abi::{Addr4, Be16, flow::state, proto};
+    use kpr_abi::{Addr4, Be16, proto};
 
     type Entry = (FlowKey<Addr4>, FlowValue<Addr4>);
 

@@ -3,6 +3,7 @@
 
 mod age;
 mod batch;
+mod loads;
 mod sweep;
 mod timeouts;
 

@@ -8,8 +8,9 @@ use super::{
         tables::{MapFamily, convert},
     },
     Timeouts,
-    age::is_expired,
+    age::{is_closed, is_expired},
     batch::Batches,
+    loads::Loads,
 };
 use aya::maps::{Array, HashMap, Map, MapData, MapError, MapInfo};
 use kpr_abi::{
@@ -80,6 +81,8 @@ pub struct FlowTable<F: MapFamily> {
     capacity: u32,
     services: Services<F>,
     lingering: Array<MapData, u32>,
+    /// Connections by backend, where they are counted.
+    loads: Option<Loads<F>>,
 }
 
 impl<F: MapFamily> FlowTable<F> {
@@ -94,6 +97,16 @@ impl<F: MapFamily> FlowTable<F> {
             capacity,
             services: convert(F::SERVICES, pinned(&pins, F::SERVICES)?)?,
             lingering: convert(F::LINGERING, pinned(&pins, F::LINGERING)?)?,
+            loads: None,
+        })
+    }
+
+    /// The same, and sweeps set right how many connections each backend has.
+    pub fn open_with_loads(bpffs_root: &Path) -> Result<Self, Error> {
+        let loads = Some(Loads::open(&Pins::new(bpffs_root))?);
+        Ok(Self {
+            loads,
+            ..Self::open(bpffs_root)?
         })
     }
 
@@ -105,7 +118,11 @@ impl<F: MapFamily> FlowTable<F> {
             capacity,
             services,
             lingering,
+            loads,
         } = self;
+        if let Some(loads) = loads {
+            loads.begin()?;
+        }
         // Before the table is read: a frontend that goes meanwhile is for the next sweep.
         let mut lingers = lingering.get(&0, 0).is_ok_and(|any| any != 0).then_some(false);
         let mut from_pods = false;
@@ -124,6 +141,12 @@ impl<F: MapFamily> FlowTable<F> {
                     }
                 }
                 live += 1;
+                if let Some(loads) = loads
+                    && key.direction == direction::FORWARD
+                    && !is_closed(value, flows.get(&key.twin(value), 0).ok().as_ref())
+                {
+                    loads.add(value.backend);
+                }
                 from_pods |= value.state & state::FROM_POD != 0;
                 if lingers == Some(false) {
                     lingers = Some(is_lingering::<F>(services, key));
@@ -132,6 +155,9 @@ impl<F: MapFamily> FlowTable<F> {
                     *taken.entry(destination(key)).or_default() += 1;
                 }
             }
+        }
+        if let Some(loads) = loads {
+            loads.end()?;
         }
         Ok(Sweep {
             live,
@@ -147,7 +173,7 @@ impl<F: MapFamily> FlowTable<F> {
     }
 }
 
-fn pinned(pins: &Pins, name: &'static str) -> Result<Map, Error> {
+pub(super) fn pinned(pins: &Pins, name: &'static str) -> Result<Map, Error> {
     let error = |source| Error::Map { map: name, source };
     Map::from_map_data(MapData::from_pin(pins.map(name)).map_err(error)?).map_err(error)
 }

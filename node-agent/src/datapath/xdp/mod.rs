@@ -111,10 +111,9 @@ impl Accelerator {
         }
         for &ifindex in wanted.iter().filter(|ifindex| !there.contains(ifindex)) {
             match self.ways_out.insert(ifindex, ifindex, None, 0) {
-                Ok(()) => {}
                 Err(XdpMapError::MapError(error)) => return Err(failed(error)),
-                // None is asked for.
-                Err(XdpMapError::ChainedProgramNotSupported) => {}
+                // No program is chained.
+                Ok(()) | Err(XdpMapError::ChainedProgramNotSupported) => {}
             }
         }
         let address = |placed: &Placed| {
