@@ -5,7 +5,7 @@ use crate::{
     maps::Tables,
 };
 use kpr_abi::{Addr4, Addr6, Be16, FlowKey, FlowValue, V4, V6};
-use kpr_packet::{Packet, Parsed, TransportChange, Unparsed, ipv4, ipv6};
+use kpr_packet::{Destination, Packet, Parsed, TransportChange, Unparsed, ipv4, ipv6};
 
 /// A family's headers.
 pub trait Headers: Tables {
@@ -15,8 +15,8 @@ pub trait Headers: Tables {
     /// Reads the headers of a packet whose network header is at `l3`.
     fn parse<P: Packet>(packet: &P, l3: usize, parsed: &mut Parsed<Self::Addr>) -> Result<(), Unparsed>;
 
-    /// Whether the network header at `l3` has no options; extension headers are for [`Packet::walk6`].
-    fn is_plain<P: Packet>(packet: &P, l3: usize) -> bool;
+    /// Where a packet is for, if it is whole, of TCP or UDP, and its network header, at `l3`, is a plain one.
+    fn destination<P: Packet>(packet: &P, l3: usize) -> Option<Destination<Self::Addr>>;
 
     /// Length of a packet whose network header is at `l3`, from that header on and as it has it; 0 where it does not tell.
     fn length<P: Packet>(packet: &P, l3: usize) -> Option<u16>;
@@ -47,8 +47,8 @@ impl Headers for V4 {
     }
 
     #[inline(always)]
-    fn is_plain<P: Packet>(packet: &P, l3: usize) -> bool {
-        ipv4::is_plain(packet, l3)
+    fn destination<P: Packet>(packet: &P, l3: usize) -> Option<Destination<Addr4>> {
+        ipv4::destination(packet, l3)
     }
 
     #[inline(always)]
@@ -87,8 +87,8 @@ impl Headers for V6 {
     }
 
     #[inline(always)]
-    fn is_plain<P: Packet>(_packet: &P, _l3: usize) -> bool {
-        true
+    fn destination<P: Packet>(packet: &P, l3: usize) -> Option<Destination<Addr6>> {
+        ipv6::destination(packet, l3)
     }
 
     #[inline(always)]

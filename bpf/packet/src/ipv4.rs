@@ -1,7 +1,9 @@
 //! IPv4 packets of TCP, UDP and SCTP.
 
-use crate::{IcmpError, Packet, Parsed, Part, TransportChange, Unparsed, Window, checksum::Change, transport};
-use kpr_abi::{Addr4, FlowKey, FlowValue};
+use crate::{
+    Destination, IcmpError, Packet, Parsed, Part, TransportChange, Unparsed, Window, checksum::Change, transport,
+};
+use kpr_abi::{Addr4, Be16, FlowKey, FlowValue};
 
 /// Length of an IPv4 header without options.
 pub const HEADER: usize = 20;
@@ -56,6 +58,24 @@ pub fn parse<P: Packet>(packet: &P, l3: usize, parsed: &mut Parsed<Addr4>) -> Re
 #[inline(always)]
 pub fn is_plain<P: Packet>(packet: &P, l3: usize) -> bool {
     packet.window::<HEADER>(l3).is_some_and(|ip| ip.u8::<0>() == 0x45)
+}
+
+/// Where the packet is for whose IPv4 header is at `l3`, if that header is plain and the packet is whole, and of TCP or UDP.
+#[inline(always)]
+pub fn destination<P: Packet>(packet: &P, l3: usize) -> Option<Destination<Addr4>> {
+    // As far as the ports.
+    const HEAD: usize = HEADER + 4;
+    let head: Window<HEAD> = packet.window(l3)?;
+    let proto = head.u8::<9>();
+    let is_whole = head.u16::<6>() & FRAGMENT.to_be() == 0;
+    if head.u8::<0>() != 0x45 || !is_whole || !transport::has_sum(proto) {
+        return None;
+    }
+    Some(Destination {
+        addr: Addr4(head.u32::<16>()),
+        port: Be16(head.u16::<22>()),
+        proto,
+    })
 }
 
 /// Length of the packet whose IPv4 header is at `l3`, as the header has it.

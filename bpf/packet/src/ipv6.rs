@@ -1,6 +1,8 @@
 //! IPv6 packets of TCP, UDP and SCTP (RFC 8200), and ICMPv6 errors about them (RFC 4443).
 
-use crate::{IcmpError, Packet, Parsed, Part, TransportChange, Unparsed, Window, checksum::Change, transport};
+use crate::{
+    Destination, IcmpError, Packet, Parsed, Part, TransportChange, Unparsed, Window, checksum::Change, transport,
+};
 use kpr_abi::{Addr6, Be16, FlowKey, FlowValue};
 
 /// Length of the fixed header.
@@ -210,6 +212,23 @@ pub fn parse<P: Packet>(packet: &P, l3: usize, parsed: &mut Parsed<Addr6>) -> Re
         return Err(Unparsed::OtherProtocol);
     }
     transport::read(packet, parsed)
+}
+
+/// As [`crate::ipv4::destination`]: of a packet without extension headers.
+#[inline(always)]
+pub fn destination<P: Packet>(packet: &P, l3: usize) -> Option<Destination<Addr6>> {
+    // As far as the ports.
+    const HEAD: usize = HEADER + 4;
+    let head: Window<HEAD> = packet.window(l3)?;
+    let proto = head.u8::<6>();
+    if head.u8::<0>() >> 4 != 6 || !transport::has_sum(proto) {
+        return None;
+    }
+    Some(Destination {
+        addr: Addr6([head.u32::<24>(), head.u32::<28>(), head.u32::<32>(), head.u32::<36>()]),
+        port: Be16(head.u16::<42>()),
+        proto,
+    })
 }
 
 /// Length of the packet whose IPv6 header is at `l3`, as the header has it. 0 for a jumbogram.

@@ -25,7 +25,7 @@ mod window;
 pub use window::Window;
 
 use checksum::Change;
-use kpr_abi::FlowKey;
+use kpr_abi::{Be16, FlowKey};
 
 /// Where a packet's headers are read from.
 pub trait Packet {
@@ -78,6 +78,17 @@ pub enum Part {
     First = 1,
     /// A later fragment: the ports in its key are 0.
     Later = 2,
+}
+
+/// Where a packet is for: enough to tell that it is no service's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Destination<A> {
+    /// Its address.
+    pub addr: A,
+    /// Its port.
+    pub port: Be16,
+    /// Protocol of the packet.
+    pub proto: u8,
 }
 
 /// An ICMP error about a packet of TCP, UDP or SCTP. Filled by parsers, as [`Parsed`].

@@ -14,6 +14,12 @@ pub(crate) fn is_known(protocol: u8) -> bool {
     protocol == proto::TCP || protocol == proto::UDP || protocol == proto::SCTP
 }
 
+/// Whether the protocol's checksum is the Internet's, which changes with addresses and ports.
+#[inline(always)]
+pub(crate) fn has_sum(protocol: u8) -> bool {
+    protocol == proto::TCP || protocol == proto::UDP
+}
+
 /// Source and destination port of the transport header at `l4`.
 #[inline(always)]
 pub(crate) fn ports<P: Packet>(packet: &P, l4: usize) -> Result<(Be16, Be16), Unparsed> {

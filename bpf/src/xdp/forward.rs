@@ -6,19 +6,18 @@ use super::{
 };
 use crate::{balance, config, flow, headers::Headers, maps::Tables};
 use kpr_abi::{FlowValue, ServiceKey, flow::direction, proto};
-use kpr_packet::{Packet, Parsed, Part, Window};
+use kpr_packet::{Destination, Packet, Parsed, Window};
 
 /// Translates a packet of a flow that is known and sends it on its way: the verdict. `None`: it goes up, as it came.
 #[inline(always)]
 pub fn handle<F: Headers>(frame: &Frame) -> Option<u32> {
+    let destination = F::destination(frame, ETHERNET)?;
+    if !is_anybodys::<F>(destination) {
+        return None;
+    }
     let mut parsed = Parsed::default();
-    if !F::is_plain(frame, ETHERNET) || F::parse(frame, ETHERNET, &mut parsed).is_err() {
-        return None;
-    }
+    F::parse(frame, ETHERNET, &mut parsed).ok()?;
     let is_udp = parsed.key.proto == proto::UDP;
-    if parsed.part != Part::Whole || !is_udp && parsed.key.proto != proto::TCP {
-        return None;
-    }
     let known = find::<F>(&mut parsed)?;
     // SAFETY: a map value that was just looked up; its address fields never change.
     let to: FlowValue<F::Addr> = unsafe { *known };
@@ -46,15 +45,23 @@ pub fn handle<F: Headers>(frame: &Frame) -> Option<u32> {
     Some(way.verdict)
 }
 
-/// The flow of a packet, if its packets are sent out by the program, and go on: in the order in which tc looks. Leaves in the packet's key
-/// which way of the flow it goes.
+/// Whether a flow may have packets for this destination, by what is asked before the flow table, and without reading more of the packet.
+///
+/// What tc looks for besides has no flows that are sent on here: loopback addresses have none at all, and backends of hostPorts are on this
+/// node.
+#[inline(always)]
+fn is_anybodys<F: Tables>(Destination { addr, port, proto }: Destination<F::Addr>) -> bool {
+    config::is_node_port(port)
+        || config::is_snat_port(port)
+        || balance::has_frontend::<F>(&ServiceKey::new(addr, port, proto))
+        || flow::any_lingers::<F>()
+}
+
+/// The flow of a packet, if its packets are sent out by the program, and go on: an answer of a remote backend comes to a port of the SNAT
+/// range. Leaves in the packet's key which way of the flow it goes.
 #[inline(always)]
 fn find<F: Tables>(parsed: &mut Parsed<F::Addr>) -> Option<*mut FlowValue<F::Addr>> {
     let key = &mut parsed.key;
-    // Whatever listens on loopback is not for the network.
-    if F::is_loopback(key.dst) {
-        return None;
-    }
     if config::is_snat_port(key.dport) {
         key.direction = direction::REPLY;
         let known = flow::forwarded::<F>(key);
@@ -62,11 +69,6 @@ fn find<F: Tables>(parsed: &mut Parsed<F::Addr>) -> Option<*mut FlowValue<F::Add
             return known;
         }
         key.direction = direction::FORWARD;
-    }
-    let may_be_any = balance::may_be_on_any_address::<F>(key.dport, key.proto);
-    let exact = ServiceKey::new(key.dst, key.dport, key.proto);
-    if !may_be_any && !balance::has_frontend::<F>(&exact) && !flow::any_lingers::<F>() {
-        return None;
     }
     let known = flow::forwarded::<F>(key)?;
     // SAFETY: a map value that was just looked up.

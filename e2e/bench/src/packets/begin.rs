@@ -6,7 +6,7 @@ use kpr_abi::{Addr4, FlowKey, FlowValue, Reason, flow::direction};
 use kpr_node_agent::datapath;
 
 use super::{
-    floor::Program,
+    floor::{Hook, Program},
     frame::{Frame, SYN, client},
     rig::Rig,
     traffic::{REDIRECT, REMOTE, key},
@@ -40,11 +40,11 @@ impl Contest for Beginning<'_> {
         match side {
             Side::Ours => {
                 let program = self.rig.node.datapath()?.descriptor(datapath::Side::Ingress)?;
-                self.rig.floor.aim_at(program)?;
+                self.rig.floor.aim_at(Hook::Tc, program)?;
             }
-            Side::Peer => self.rig.floor.aim(Program::Begin)?,
+            Side::Peer => self.rig.floor.aim(Hook::Tc, Program::Begin)?,
         }
-        let ran = self.rig.floor.run(0, FLOWS)?;
+        let ran = self.rig.floor.run(Hook::Tc, 0, FLOWS)?;
         ensure!(
             ran.verdict == REDIRECT,
             "{side:?}: the last packet's verdict is {}",
@@ -68,8 +68,8 @@ impl Contest for Beginning<'_> {
     }
 
     fn overhead(&mut self) -> Result<f64> {
-        self.rig.floor.aim(Program::Empty)?;
-        Ok(self.rig.floor.run(0, FLOWS)?.nanoseconds.into())
+        self.rig.floor.aim(Hook::Tc, Program::Empty)?;
+        Ok(self.rig.floor.run(Hook::Tc, 0, FLOWS)?.nanoseconds.into())
     }
 }
 

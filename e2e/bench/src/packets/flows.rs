@@ -10,6 +10,7 @@ use kpr_abi::{
 use kpr_node_agent::datapath::Side;
 
 use super::{
+    floor::Hook,
     frame::{ACK, Frame, SYN, client},
     rig::Rig,
     traffic::{Fate, key, shuffle, translated},
@@ -108,7 +109,7 @@ pub(super) fn close(rig: &mut Rig, flows: &[Flow]) -> Result<()> {
 fn send(rig: &mut Rig, frames: &[Frame], side: Side) -> Result<()> {
     ensure!(!frames.is_empty(), "there are no packets");
     rig.floor.set_packets(frames)?;
-    rig.floor.aim_at(rig.node.datapath()?.descriptor(side)?)?;
-    rig.floor.run(0, u32::try_from(frames.len())?)?;
+    rig.floor.aim_at(Hook::Tc, rig.node.datapath()?.descriptor(side)?)?;
+    rig.floor.run(Hook::Tc, 0, u32::try_from(frames.len())?)?;
     Ok(())
 }

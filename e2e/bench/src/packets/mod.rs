@@ -40,7 +40,7 @@ const fn packets(name: &'static str, what: &'static str, against: &'static str, 
 }
 
 /// All of them. Names say what is in the tables: `_100k` so many flows, and 10,000 Services.
-pub(crate) const BENCHMARKS: [Benchmark; 12] = [
+pub(crate) const BENCHMARKS: [Benchmark; 18] = [
     packets(
         "tc_established",
         "a packet of a known flow, from outside to a NodePort with a remote backend: SNAT and redirect, one flow",
@@ -64,6 +64,42 @@ pub(crate) const BENCHMARKS: [Benchmark; 12] = [
         "a packet as of `tc_established_local`, each of another one of 100,000 flows",
         FLOOR_LOCAL,
         Some(1.5),
+    ),
+    packets(
+        "xdp_established",
+        "a packet of a known flow, from outside to a NodePort with a remote backend: SNAT and out by the same device, one flow",
+        FLOOR,
+        Some(2.0),
+    ),
+    packets(
+        "xdp_established_100k",
+        "a packet as of `xdp_established`, each of another one of 100,000 flows",
+        FLOOR,
+        Some(2.0),
+    ),
+    packets(
+        "xdp_reverse",
+        "a packet that a remote backend answers: back to the client, by the same device, one flow",
+        FLOOR,
+        None,
+    ),
+    packets(
+        "xdp_reverse_100k",
+        "a packet as of `xdp_reverse`, each of another one of 100,000 flows",
+        FLOOR,
+        None,
+    ),
+    packets(
+        "xdp_miss",
+        "a packet that is no Service's, which XDP lets go up, always the same one",
+        FLOOR_MISS,
+        Some(1.25),
+    ),
+    packets(
+        "xdp_miss_100k",
+        "a packet as of `xdp_miss`, each from another one of 100,000 clients, with 100,000 flows in the tables",
+        FLOOR_MISS,
+        Some(1.25),
     ),
     packets(
         "reverse",

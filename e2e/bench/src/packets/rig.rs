@@ -10,7 +10,8 @@ use kpr_abi::{
 };
 use kpr_cluster::{net::UPLINK, testbed::Host};
 use kpr_node_agent::{
-    datapath::{self, Pins},
+    datapath::{self, Acceleration, Pins},
+    devices::Device,
     plan::{Op, SlotRun},
 };
 use nix::net::if_::if_nametoindex;
@@ -61,6 +62,15 @@ impl Rig {
                 affinity: 1_024,
             },
         )?;
+        let uplink = Device {
+            name: UPLINK.to_owned(),
+            ifindex,
+            addresses: vec![NODE.into()],
+            has_default_route: true,
+            up: true,
+            kind: "veth".to_owned(),
+        };
+        node.datapath()?.accelerate(&[uplink], Acceleration::Native)?;
         let tables = node.datapath()?.v4_mut();
         tables.set_local(&[(NODE, ifindex)], &[])?;
         tables.set_snat_source(Some(NODE), &[(ifindex, NODE)])?;

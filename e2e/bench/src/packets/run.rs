@@ -8,7 +8,7 @@ use kpr_node_agent::datapath::Side;
 
 use super::{
     BENCHMARKS, MANY, begin,
-    case::{self, Case},
+    case::{self, Case, Ours},
     floor::Program,
     flows::{self, Flow},
     frame::{ACK, Frame, client},
@@ -53,30 +53,34 @@ impl Run<'_> {
             let local = [named("tc_established_local"), named("reverse_local")];
             if local.iter().any(|name| self.wants(name)) {
                 let flows = flows::open(&mut self.rig, 0..count, LOCAL)?;
-                self.flows(&local, &flows, Side::Egress)?;
+                self.flows(&local, &flows, [Side::Ingress, Side::Egress].map(Ours::Tc))?;
                 flows::close(&mut self.rig, &flows)?;
             }
             let remote = [named("tc_established"), named("reverse")];
-            let others = [named("miss"), named("tc_new_flow")];
-            if remote.iter().chain(&others).any(|name| self.wants(name)) {
+            let remote_xdp = [named("xdp_established"), named("xdp_reverse")];
+            let others = [named("miss"), named("xdp_miss"), named("tc_new_flow")];
+            let all = remote.iter().chain(&remote_xdp).chain(&others);
+            if all.into_iter().any(|name| self.wants(name)) {
                 let flows = flows::open(&mut self.rig, 0..count, REMOTE)?;
-                self.flows(&remote, &flows, Side::Ingress)?;
-                self.miss(&others[0], count)?;
-                self.measure(&others[1], BEGIN, |rig, rounds| begin::measure(rig, count, rounds))?;
+                self.flows(&remote, &flows, [Ours::Tc(Side::Ingress); 2])?;
+                self.flows(&remote_xdp, &flows, [Ours::Xdp; 2])?;
+                self.miss(&others[0], count, Ours::Tc(Side::Ingress))?;
+                self.miss(&others[1], count, Ours::Xdp)?;
+                self.measure(&others[2], BEGIN, |rig, rounds| begin::measure(rig, count, rounds))?;
                 flows::close(&mut self.rig, &flows)?;
             }
         }
         Ok(())
     }
 
-    /// Packets of flows, and those that answer them, which kpr sees at `answers`.
-    fn flows(&mut self, [there, back]: &[String; 2], flows: &[Flow], answers: Side) -> Result<()> {
+    /// Packets of flows, and those that answer them, by these programs of kpr's.
+    fn flows(&mut self, [there, back]: &[String; 2], flows: &[Flow], [requests, answers]: [Ours; 2]) -> Result<()> {
         let rounds = rounds(flows.len());
         self.measure(there, rounds, |rig, rounds| {
             let case = Case {
-                ours: Side::Ingress,
+                ours: requests,
                 floor: Program::Forward,
-                packets: flows.iter().map(Flow::request).collect(),
+                packets: finished(flows.iter().map(Flow::request)),
             };
             case::measure(rig, case, rounds)
         })?;
@@ -84,17 +88,17 @@ impl Run<'_> {
             let case = Case {
                 ours: answers,
                 floor: Program::Reply,
-                packets: flows.iter().map(Flow::answer).collect(),
+                packets: finished(flows.iter().map(Flow::answer)),
             };
             case::measure(rig, case, rounds)
         })
     }
 
-    fn miss(&mut self, name: &str, clients: u32) -> Result<()> {
+    fn miss(&mut self, name: &str, clients: u32, ours: Ours) -> Result<()> {
         self.measure(name, rounds(clients as usize), |rig, rounds| {
             let frames = (0..clients).map(|index| Frame::new(ACK, client(index), NOBODYS));
             let case = Case {
-                ours: Side::Ingress,
+                ours,
                 floor: Program::Miss,
                 packets: frames.map(|frame| (frame, Fate::untouched(frame))).collect(),
             };
@@ -128,6 +132,11 @@ impl Run<'_> {
         (self.tell)(Measured::new(benchmark, summary));
         Ok(())
     }
+}
+
+/// Those packets that every program sends.
+fn finished(packets: impl Iterator<Item = (Frame, Fate)>) -> Vec<(Frame, Fate)> {
+    packets.filter(|(frame, _)| !frame.looks_unfinished()).collect()
 }
 
 fn rounds(packets: usize) -> [u32; 2] {

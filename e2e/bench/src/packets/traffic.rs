@@ -4,7 +4,10 @@ use std::net::{Ipv4Addr, SocketAddrV4};
 
 use kpr_abi::{Addr4, Be16, FlowKey, FlowValue, flow::action, proto};
 
-use super::frame::Frame;
+use super::{
+    floor::Hook,
+    frame::{Frame, GATEWAY_MAC, NODE_MAC, OTHER_NODE_MAC},
+};
 
 /// The node's own address.
 pub(super) const NODE: Ipv4Addr = Ipv4Addr::new(192, 168, 49, 2);
@@ -20,9 +23,12 @@ pub(super) const BACKEND_PORT: u16 = 80;
 pub(super) const BACKENDS: u8 = 250;
 
 /// `TC_ACT_UNSPEC`.
-pub(super) const NEXT: i32 = -1;
+const NEXT: i32 = -1;
 /// `TC_ACT_REDIRECT`.
 pub(super) const REDIRECT: i32 = 7;
+/// `XDP_PASS` and `XDP_TX`.
+const XDP_PASS: i32 = 2;
+const XDP_TX: i32 = 3;
 
 /// The `index`-th backend on the other node, or on this one.
 pub(super) fn backend(index: u8, local: bool) -> Ipv4Addr {
@@ -53,14 +59,41 @@ pub(super) fn translated(value: &FlowValue<Addr4>) -> (SocketAddrV4, SocketAddrV
 /// What becomes of a packet: its verdict, and how it leaves the program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Fate {
-    pub(super) verdict: i32,
-    pub(super) frame: Frame,
+    verdict: i32,
+    frame: Frame,
+    /// Hardware address of the next hop.
+    next_hop: [u8; 6],
 }
 
 impl Fate {
     /// Left as it is.
     pub(super) fn untouched(frame: Frame) -> Self {
-        Self { verdict: NEXT, frame }
+        Self {
+            verdict: NEXT,
+            frame,
+            next_hop: OTHER_NODE_MAC,
+        }
+    }
+
+    /// Whether the program sends it out itself.
+    pub(super) fn is_sent(&self) -> bool {
+        self.verdict == REDIRECT
+    }
+
+    /// The verdict and the packet that a program of this hook leaves.
+    pub(super) fn seen_by(&self, hook: Hook) -> (i32, Vec<u8>) {
+        let mut bytes = self.frame.bytes().to_vec();
+        let verdict = match (hook, self.is_sent()) {
+            (Hook::Tc, _) => self.verdict,
+            (Hook::Xdp, false) => XDP_PASS,
+            // The kernel writes tc's link header behind the program; in XDP it is the program's to write.
+            (Hook::Xdp, true) => {
+                bytes[..6].copy_from_slice(&self.next_hop);
+                bytes[6..12].copy_from_slice(&NODE_MAC);
+                XDP_TX
+            }
+        };
+        (verdict, bytes)
     }
 
     /// Translated: sent out by the program, which is a hop, or let go on.
@@ -71,9 +104,11 @@ impl Fate {
         } else {
             (NEXT, frame.ttl)
         };
+        let is_to_client = src.ip() == &NODE && src.port() == REMOTE.port();
         Self {
             verdict,
             frame: Frame { src, dst, ttl, ..frame },
+            next_hop: if is_to_client { GATEWAY_MAC } else { OTHER_NODE_MAC },
         }
     }
 }

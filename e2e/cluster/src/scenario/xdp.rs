@@ -1,8 +1,8 @@
 //! XDP on nodes: packets to and from backends on other nodes are sent on before the kernel's own stack sees them.
 
-use std::time::Duration;
+use std::{net::SocketAddr, time::Duration};
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result, bail, ensure};
 use kpr_crds::{
     NodeDatapath,
     conditions::{self, NodeCondition},
@@ -13,7 +13,6 @@ use tokio::time::sleep;
 
 use super::{Deployed, TCP_PORT, UDP_PORT, Vantage, Workload, install, restart};
 use crate::{
-    client::UdpStyle,
     cluster::{Cluster, eventually},
     net::{SECOND_UPLINK, UPLINK},
 };
@@ -29,14 +28,14 @@ const REQUESTS: u32 = 20;
 pub async fn a_driver_sends_packets_on(cluster: &mut Cluster) -> Result<()> {
     install(cluster, "Native").await?;
     told(cluster, "node-b", &format!("{UPLINK}: native")).await?;
-    sends_on(cluster).await
+    sends_all_families_on(cluster).await
 }
 
 /// The same with XDP behind the driver, which is how a veth has it where any way will do.
 pub async fn xdp_behind_the_driver_sends_packets_on(cluster: &mut Cluster) -> Result<()> {
     install(cluster, "BestEffort").await?;
     told(cluster, "node-b", &format!("{UPLINK}: generic")).await?;
-    sends_on(cluster).await
+    sends_all_families_on(cluster).await
 }
 
 /// Packets that come in by a node's second device and leave by its first one.
@@ -53,13 +52,13 @@ pub async fn packets_leave_by_another_device(cluster: &mut Cluster) -> Result<()
     told(cluster, "node-b", &format!("{UPLINK}: native; {SECOND_UPLINK}: native")).await?;
     let web = pod_on_a(cluster).await?;
     let second = cluster.testbed().host("node-b")?.spec.second;
-    let mut target = web.node_port(cluster, "node-b", TCP_PORT)?;
-    target.set_ip(second.primary().context("the node has a second device")?);
-    web.served(cluster, &Vantage::Outside, target, 1).await?;
-    let before = sent_on(cluster, "node-b").await?;
-    let tally = Vantage::Outside.http(cluster, target, REQUESTS).await?;
-    ensure!(tally.answered() == REQUESTS, "{tally:?}");
-    grown(cluster, before).await
+    let asked = second.primary().context("the node has a second device")?;
+    let on_second = |port| {
+        let mut target = web.node_port(cluster, "node-b", port)?;
+        target.set_ip(asked);
+        Ok::<_, anyhow::Error>(target)
+    };
+    sends_on(cluster, &web, on_second(TCP_PORT)?, on_second(UDP_PORT)?).await
 }
 
 /// Off, in the driver, behind it, in any order, under load and with connections open: none breaks, and no new one fails.
@@ -93,7 +92,7 @@ pub async fn switching_it_loses_nothing(cluster: &mut Cluster) -> Result<()> {
     }
     let report = udp.finish().await?;
     let [life] = report.sockets.as_slice() else {
-        anyhow::bail!("a socket of UDP broke: {report:?}");
+        bail!("a socket of UDP broke: {report:?}");
     };
     ensure!(life.answers > 0, "no datagram was answered: {report:?}");
     ensure!(sent_on(cluster, "node-b").await? > 0, "XDP was used");
@@ -127,35 +126,45 @@ async fn pod_on_a(cluster: &Cluster) -> Result<Deployed> {
         .await
 }
 
-/// Asks a pod on node-a through node-b, in every way, and sees XDP grow busy.
-async fn sends_on(cluster: &Cluster) -> Result<()> {
+/// Asks a pod on node-a through node-b, in every way, and sees XDP send packets on.
+async fn sends_all_families_on(cluster: &Cluster) -> Result<()> {
     let web = pod_on_a(cluster).await?;
     for &family in cluster.testbed().spec().address_families().all() {
         let tcp = web.node_port_of(cluster, "node-b", family, TCP_PORT)?;
         let udp = web.node_port_of(cluster, "node-b", family, UDP_PORT)?;
-        web.served(cluster, &Vantage::Outside, tcp, 1).await?;
-        web.served(cluster, &Vantage::Outside, udp, 1).await?;
-        let before = sent_on(cluster, "node-b").await?;
-        let tally = Vantage::Outside.http(cluster, tcp, REQUESTS).await?;
-        ensure!(tally.answered() == REQUESTS, "{family:?}: {tally:?}");
-        grown(cluster, before).await?;
-        let before = sent_on(cluster, "node-b").await?;
-        let style = UdpStyle::Connected;
-        let tally = Vantage::Outside.udp(cluster, udp, style, REQUESTS).await?;
-        ensure!(tally.answered() == REQUESTS, "{family:?}: {tally:?}");
-        grown(cluster, before).await?;
+        sends_on(cluster, &web, tcp, udp).await?;
     }
     Ok(())
 }
 
-/// XDP of node-b has sent on more packets than `before`, as many at least as there were requests.
-async fn grown(cluster: &Cluster, before: u64) -> Result<()> {
+async fn sends_on(cluster: &Cluster, web: &Deployed, tcp: SocketAddr, udp: SocketAddr) -> Result<()> {
+    web.served(cluster, &Vantage::Outside, tcp, 1).await?;
+    web.served(cluster, &Vantage::Outside, udp, 1).await?;
+    let before = sent_on(cluster, "node-b").await?;
+    let tally = Vantage::Outside.http(cluster, tcp, REQUESTS).await?;
+    ensure!(tally.answered() == REQUESTS, "{tcp}: {tally:?}");
+    // The answer, its end, and the client's two words to them.
+    grown(cluster, before, 4 * REQUESTS).await?;
+    let before = sent_on(cluster, "node-b").await?;
+    let holding = Vantage::Outside.udp_hold(cluster, udp).await?;
+    sleep(TRAFFIC).await;
+    let report = holding.finish().await?;
+    let [life] = report.sockets.as_slice() else {
+        bail!("a socket of UDP broke: {report:?}");
+    };
+    ensure!(life.answers >= 5, "too few datagrams to tell: {report:?}");
+    // All but the first one there and back: tc begins the flow.
+    grown(cluster, before, 2 * life.answers - 2).await
+}
+
+/// XDP of node-b has sent on so many packets more than `before`.
+async fn grown(cluster: &Cluster, before: u64, packets: u32) -> Result<()> {
     eventually("the packets are counted", PATIENCE, || async move {
         let now = sent_on(cluster, "node-b").await?;
-        Ok(if now >= before + u64::from(REQUESTS) {
+        Ok(if now >= before + u64::from(packets) {
             Ok(())
         } else {
-            Err(format!("{before}, then {now}"))
+            Err(format!("{before}, then {now}, and not {packets} more"))
         })
     })
     .await
