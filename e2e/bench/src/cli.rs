@@ -11,7 +11,7 @@ use crate::{
     catalogue::{Benchmark, is_meant},
     connect,
     machine::{self, Machine},
-    node, packets, report,
+    node, packets, report, requests,
     results::{Measured, Results},
 };
 
@@ -55,6 +55,12 @@ enum Command {
         #[arg(long)]
         rounds: u32,
     },
+    /// Ask whom standard input tells
+    #[command(hide = true)]
+    RequestClient,
+    /// Answer requests
+    #[command(hide = true)]
+    RequestServer { address: SocketAddr },
     /// Accept connections
     #[command(hide = true)]
     ConnectServer { address: SocketAddr },
@@ -123,6 +129,13 @@ pub(crate) fn run(cli: Cli) -> Result<()> {
                 let runtime = tokio::runtime::Runtime::new()?;
                 runtime.block_on(connect::run(&node::machines()?, &wanted, &mut tell))?;
             }
+            if requests::BENCHMARKS
+                .iter()
+                .any(|benchmark| is_meant(benchmark.name, &wanted.only))
+            {
+                let runtime = tokio::runtime::Runtime::new()?;
+                runtime.block_on(async { requests::run(&wanted, &mut tell).await })?;
+            }
             measured.machine.ended()?;
             measured.write(&results)?;
             eprintln!("kpr-bench: results are in {}", results.display());
@@ -145,10 +158,13 @@ pub(crate) fn run(cli: Cli) -> Result<()> {
             rounds,
         } => connect::client(direct, service, rounds),
         Command::ConnectServer { address } => connect::server(address),
+        Command::RequestClient => requests::client(),
+        Command::RequestServer { address } => requests::server(address),
         Command::Report { results, document } => report::write(&Results::read(&results)?, &document),
     }
 }
 
 fn all() -> impl Iterator<Item = &'static Benchmark> {
-    packets::BENCHMARKS.iter().chain(&connect::BENCHMARKS)
+    let connections = connect::BENCHMARKS.iter().chain(&requests::BENCHMARKS);
+    packets::BENCHMARKS.iter().chain(connections)
 }

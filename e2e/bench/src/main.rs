@@ -9,6 +9,7 @@ mod machine;
 mod node;
 mod packets;
 mod report;
+mod requests;
 mod results;
 
 use std::process::ExitCode;

@@ -3,7 +3,7 @@
 
 mod client;
 mod server;
-mod services;
+pub(crate) mod services;
 
 use std::{
     env,
@@ -88,7 +88,7 @@ pub(crate) async fn run(testbed: &Testbed, wanted: &Wanted, tell: &mut (dyn FnMu
     Ok(())
 }
 
-const SIZES: Sizes = Sizes {
+pub(crate) const SIZES: Sizes = Sizes {
     services: 16_384,
     slots: 16_384,
     backends: 16_384,

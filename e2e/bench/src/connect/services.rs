@@ -10,9 +10,9 @@ use kpr_node_agent::{
 };
 
 /// Port of every Service and of every backend.
-pub(super) const PORT: u16 = 80;
+pub(crate) const PORT: u16 = 80;
 /// The Service that is connected to.
-pub(super) const CLUSTER_IP: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::new(10, 96, 0, 20), PORT);
+pub(crate) const CLUSTER_IP: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::new(10, 96, 0, 20), PORT);
 /// First ClusterIP of the others.
 const FIRST_SERVICE: u32 = 0x0a60_8000; // 10.96.128.0
 /// First address of the others' backends: of pods that nobody has.
@@ -20,7 +20,7 @@ const FIRST_BACKEND: u32 = 0x0af5_0000; // 10.245.0.0
 
 /// Programs so many Services with one backend each. One of them leads to `backend`. Those of a smaller number are among those of a
 /// larger one.
-pub(super) fn program(datapath: &mut Datapath, services: u32, backend: SocketAddrV4) -> Result<()> {
+pub(crate) fn program(datapath: &mut Datapath, services: u32, backend: SocketAddrV4) -> Result<()> {
     let others = (1..services).map(|index| {
         let addresses = [FIRST_SERVICE, FIRST_BACKEND].map(|first| Ipv4Addr::from(first + index));
         addresses.map(|address| SocketAddrV4::new(address, PORT))

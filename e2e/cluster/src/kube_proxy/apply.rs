@@ -17,7 +17,7 @@ const LOCK: &str = "--wait=60";
 
 /// What has been applied to one family of one node.
 #[derive(Debug)]
-pub(super) struct Applied {
+pub struct Applied {
     host: Host,
     node: NodeRules,
     state: State,
@@ -31,7 +31,7 @@ enum State {
 
 impl Applied {
     /// Nothing yet.
-    pub(super) fn new(host: Host, node: NodeRules, mode: KubeProxyMode) -> Self {
+    pub fn new(host: Host, node: NodeRules, mode: KubeProxyMode) -> Self {
         let state = match mode {
             KubeProxyMode::Iptables => State::Iptables(None),
             KubeProxyMode::Nftables => State::Nftables(None),
@@ -45,7 +45,7 @@ impl Applied {
     }
 
     /// Makes the rules those of `ports`. What is there already is not written again.
-    pub(super) async fn sync(&mut self, ports: &[ServicePort]) -> Result<()> {
+    pub async fn sync(&mut self, ports: &[ServicePort]) -> Result<()> {
         let (host, family) = (&self.host, self.node.family);
         match &mut self.state {
             State::Iptables(applied) => {

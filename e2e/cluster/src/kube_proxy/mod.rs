@@ -20,6 +20,7 @@ pub mod nftables;
 mod running;
 
 pub use self::{
+    apply::Applied,
     counters::{Destination, Hits},
     daemon_set::{Deployed, NAME},
     running::Running,

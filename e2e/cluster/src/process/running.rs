@@ -14,7 +14,7 @@ use nix::{
 };
 use serde::de::DeserializeOwned;
 use tokio::{
-    io::{AsyncBufReadExt as _, BufReader, Lines},
+    io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader, Lines},
     process::{Child, ChildStdin, ChildStdout},
     time::timeout,
 };
@@ -165,6 +165,13 @@ impl Session {
             .map_err(|_elapsed| anyhow!("{} printed nothing within {within:?}", self.name))??;
         let line = line.with_context(|| format!("{} ended without a word", self.name))?;
         serde_json::from_str(&line).with_context(|| format!("{} printed: {line}", self.name))
+    }
+
+    /// Writes a line to its standard input.
+    pub async fn tell(&mut self, line: &str) -> Result<()> {
+        let stdin = self.stdin.as_mut().context("its standard input is closed")?;
+        let told = stdin.write_all(format!("{line}\n").as_bytes()).await;
+        told.with_context(|| format!("{} does not listen", self.name))
     }
 
     /// Closes its standard input, which asks it to finish, and returns the last line it prints.

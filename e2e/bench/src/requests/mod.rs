@@ -1,0 +1,190 @@
+//! Whole connections: connect, send a request, read the answer, close. From a pod on one node to a pod on the other, through kpr, to the
+//! pod itself, and through rules in the shape of kube-proxy's on machines of their own.
+
+mod client;
+mod peer;
+mod server;
+
+use std::net::SocketAddrV4;
+
+use anyhow::{Context as _, Result};
+use kpr_cluster::{
+    kube_proxy::KubeProxyMode,
+    testbed::{PodHost, Testbed},
+};
+
+use self::{client::Client, peer::Peer};
+pub(crate) use self::{client::client, server::server};
+use crate::{
+    catalogue::{Benchmark, is_meant},
+    cli::Wanted,
+    connect::{
+        SIZES,
+        services::{self, CLUSTER_IP, PORT},
+    },
+    contest::{Contest, Side, play},
+    node::{self, Node},
+    results::{Limit, Measured},
+};
+
+/// Rounds in a quick run and in a whole one.
+const ROUNDS: [u32; 2] = [200, 1_000];
+
+const fn direct(name: &'static str, what: &'static str) -> Benchmark {
+    Benchmark {
+        name,
+        what,
+        against: "the same to the address of the Service's pod",
+        unit: "µs",
+        // 0.97 as many in the same time.
+        limit: Some(Limit::AtMost(1.03)),
+    }
+}
+
+const fn kube_proxy(name: &'static str, what: &'static str, against: &'static str) -> Benchmark {
+    Benchmark {
+        name,
+        what,
+        against,
+        unit: "µs",
+        limit: Some(Limit::AtMost(1.0)),
+    }
+}
+
+const TEN: &str = "connect, request, answer and close, from a pod to a ClusterIP, with 10 Services";
+const THOUSAND: &str = "connect, request, answer and close, from a pod to a ClusterIP, with 1,000 Services";
+const TEN_THOUSAND: &str = "connect, request, answer and close, from a pod to a ClusterIP, with 10,000 Services";
+const IPTABLES: &str = "the same through iptables rules in the shape of kube-proxy's, as many Services, of which the one asked for is in the middle";
+const NFTABLES: &str = "the same through nftables rules in the shape of kube-proxy's";
+
+/// All of them: for each number of Services against the pod, iptables and nftables.
+pub(crate) const BENCHMARKS: [Benchmark; 9] = [
+    direct("requests_10", TEN),
+    kube_proxy("requests_iptables_10", TEN, IPTABLES),
+    kube_proxy("requests_nftables_10", TEN, NFTABLES),
+    direct("requests_1000", THOUSAND),
+    kube_proxy("requests_iptables_1000", THOUSAND, IPTABLES),
+    kube_proxy("requests_nftables_1000", THOUSAND, NFTABLES),
+    direct("requests_10000", TEN_THOUSAND),
+    kube_proxy("requests_iptables_10000", TEN_THOUSAND, IPTABLES),
+    kube_proxy("requests_nftables_10000", TEN_THOUSAND, NFTABLES),
+];
+/// Numbers of Services, in the order of the benchmarks.
+const SERVICES: [u32; 3] = [10, 1_000, 10_000];
+/// Rules that take a minute and more to load are for whole runs.
+const NOT_QUICK: &str = "requests_nftables_10000";
+
+/// Runs those that are wanted, and tells each as it ends.
+pub(crate) async fn run(wanted: &Wanted, tell: &mut (dyn FnMut(Measured) + Send)) -> Result<()> {
+    let is_wanted = |benchmark: &Benchmark| {
+        is_meant(benchmark.name, &wanted.only) && !(wanted.quick && benchmark.name == NOT_QUICK)
+    };
+    if wanted.quick && is_meant(NOT_QUICK, &wanted.only) {
+        eprintln!("kpr-bench: {NOT_QUICK}: left out of a quick run, since its rules take a minute to load");
+    }
+    let testbed = node::machines()?;
+    let [here, _] = testbed.hosts() else {
+        anyhow::bail!("a test cluster has two nodes");
+    };
+    let pods = Pods::start(&testbed).await?;
+    let mut node = here.netns.run(|| Node::start(here, SIZES))?;
+    let mut ours = Client::start(&pods.from).await?;
+    let mut peers = Vec::new();
+    for mode in [KubeProxyMode::Iptables, KubeProxyMode::Nftables] {
+        let name = format!("requests_{mode}");
+        let any = BENCHMARKS
+            .iter()
+            .any(|benchmark| benchmark.name.starts_with(&name) && is_wanted(benchmark));
+        peers.push(if any { Some(Peer::start(mode).await?) } else { None });
+    }
+    for (benchmarks, services) in BENCHMARKS.chunks(1 + peers.len()).zip(SERVICES) {
+        if !benchmarks.iter().any(is_wanted) {
+            continue;
+        }
+        services::program(node.datapath()?, services, pods.backend)?;
+        let [direct, against @ ..] = benchmarks else { continue };
+        let rounds = ROUNDS[usize::from(!wanted.quick)];
+        if is_wanted(direct) {
+            eprintln!("kpr-bench: {}: {rounds} rounds", direct.name);
+            let mut contest = Alone {
+                client: &mut ours,
+                backend: pods.backend,
+            };
+            tell(Measured::new(direct, play(&mut contest, rounds)?));
+        }
+        for (benchmark, peer) in against.iter().zip(&mut peers) {
+            let Some(peer) = peer.as_mut().filter(|_| is_wanted(benchmark)) else {
+                continue;
+            };
+            eprintln!("kpr-bench: {}: loading the rules, then {rounds} rounds", benchmark.name);
+            let service = peer.program(services).await.context(benchmark.name)?;
+            let mut contest = Beside {
+                ours: &mut ours,
+                peer: &mut peer.client,
+                service,
+            };
+            tell(Measured::new(benchmark, play(&mut contest, rounds)?));
+        }
+    }
+    Ok(())
+}
+
+/// A pod on each node, of which the second serves.
+struct Pods {
+    from: PodHost,
+    backend: SocketAddrV4,
+    /// Ends with this.
+    _server: kpr_cluster::process::Session,
+}
+
+impl Pods {
+    async fn start(testbed: &Testbed) -> Result<Self> {
+        let [here, there] = testbed.hosts() else {
+            anyhow::bail!("a test cluster has two nodes");
+        };
+        let [from, to] = [here, there].map(|host| {
+            let addresses = host.spec.pod_cidrs.nth(3);
+            let name = format!("requests-{}", host.spec.name);
+            testbed.add_pod(&host.spec.name, &name, &format!("veth-{}", host.spec.name), addresses)
+        });
+        let (from, to) = (from?, to?);
+        let backend = SocketAddrV4::new(to.addresses.v4.context("the pod has no IPv4 address")?, PORT);
+        let server = server::start(&to).await?;
+        Ok(Self {
+            from,
+            backend,
+            _server: server,
+        })
+    }
+}
+
+/// The Service and its pod, by the same client.
+struct Alone<'c> {
+    client: &'c mut Client,
+    backend: SocketAddrV4,
+}
+
+impl Contest for Alone<'_> {
+    fn sample(&mut self, side: Side) -> Result<f64> {
+        self.client.sample(match side {
+            Side::Ours => CLUSTER_IP,
+            Side::Peer => self.backend,
+        })
+    }
+}
+
+/// The Service through kpr, and one through a peer's rules, on machines of their own.
+struct Beside<'c> {
+    ours: &'c mut Client,
+    peer: &'c mut Client,
+    service: SocketAddrV4,
+}
+
+impl Contest for Beside<'_> {
+    fn sample(&mut self, side: Side) -> Result<f64> {
+        match side {
+            Side::Ours => self.ours.sample(CLUSTER_IP),
+            Side::Peer => self.peer.sample(self.service),
+        }
+    }
+}
