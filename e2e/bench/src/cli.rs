@@ -13,6 +13,7 @@ use crate::{
     machine::{self, Machine},
     node, packets, report,
     results::{Measured, Results},
+    sync,
 };
 
 /// Run kpr's benchmarks.
@@ -51,6 +52,12 @@ enum Command {
     /// Accept connections
     #[command(hide = true)]
     ConnectServer { address: SocketAddr },
+    /// Send datagrams back
+    #[command(hide = true)]
+    SyncAnswer { address: SocketAddr },
+    /// Send a datagram every millisecond
+    #[command(hide = true)]
+    SyncAsk { target: SocketAddrV4 },
     /// Write a run's results into the documentation
     Report {
         /// Where they are
@@ -113,6 +120,13 @@ pub(crate) fn run(cli: Cli) -> Result<()> {
                 let runtime = tokio::runtime::Runtime::new()?;
                 runtime.block_on(connect::run(&node::machines()?, &wanted, &mut tell))?;
             }
+            if sync::BENCHMARKS
+                .iter()
+                .any(|benchmark| is_meant(benchmark.name, &wanted.only))
+            {
+                let runtime = tokio::runtime::Runtime::new()?;
+                runtime.block_on(sync::run(&node::machines()?, &wanted, &mut tell))?;
+            }
             measured.machine.ended()?;
             measured.write(&results)?;
             eprintln!("kpr-bench: results are in {}", results.display());
@@ -124,10 +138,15 @@ pub(crate) fn run(cli: Cli) -> Result<()> {
             rounds,
         } => connect::client(direct, service, rounds),
         Command::ConnectServer { address } => connect::server(address),
+        Command::SyncAnswer { address } => sync::answer(address),
+        Command::SyncAsk { target } => sync::ask(target),
         Command::Report { results, document } => report::write(&Results::read(&results)?, &document),
     }
 }
 
 fn all() -> impl Iterator<Item = &'static Benchmark> {
-    packets::BENCHMARKS.iter().chain(&connect::BENCHMARKS)
+    packets::BENCHMARKS
+        .iter()
+        .chain(&connect::BENCHMARKS)
+        .chain(&sync::BENCHMARKS)
 }

@@ -10,6 +10,7 @@ mod node;
 mod packets;
 mod report;
 mod results;
+mod sync;
 
 use std::process::ExitCode;
 
