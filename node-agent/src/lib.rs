@@ -12,6 +12,7 @@ pub mod cli;
 pub mod daemon;
 pub mod datapath;
 pub mod devices;
+mod hash;
 pub mod health;
 pub mod maglev;
 pub mod metrics;

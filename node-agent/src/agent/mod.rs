@@ -9,6 +9,7 @@ mod core;
 mod details;
 mod devices;
 mod exhaustion;
+mod memory;
 mod node_addresses;
 mod pod_devices;
 mod programmer;

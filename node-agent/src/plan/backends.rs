@@ -1,6 +1,6 @@
 //! Backends by id: what stands in the array, who leads to it, which ids are free.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 
 use kpr_abi::{Address, BackendValue};
 
@@ -8,6 +8,7 @@ use super::{
     ids::Ids,
     op::{Identity, identity},
 };
+use crate::hash::HashMap;
 
 /// The backend array of one family.
 #[derive(Clone, Debug)]
@@ -26,9 +27,9 @@ impl<A: Address> Backends<A> {
     pub(super) fn new(limit: u32) -> Self {
         Self {
             limit,
-            values: HashMap::new(),
-            by_identity: HashMap::new(),
-            holds: HashMap::new(),
+            values: HashMap::default(),
+            by_identity: HashMap::default(),
+            holds: HashMap::default(),
             unused: BTreeSet::new(),
             free: Ids::new(limit),
         }

@@ -10,6 +10,7 @@ use super::{
     super::{
         Datapath, Loader,
         devices::place,
+        memory,
         pod_devices::{Served, reasons},
     },
     Core, Running, sentence,
@@ -95,7 +96,15 @@ impl<L: Loader> Core<L> {
         let Some(running) = self.running.as_mut().filter(|_| self.synced) else {
             return;
         };
-        running.services.touch(&self.index.take_dirty());
+        let changed = self.index.take_dirty();
+        if !changed.is_empty() {
+            running.services.touch(&changed);
+            // Before the first write: sockets may be led there in a moment.
+            let changed = || changed.iter();
+            self.sockets.widen(Protocol::Udp, self.index.serving_udp_of(changed()));
+            self.sockets.widen(Protocol::Tcp, self.index.present_tcp_of(changed()));
+            self.sockets_settled = None;
+        }
         let due = running.services.due();
         if due.is_some_and(|due| due <= now) {
             if std::mem::take(&mut running.taking_over) {
@@ -110,9 +119,6 @@ impl<L: Loader> Core<L> {
                     ),
                 }
             }
-            // Before the first write: sockets may be led there in a moment.
-            self.sockets.widen(Protocol::Udp, self.index.serving(Protocol::Udp));
-            self.sockets.widen(Protocol::Tcp, self.index.present(Protocol::Tcp));
             let outcome = running
                 .services
                 .sync(&self.index, &self.facts, &mut running.datapath, &self.syncs, now);
@@ -144,6 +150,7 @@ impl<L: Loader> Core<L> {
                 running.apart_due = now;
                 // What was seen before the first plan says nothing about what is served.
                 self.reported = None;
+                memory::give_back();
             }
             self.behind_since = None;
         } else {
@@ -161,6 +168,7 @@ impl<L: Loader> Core<L> {
         self.report.map_writes += running.writes_before;
         Self::report_sockets(self.sockets.findings(), &mut self.report);
         Self::report_flows(self.sweeper.findings().as_deref(), &mut self.report);
+        running.services.report(&mut self.report);
         self.reported = Some(now);
         self.report_stale = false;
         self.watch_exhaustion(now);
