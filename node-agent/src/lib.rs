@@ -15,6 +15,7 @@ pub mod devices;
 mod hash;
 pub mod health;
 pub mod maglev;
+mod memory;
 pub mod metrics;
 pub mod model;
 pub mod netfilter;

@@ -9,7 +9,6 @@ mod core;
 mod details;
 mod devices;
 mod exhaustion;
-mod memory;
 mod node_addresses;
 mod pod_devices;
 mod programmer;

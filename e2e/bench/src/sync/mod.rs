@@ -127,6 +127,13 @@ const MEMORY_AGENT_PEAK: Benchmark = benchmark(
     "MiB",
     None,
 );
+const MEMORY_AGENT_SMALL: Benchmark = benchmark(
+    "memory_agent_small",
+    "the figure of `memory_agent`",
+    "that of an agent with 100 Services",
+    "MiB",
+    None,
+);
 const MEMORY_MAPS: Benchmark = benchmark(
     "memory_maps",
     "kernel memory of the maps, of both families, sized for 65,536 frontends, 262,144 slots and 131,072 backends",
@@ -157,7 +164,7 @@ const RESTART_ANSWERED: Benchmark = benchmark(
 );
 
 /// All of them.
-pub(crate) const BENCHMARKS: [Benchmark; 13] = [
+pub(crate) const BENCHMARKS: [Benchmark; 14] = [
     SYNC_FIRST,
     SYNC_FIRST_CPU,
     SYNC_ONE_P50,
@@ -168,6 +175,7 @@ pub(crate) const BENCHMARKS: [Benchmark; 13] = [
     MEMORY_AGENT,
     MEMORY_AGENT_PEAK,
     MEMORY_MAPS,
+    MEMORY_AGENT_SMALL,
     MEMORY_OPERATOR,
     RESTART,
     RESTART_ANSWERED,
@@ -225,9 +233,16 @@ pub(crate) async fn run(testbed: &Testbed, wanted: &Wanted, tell: &mut (dyn FnMu
     );
     tell(&MEMORY_MAPS, against(&[tables::memory(&here.bpffs)?], &[resident])?);
 
-    if means("sync_one") || means("restart") {
+    if means("memory") || means("sync_one") || means("restart") {
         small.front.hold();
         first_sync(&mut small, SMALL).await?;
+    }
+    if means("memory") || means("sync_one") || means("restart") {
+        tokio::time::sleep(SETTLED).await;
+        tell(
+            &MEMORY_AGENT_SMALL,
+            against(&[resident], &[small.memory("VmRSS")? / 1024.0])?,
+        );
     }
     if means("sync_one") {
         let [of_large, of_small] = changes([(&mut large, LARGE), (&mut small, SMALL)], of(BLOCKS)).await?;

@@ -10,12 +10,11 @@ use super::{
     super::{
         Datapath, Loader,
         devices::place,
-        memory,
         pod_devices::{Served, reasons},
     },
     Core, Running, sentence,
 };
-use crate::{devices::Device, model::Protocol};
+use crate::{devices::Device, memory, model::Protocol};
 
 /// Separates source ports of kube-proxy's rules, if there are any, from those of the datapath.
 pub(super) fn keep_apart<D: Datapath>(running: &mut Running<D>) {
