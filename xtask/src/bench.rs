@@ -26,7 +26,9 @@ fn build_program(layout: &Layout) -> Result<()> {
     let mut command = toolchain::cargo();
     command
         .current_dir(&layout.root)
-        .args(["build", "--release", "--package", "kpr-bench"]);
+        .args(["build", "--release", "--package", "kpr-bench"])
+        // What some of them measure.
+        .args(["--package", "kpr-node-agent", "--package", "kpr-operator"]);
     process::run(&mut command).context("the benchmarks do not build: see the message above")
 }
 

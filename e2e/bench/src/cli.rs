@@ -13,6 +13,7 @@ use crate::{
     machine::{self, Machine},
     node, packets, report, requests,
     results::{Measured, Results},
+    sync,
 };
 
 /// Run kpr's benchmarks.
@@ -64,6 +65,12 @@ enum Command {
     /// Accept connections
     #[command(hide = true)]
     ConnectServer { address: SocketAddr },
+    /// Send datagrams back
+    #[command(hide = true)]
+    SyncAnswer { address: SocketAddr },
+    /// Send a datagram every millisecond
+    #[command(hide = true)]
+    SyncAsk { target: SocketAddrV4 },
     /// Write a run's results into the documentation
     Report {
         /// Where they are
@@ -136,6 +143,13 @@ pub(crate) fn run(cli: Cli) -> Result<()> {
                 let runtime = tokio::runtime::Runtime::new()?;
                 runtime.block_on(async { requests::run(&wanted, &mut tell).await })?;
             }
+            if sync::BENCHMARKS
+                .iter()
+                .any(|benchmark| is_meant(benchmark.name, &wanted.only))
+            {
+                let runtime = tokio::runtime::Runtime::new()?;
+                runtime.block_on(sync::run(&node::machines()?, &wanted, &mut tell))?;
+            }
             measured.machine.ended()?;
             measured.write(&results)?;
             eprintln!("kpr-bench: results are in {}", results.display());
@@ -160,11 +174,16 @@ pub(crate) fn run(cli: Cli) -> Result<()> {
         Command::ConnectServer { address } => connect::server(address),
         Command::RequestClient => requests::client(),
         Command::RequestServer { address } => requests::server(address),
+        Command::SyncAnswer { address } => sync::answer(address),
+        Command::SyncAsk { target } => sync::ask(target),
         Command::Report { results, document } => report::write(&Results::read(&results)?, &document),
     }
 }
 
 fn all() -> impl Iterator<Item = &'static Benchmark> {
-    let connections = connect::BENCHMARKS.iter().chain(&requests::BENCHMARKS);
-    packets::BENCHMARKS.iter().chain(connections)
+    packets::BENCHMARKS
+        .iter()
+        .chain(&connect::BENCHMARKS)
+        .chain(&requests::BENCHMARKS)
+        .chain(&sync::BENCHMARKS)
 }

@@ -11,6 +11,7 @@ mod packets;
 mod report;
 mod requests;
 mod results;
+mod sync;
 
 use std::process::ExitCode;
 

@@ -30,8 +30,8 @@ pub trait Tables<F: Family> {
     /// What frontends, and what they lead to, are in them.
     fn contents(&mut self) -> Result<Contents<F>, Error>;
 
-    /// Carries out one operation of a plan.
-    fn apply(&mut self, op: &Op<F>) -> Result<(), Error>;
+    /// Carries out operations of a plan in their order. Returns how many were carried out; an error is that of the next one.
+    fn apply(&mut self, ops: &[Op<F>]) -> (usize, Result<(), Error>);
 }
 
 /// A running datapath. Dropping it changes nothing: its pins go on.
@@ -136,8 +136,8 @@ where
         self.maps_mut().restore()
     }
 
-    fn apply(&mut self, op: &Op<F>) -> Result<(), Error> {
-        self.maps_mut().apply(op)
+    fn apply(&mut self, ops: &[Op<F>]) -> (usize, Result<(), Error>) {
+        self.maps_mut().apply_all(ops)
     }
 }
 

@@ -3,9 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use tokio::{
-    runtime::{Handle, RuntimeFlavor},
     sync::{mpsc, watch},
-    task::block_in_place,
     time::{Instant, sleep_until, timeout_at},
 };
 use tokio_util::sync::CancellationToken;
@@ -13,8 +11,8 @@ use tokio_util::sync::CancellationToken;
 use super::{Core, Loader, Snapshot};
 use crate::{devices::Device, watch::Change};
 
-/// How long changes gather after the first: a rollout changes an EndpointSlice several times within milliseconds, and one
-/// plan for all of them is cheaper than many.
+/// How long changes gather after others were carried out: a rollout changes an EndpointSlice several times within milliseconds,
+/// and one plan for all of them is cheaper than many. The first after a quiet time is carried out at once.
 pub const GATHER: Duration = Duration::from_millis(20);
 
 /// What the core is told.
@@ -26,20 +24,25 @@ pub struct Inputs {
 }
 
 /// Runs until `stop` is cancelled. The datapath is left as it is: it goes on without the agent.
+///
+/// To be given a thread of its own: it loads programs, and makes system calls by the thousand, without a pause.
 pub async fn run<L: Loader>(
     mut core: Core<L>,
     mut inputs: Inputs,
     snapshots: watch::Sender<Arc<Snapshot>>,
     stop: CancellationToken,
 ) {
+    // The next change waits until then for others.
+    let mut until = Instant::now();
     loop {
-        let due = blocking(|| core.work(Instant::now()));
+        let due = core.work(Instant::now());
         publish(&snapshots, core.snapshot());
         tokio::select! {
             () = stop.cancelled() => return,
             Some(change) = inputs.changes.recv() => {
                 core.take(change);
-                gather(&mut core, &mut inputs.changes).await;
+                gather(&mut core, &mut inputs.changes, until).await;
+                until = Instant::now() + GATHER;
             }
             Ok(()) = inputs.devices.changed() => {
                 let devices = inputs.devices.borrow_and_update().clone();
@@ -54,17 +57,16 @@ pub async fn run<L: Loader>(
     }
 }
 
-/// Map writes are system calls by the thousand: other tasks of this thread go on elsewhere meanwhile.
-fn blocking<T>(work: impl FnOnce() -> T) -> T {
-    match Handle::current().runtime_flavor() {
-        RuntimeFlavor::MultiThread => block_in_place(work),
-        _ => work(),
+/// Takes what is there already, and what follows until then; not longer than [`GATHER`], however much follows.
+async fn gather<L: Loader>(core: &mut Core<L>, changes: &mut mpsc::Receiver<Change>, until: Instant) {
+    for _ in 0..changes.len() {
+        if let Ok(change) = changes.try_recv() {
+            core.take(change);
+        }
     }
-}
-
-/// Takes what follows within [`GATHER`]; not longer, however much follows.
-async fn gather<L: Loader>(core: &mut Core<L>, changes: &mut mpsc::Receiver<Change>) {
-    let until = Instant::now() + GATHER;
+    if Instant::now() >= until {
+        return;
+    }
     while let Ok(Some(change)) = timeout_at(until, changes.recv()).await {
         core.take(change);
     }

@@ -8,8 +8,11 @@ mod start;
 pub use args::{Args, BindAddress, Command, LogFormat, Tc};
 pub use start::{run, uninstall};
 
+use crate::memory;
+
 /// Sets up logging, then does what the command line says.
 pub async fn main(args: &Args) -> anyhow::Result<()> {
+    memory::give_back_large();
     logging::init(args.log_format, &args.log)?;
     match &args.command {
         None => run(args).await,

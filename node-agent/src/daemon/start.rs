@@ -5,6 +5,7 @@ use std::sync::Arc;
 use anyhow::Context;
 use jiff::Timestamp;
 use tokio::{
+    runtime::Handle,
     signal::unix::{SignalKind, signal},
     sync::{mpsc, watch},
     task::JoinSet,
@@ -117,7 +118,8 @@ pub async fn run(args: &Args) -> anyhow::Result<()> {
         changes: backlog,
         devices: devices_seen,
     };
-    let core = tokio::spawn(agent::run(core, inputs, snapshots, stop.clone()));
+    let (runtime, ended) = (Handle::current(), stop.clone());
+    let core = tokio::task::spawn_blocking(move || runtime.block_on(agent::run(core, inputs, snapshots, ended)));
 
     let ended = tokio::select! {
         signal = terminated() => {

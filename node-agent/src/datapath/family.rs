@@ -2,10 +2,11 @@
 
 use super::{
     Contents, Error, MapFill,
+    fill::{BACKENDS, CONNECTION_TRACKING, FRONTENDS, SLOTS, SOURCE_RANGES},
     filter::Filter,
     pins::Pins,
     source_ranges,
-    tables::{MapFamily, PacketTables, ServiceTables, extents, reconcile, take},
+    tables::{MapFamily, PacketTables, ServiceTables, reconcile, take},
 };
 use crate::plan::{Limits, Op};
 use aya::{
@@ -13,25 +14,24 @@ use aya::{
     maps::{MapError, MapInfo},
 };
 use kpr_abi::{Address as _, BackendValue, FlowKey, FlowValue, StoredService, local};
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
 
 /// Flags of an update (`BPF_NOEXIST`, `BPF_EXIST`).
 const BPF_NOEXIST: u64 = 1;
 const BPF_EXIST: u64 = 2;
 
-/// What [`MapFill::name`] says of the flow tables, after the family.
-pub const CONNECTION_TRACKING: &str = "connection tracking";
+/// Entries that are written together.
+const AT_ONCE: usize = 4_096;
 
 /// The maps of a family.
 pub struct FamilyTables<F: MapFamily> {
     services: ServiceTables<F>,
     filter: Filter<F>,
     packets: PacketTables<F>,
-    backends_in_use: HashSet<u32>,
     source_ranges: u32,
     frontends_gone: u64,
     map_writes: u64,
-    pins: Pins,
+    capacities: BTreeMap<&'static str, u32>,
 }
 
 impl<F: MapFamily> FamilyTables<F> {
@@ -41,15 +41,31 @@ impl<F: MapFamily> FamilyTables<F> {
         let mut filter = Filter::open(take(ebpf, F::FILTER)?)?;
         // Before any program of this agent runs: an agent that did not keep the filter may have written the frontends.
         filter.restore(services.keys()?.into_iter())?;
+        let capacity = |name| {
+            let info = MapInfo::from_pin(pins.map(name));
+            (name, info.map_or(0, |info| info.max_entries()))
+        };
+        let sized = [
+            F::SERVICES,
+            F::SLOTS,
+            F::BACKENDS,
+            F::SOURCE_RANGES,
+            F::FLOWS,
+            F::FRAGMENTS,
+            F::LOCAL,
+            F::SNAT_SOURCE,
+            F::SOCKETS,
+            F::PEERS,
+            F::AFFINITY,
+        ];
         Ok(Self {
             services,
             filter,
             packets: PacketTables::open(ebpf)?,
-            backends_in_use: HashSet::new(),
             source_ranges: 0,
             frontends_gone: 0,
             map_writes: 0,
-            pins: pins.clone(),
+            capacities: sized.map(capacity).into(),
         })
     }
 
@@ -62,7 +78,6 @@ impl<F: MapFamily> FamilyTables<F> {
     pub fn restore(&mut self) -> Result<Contents<F>, Error> {
         let contents = self.services.contents()?;
         self.map_writes += self.filter.restore(contents.services.iter().map(|(key, _)| *key))?;
-        self.backends_in_use = contents.backends.keys().copied().collect();
         self.source_ranges = u32::try_from(contents.source_ranges.len()).unwrap_or(u32::MAX);
         Ok(contents)
     }
@@ -72,8 +87,7 @@ impl<F: MapFamily> FamilyTables<F> {
         let tables = &mut self.services;
         let writes = match op {
             Op::PutBackend { id, value } => {
-                tables.backends.set(*id, value, 0).map_err(map_error(F::BACKENDS))?;
-                self.backends_in_use.insert(*id);
+                tables.backends.write(*id, &[*value])?;
                 1
             }
             Op::PutSlots { base, run } => {
@@ -108,8 +122,7 @@ impl<F: MapFamily> FamilyTables<F> {
             }
             Op::ClearBackend { id } => {
                 let unused = BackendValue::<F::Addr>::default();
-                tables.backends.set(*id, unused, 0).map_err(map_error(F::BACKENDS))?;
-                self.backends_in_use.remove(id);
+                tables.backends.write(*id, &[unused])?;
                 // The id's next backend begins without connections. Nothing is written where they are not counted.
                 if self.packets.loads.get(id, 0).is_ok_and(|load| load != 0) {
                     self.packets.loads.set(*id, 0, 0).map_err(map_error(F::LOADS))?;
@@ -119,6 +132,77 @@ impl<F: MapFamily> FamilyTables<F> {
         };
         self.map_writes += writes;
         Ok(())
+    }
+
+    /// Carries out operations in their order, many writes of one kind with one system call. Returns how many were carried out; an
+    /// error is that of the next one.
+    pub fn apply_all(&mut self, ops: &[Op<F>]) -> (usize, Result<(), Error>) {
+        let mut done = 0;
+        while done < ops.len() {
+            let (carried_out, result) = self.apply_alike(&ops[done..]);
+            done += carried_out;
+            if result.is_err() {
+                return (done, result);
+            }
+        }
+        (done, Ok(()))
+    }
+
+    /// Carries out the first operations, at least one, that can be written together.
+    fn apply_alike(&mut self, ops: &[Op<F>]) -> (usize, Result<(), Error>) {
+        let tables = &self.services;
+        let (mut indices, mut values) = (Vec::new(), Vec::new());
+        for op in ops.iter().take(AT_ONCE) {
+            let (id, value) = match op {
+                Op::PutBackend { id, value } => (*id, *value),
+                Op::ClearBackend { id } => (*id, BackendValue::default()),
+                _ => break,
+            };
+            indices.push(id);
+            values.push(value);
+        }
+        if indices.len() > 1 {
+            let (done, result) = tables.backends.write_at(&indices, &values);
+            self.map_writes += done as u64;
+            return (done, result);
+        }
+
+        // Lists without a table are short.
+        let (mut indices, mut slots, mut ends) = (Vec::new(), Vec::new(), Vec::new());
+        for op in ops {
+            match op {
+                Op::PutSlots { base, run } if slots.len() < AT_ONCE && !run.has_table() => {
+                    slots.extend_from_slice(run.ids());
+                    indices.extend((*base..).take(run.ids().len()));
+                    ends.push(slots.len());
+                }
+                _ => break,
+            }
+        }
+        if ends.len() > 1 {
+            let (written, result) = tables.slots.write_at(&indices, &slots);
+            self.map_writes += written as u64;
+            return (ends.partition_point(|&end| end <= written), result);
+        }
+
+        let put = |op: &Op<F>| match op {
+            Op::PutService { key, value } => Some((*key, *value)),
+            _ => None,
+        };
+        let services: Vec<_> = ops.iter().take(AT_ONCE).map_while(put).collect();
+        if services.len() > 1 {
+            let bits = self.filter.before_puts(services.iter().map(|(key, _)| key));
+            match bits {
+                Ok(writes) => self.map_writes += writes,
+                Err(error) => return (0, Err(error)),
+            }
+            let (done, result) = tables.put_services(&services);
+            self.map_writes += done as u64;
+            return (done, result);
+        }
+        let Some(op) = ops.first() else { return (0, Ok(())) };
+        let result = self.apply(op);
+        (usize::from(result.is_ok()), result)
     }
 
     /// Tells the node's addresses, with the interface that each is on: those that serve NodePorts, and the others, which serve
@@ -163,7 +247,7 @@ impl<F: MapFamily> FamilyTables<F> {
 
     /// How many entries the flow table has room for.
     pub(super) fn flow_capacity(&self) -> u32 {
-        capacity(&self.pins, F::FLOWS)
+        self.capacity(F::FLOWS)
     }
 
     /// Makes an entry, unless there is one.
@@ -189,66 +273,43 @@ impl<F: MapFamily> FamilyTables<F> {
     /// How much the service maps hold.
     pub fn limits(&self) -> Limits {
         Limits {
-            services: capacity(&self.pins, F::SERVICES),
+            services: self.capacity(F::SERVICES),
             slots: self.services.slots.len(),
             backends: self.services.backends.len(),
-            source_ranges: capacity(&self.pins, F::SOURCE_RANGES),
+            source_ranges: self.capacity(F::SOURCE_RANGES),
         }
     }
 
-    /// Capacity and use of each map.
+    /// Capacity and use of each map; not of those that are read to be counted.
     pub(super) fn fill(&self) -> Vec<MapFill> {
-        let stored: Vec<_> = self.services.services.iter().filter_map(Result::ok).collect();
-        let lists: BTreeSet<_> = stored
-            .iter()
-            .filter_map(|(key, stored)| stored.value(key))
-            .flat_map(extents)
-            .collect();
         let count = |entries: usize| u32::try_from(entries).ok();
-        let row = |what: &str, capacity, entries| MapFill {
+        let row = |what: &str, map, entries| MapFill {
             name: format!("{} {what}", F::NAME),
-            capacity,
+            capacity: self.capacity(map),
             entries,
         };
         vec![
-            row("service", capacity(&self.pins, F::SERVICES), count(stored.len())),
-            row(
-                "service slots",
-                self.services.slots.len(),
-                Some(lists.iter().map(|(_, slots)| slots).sum()),
-            ),
-            row(
-                "service backend",
-                self.services.backends.len(),
-                count(self.backends_in_use.len()),
-            ),
-            row(
-                "source ranges",
-                capacity(&self.pins, F::SOURCE_RANGES),
-                Some(self.source_ranges),
-            ),
-            // Counted where flows are aged: counting reads the whole table.
-            row(CONNECTION_TRACKING, capacity(&self.pins, F::FLOWS), None),
-            row("fragmentation", capacity(&self.pins, F::FRAGMENTS), None),
-            row(
-                "node addresses",
-                capacity(&self.pins, F::LOCAL),
-                count(self.packets.local.keys().count()),
-            ),
+            row(FRONTENDS, F::SERVICES, None),
+            row(SLOTS, F::SLOTS, None),
+            row(BACKENDS, F::BACKENDS, None),
+            row(SOURCE_RANGES, F::SOURCE_RANGES, Some(self.source_ranges)),
+            row(CONNECTION_TRACKING, F::FLOWS, None),
+            row("fragmentation", F::FRAGMENTS, None),
+            row("node addresses", F::LOCAL, count(self.packets.local.keys().count())),
             row(
                 "SNAT source",
-                capacity(&self.pins, F::SNAT_SOURCE),
+                F::SNAT_SOURCE,
                 count(self.packets.snat_source.keys().count()),
             ),
-            row("connected sockets", capacity(&self.pins, F::SOCKETS), None),
-            row("sock reverse NAT", capacity(&self.pins, F::PEERS), None),
-            row("session affinity", capacity(&self.pins, F::AFFINITY), None),
+            row("connected sockets", F::SOCKETS, None),
+            row("sock reverse NAT", F::PEERS, None),
+            row("session affinity", F::AFFINITY, None),
         ]
     }
-}
 
-fn capacity(pins: &Pins, name: &str) -> u32 {
-    MapInfo::from_pin(pins.map(name)).map_or(0, |info| info.max_entries())
+    fn capacity(&self, map: &'static str) -> u32 {
+        self.capacities.get(map).copied().unwrap_or_default()
+    }
 }
 
 fn map_error(map: &'static str) -> impl FnOnce(MapError) -> Error {

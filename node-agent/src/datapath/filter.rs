@@ -1,14 +1,14 @@
 //! The filter before the service map, which tells most packets that they are for no frontend: kept by whoever writes that map. A bit
 //! is set before the first frontend is there that has it, and cleared after the last one is gone.
 
-use super::{Error, slots::Slots, tables::MapFamily};
+use super::{Error, array::Array, tables::MapFamily};
 use aya::maps::Map;
 use kpr_abi::{ServiceKey, filter};
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 /// The filter of one family.
 pub(super) struct Filter<F: MapFamily> {
-    map: Slots,
+    map: Array<u32>,
     /// What the map holds.
     words: Vec<u32>,
     /// The frontends that there are.
@@ -21,7 +21,7 @@ impl<F: MapFamily> Filter<F> {
     /// Nothing is held yet; the map keeps what it has until [`Self::restore`].
     pub(super) fn open(map: Map) -> Result<Self, Error> {
         Ok(Self {
-            map: Slots::open(F::FILTER, map)?,
+            map: Array::open(F::FILTER, map)?,
             words: vec![0; filter::WORDS as usize],
             held: HashSet::new(),
             users: HashMap::new(),
@@ -54,41 +54,59 @@ impl<F: MapFamily> Filter<F> {
 
     /// Before a frontend is written. Returns the number of writes.
     pub(super) fn before_put(&mut self, key: &ServiceKey<F::Addr>) -> Result<u64, Error> {
-        if self.held.contains(key) {
-            return Ok(0);
+        self.before_puts([key])
+    }
+
+    /// The same for many, all of whose bits are there when this returns.
+    pub(super) fn before_puts<'k>(
+        &mut self,
+        keys: impl IntoIterator<Item = &'k ServiceKey<F::Addr>>,
+    ) -> Result<u64, Error> {
+        let new: Vec<_> = keys.into_iter().filter(|key| self.held.insert(**key)).collect();
+        let mut changed = BTreeSet::new();
+        for (word, bit) in new.iter().map(|key| filter::place(key)) {
+            let users = self.users.entry((word, bit)).or_default();
+            *users += 1;
+            if *users == 1 {
+                self.words[word as usize] |= bit;
+                changed.insert(word);
+            }
         }
-        let (word, bit) = filter::place(key);
-        let writes = if self.users.contains_key(&(word, bit)) {
-            0
-        } else {
-            self.write(word, |bits| bits | bit)?
-        };
-        *self.users.entry((word, bit)).or_default() += 1;
-        self.held.insert(*key);
-        Ok(writes)
+        let indices: Vec<u32> = changed.into_iter().collect();
+        let words: Vec<u32> = indices.iter().map(|&index| self.words[index as usize]).collect();
+        let written = self.map.write_at(&indices, &words).1;
+        if let Err(error) = written {
+            // The next try is to write them again. Bits that were written meanwhile hide nothing.
+            for key in new {
+                self.forget(key);
+            }
+            return Err(error);
+        }
+        Ok(indices.len() as u64)
     }
 
     /// After a frontend was deleted. Returns the number of writes.
     pub(super) fn after_delete(&mut self, key: &ServiceKey<F::Addr>) -> Result<u64, Error> {
-        if !self.held.remove(key) {
-            return Ok(0);
-        }
-        let (word, bit) = filter::place(key);
-        let users = self.users.entry((word, bit)).or_default();
-        *users = users.saturating_sub(1);
-        if *users != 0 {
-            return Ok(0);
-        }
-        self.users.remove(&(word, bit));
-        self.write(word, |bits| bits & !bit)
-    }
-
-    fn write(&mut self, word: u32, change: impl Fn(u32) -> u32) -> Result<u64, Error> {
-        let Some(bits) = self.words.get_mut(word as usize) else {
+        let Some(word) = self.forget(key) else {
             return Ok(0);
         };
-        *bits = change(*bits);
-        self.map.write(word, &[*bits])?;
+        self.map.write(word, &[self.words[word as usize]])?;
         Ok(1)
+    }
+
+    /// Takes a frontend out; the word that has lost a bit by that.
+    fn forget(&mut self, key: &ServiceKey<F::Addr>) -> Option<u32> {
+        if !self.held.remove(key) {
+            return None;
+        }
+        let (word, bit) = filter::place(key);
+        let users = self.users.get_mut(&(word, bit))?;
+        *users -= 1;
+        if *users != 0 {
+            return None;
+        }
+        self.users.remove(&(word, bit));
+        self.words[word as usize] &= !bit;
+        Some(word)
     }
 }

@@ -1,6 +1,8 @@
 //! The kernel side of the agent: loads the programs, keeps maps and links pinned, writes maps. Knows nothing of
 //! Kubernetes: it takes map operations, devices and addresses.
 
+mod array;
+mod batches;
 mod cgroup;
 mod checks;
 pub mod dump;
@@ -23,7 +25,6 @@ mod peers;
 mod pins;
 mod report;
 mod reserved_ports;
-mod slots;
 mod source_ranges;
 mod sys;
 mod tables;
@@ -34,14 +35,14 @@ mod xdp;
 
 pub use checks::{cgroup2_mount, preflight};
 pub use error::Error;
-pub use family::{CONNECTION_TRACKING, FamilyTables};
+pub use family::FamilyTables;
 pub use flows::{FlowTable, SnatUse, Sweep, Timeouts, flow_clock};
 pub use hand_over::HandOver;
 pub use kernel::Datapath;
 pub use options::{Acceleration, Options, PortRange, Settings, Sizes, SocketLb, TcChoice};
 pub use peers::Peers;
 pub use pins::Pins;
-pub use report::{Accelerated, Attachment, Counter, MapFill, Report, XdpMode};
+pub use report::{Accelerated, Attachment, Counter, MapFill, Report, XdpMode, fill};
 pub use tables::{Contents, MapFamily};
 pub use trial::{Side, Trial, Verdict};
 pub use variants::{Variant, Verified, features, load_variants};

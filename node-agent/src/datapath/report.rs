@@ -17,6 +17,30 @@ pub struct Report {
     pub map_writes: u64,
 }
 
+/// What [`MapFill::name`] says of maps, after the family.
+pub mod fill {
+    /// Frontends.
+    pub const FRONTENDS: &str = "service";
+    /// Lists of backends.
+    pub const SLOTS: &str = "service slots";
+    /// Backends.
+    pub const BACKENDS: &str = "service backend";
+    /// Who may connect to LoadBalancer frontends.
+    pub const SOURCE_RANGES: &str = "source ranges";
+    /// Flows.
+    pub const CONNECTION_TRACKING: &str = "connection tracking";
+}
+
+impl Report {
+    /// Enters how many entries of a map of a family are in use: counting them would read the whole map.
+    pub fn used(&mut self, family: &str, what: &str, entries: u32) {
+        let is_it = |name: &str| name.strip_prefix(family).and_then(|name| name.strip_prefix(' ')) == Some(what);
+        if let Some(map) = self.maps.iter_mut().find(|map| is_it(&map.name)) {
+            map.entries = Some(entries);
+        }
+    }
+}
+
 /// A program on its hook.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Attachment {
@@ -63,7 +87,7 @@ pub struct MapFill {
     pub name: String,
     /// Most entries it can hold.
     pub capacity: u32,
-    /// Entries in use; `None` where the kernel cannot say.
+    /// Entries in use; `None` where nobody has counted them.
     pub entries: Option<u32>,
 }
 

@@ -121,17 +121,25 @@ pub(super) fn lookup_batch<K: Pod, V: Pod>(
     })
 }
 
-/// Writes entries: `values[i]` under `keys[i]`. After an error those before the one that failed are written.
-pub(super) fn update_batch<K: Pod, V: Pod>(map: BorrowedFd<'_>, keys: &[K], values: &[V]) -> io::Result<()> {
+/// Writes entries: `values[i]` under `keys[i]`, in this order until one fails. Returns how many were written.
+pub(super) fn update_batch<K: Pod, V: Pod>(map: BorrowedFd<'_>, keys: &[K], values: &[V]) -> (usize, io::Result<()>) {
+    let wanted = keys.len().min(values.len());
     let mut attr = Entries {
         keys: keys.as_ptr() as u64,
         values: values.as_ptr() as u64,
-        count: u32::try_from(keys.len().min(values.len())).unwrap_or(u32::MAX),
+        count: u32::try_from(wanted).unwrap_or(u32::MAX),
         map_fd: map.as_raw_fd().unsigned_abs(),
         ..Entries::default()
     };
     // It reads `count` keys and values, of the sizes of `K` and `V`.
-    call(BPF_MAP_UPDATE_BATCH, &mut attr).map(drop)
+    match call(BPF_MAP_UPDATE_BATCH, &mut attr) {
+        Ok(_) => (wanted, Ok(())),
+        // What is refused before the first entry leaves the count as it was.
+        Err(error) => (
+            Some(attr.count as usize).filter(|&done| done < wanted).unwrap_or(0),
+            Err(error),
+        ),
+    }
 }
 
 /// Opens what is pinned at `path`.

@@ -1,10 +1,10 @@
 //! Typed access to the maps of one address family.
 
-use super::{Error, slots::Slots, source_ranges};
+use super::{Error, array::Array, batches::Batches, source_ranges, sys};
 use crate::plan::AdmittedRange;
 use aya::{
     Ebpf, Pod,
-    maps::{Array, HashMap, LpmTrie, Map, MapData, MapError},
+    maps::{self as aya_maps, HashMap, LpmTrie, Map, MapData, MapError},
 };
 use kpr_abi::{
     BackendValue, Family, FlowKey, FlowValue, ServiceKey, ServiceValue, SourceRange, StoredService, V4, V6, maglev,
@@ -13,6 +13,7 @@ use kpr_abi::{
 use std::{
     collections::{BTreeMap, BTreeSet},
     net::IpAddr,
+    os::fd::{AsFd as _, OwnedFd},
 };
 
 /// A family whose addresses stand in maps, and the names of its maps.
@@ -114,8 +115,10 @@ pub struct Contents<F: Family> {
 /// The maps that tell frontends and backends.
 pub(super) struct ServiceTables<F: MapFamily> {
     pub(super) services: HashMap<MapData, ServiceKey<F::Addr>, StoredService>,
-    pub(super) slots: Slots,
-    pub(super) backends: Array<MapData, BackendValue<F::Addr>>,
+    /// The same map, to read and write many at once.
+    services_at_once: OwnedFd,
+    pub(super) slots: Array<u32>,
+    pub(super) backends: Array<BackendValue<F::Addr>>,
     pub(super) source_ranges: LpmTrie<MapData, SourceRange<F::Addr>, u32>,
 }
 
@@ -123,10 +126,19 @@ impl<F: MapFamily> ServiceTables<F> {
     /// From wherever maps come: a loaded object, or pins.
     pub(super) fn open(mut map: impl FnMut(&'static str) -> Result<Map, Error>) -> Result<Self, Error> {
         let mut typed = |name| map(name);
+        let services = typed(F::SERVICES)?;
+        let Map::HashMap(data) = &services else {
+            return Err(Error::Missing(F::SERVICES));
+        };
+        let services_at_once = data.fd().as_fd().try_clone_to_owned().map_err(|source| Error::Io {
+            what: format!("open the map {} again", F::SERVICES),
+            source,
+        })?;
         Ok(Self {
-            services: convert(F::SERVICES, typed(F::SERVICES)?)?,
-            slots: Slots::open(F::SLOTS, typed(F::SLOTS)?)?,
-            backends: convert(F::BACKENDS, typed(F::BACKENDS)?)?,
+            services: convert(F::SERVICES, services)?,
+            services_at_once,
+            slots: Array::open(F::SLOTS, typed(F::SLOTS)?)?,
+            backends: Array::open(F::BACKENDS, typed(F::BACKENDS)?)?,
             source_ranges: convert(F::SOURCE_RANGES, typed(F::SOURCE_RANGES)?)?,
         })
     }
@@ -140,17 +152,53 @@ impl<F: MapFamily> ServiceTables<F> {
         self.services.keys().map(|key| key.map_err(error)).collect()
     }
 
+    /// Writes frontends, in this order. Returns how many were written.
+    pub(super) fn put_services(&self, services: &[(ServiceKey<F::Addr>, ServiceValue)]) -> (usize, Result<(), Error>) {
+        let keys: Vec<_> = services.iter().map(|&(key, _)| key).collect();
+        let values: Vec<_> = services
+            .iter()
+            .map(|(key, value)| StoredService::new(key, *value))
+            .collect();
+        let (done, result) = sys::update_batch(self.services_at_once.as_fd(), &keys, &values);
+        let result = result.map_err(|source| Error::Io {
+            what: format!("write the map {}", F::SERVICES),
+            source,
+        });
+        (done, result)
+    }
+
+    /// The backends that these slots name. Ids are given lowest first, so most of the table up to the last one is of use.
+    fn named(&self, slots: &[u32]) -> Result<BTreeMap<u32, BackendValue<F::Addr>>, Error> {
+        let is_valid = |id: &&u32| (1..self.backends.len()).contains(*id);
+        let mut ids: Vec<u32> = slots.iter().filter(is_valid).copied().collect();
+        ids.sort_unstable();
+        ids.dedup();
+        let Some(last) = ids.last() else {
+            return Ok(BTreeMap::new());
+        };
+        let mut values = vec![BackendValue::default(); *last as usize + 1];
+        self.backends.read(0, &mut values)?;
+        let value = |id: u32| (id, values[id as usize]);
+        Ok(ids
+            .into_iter()
+            .map(value)
+            .filter(|(_, value)| value.proto != 0)
+            .collect())
+    }
+
     /// Reads everything that frontends lead to. Slots or backends that can't be read are left out: whoever compares sees that
     /// something is missing, and writes it anew.
     pub(super) fn contents(&self) -> Result<Contents<F>, Error> {
         let mut services = Vec::new();
-        for entry in &self.services {
-            let (key, stored) = entry.map_err(|source| Error::Map {
-                map: F::SERVICES,
-                source,
-            })?;
+        let mut batches = Batches::<ServiceKey<F::Addr>, StoredService>::of(self.services_at_once.as_fd());
+        let failed = |source| Error::Io {
+            what: format!("read the map {}", F::SERVICES),
+            source,
+        };
+        while let Some(entries) = batches.next().map_err(failed)? {
             // One that does not pass its check serves nobody: whoever compares writes it anew.
-            services.push((key, stored.value(&key).copied().unwrap_or_default()));
+            let value = |key: &_, stored: &StoredService| stored.value(key).copied().unwrap_or_default();
+            services.extend(entries.map(|(key, stored)| (*key, value(key, stored))));
         }
         services.sort_unstable_by_key(|(key, _)| *key);
         // Frontends of one service share slices: read each once.
@@ -165,19 +213,10 @@ impl<F: MapFamily> ServiceTables<F> {
                 self.slots.read(list.0, slots)?;
             }
         }
-        let mut backends = BTreeMap::new();
-        for &id in slots.iter().filter(|id| **id != 0) {
-            if !backends.contains_key(&id)
-                && let Ok(backend) = self.backends.get(&id, 0)
-                && backend.proto != 0
-            {
-                backends.insert(id, backend);
-            }
-        }
         Ok(Contents {
             services,
+            backends: self.named(&slots)?,
             slots,
-            backends,
             source_ranges: source_ranges::read(self)?,
         })
     }
@@ -193,8 +232,8 @@ pub(super) struct PacketTables<F: MapFamily> {
     pub(super) flows: HashMap<MapData, FlowKey<F::Addr>, FlowValue<F::Addr>>,
     pub(super) local: HashMap<MapData, F::Addr, u32>,
     pub(super) snat_source: HashMap<MapData, u32, F::Addr>,
-    pub(super) loads: Array<MapData, u64>,
-    pub(super) lingering: Array<MapData, u32>,
+    pub(super) loads: aya_maps::Array<MapData, u64>,
+    pub(super) lingering: aya_maps::Array<MapData, u32>,
 }
 
 impl<F: MapFamily> PacketTables<F> {

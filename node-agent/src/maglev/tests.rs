@@ -92,16 +92,18 @@ proptest! {
     }
 
     #[test]
-    fn weights_are_kept_within_two_slots(
+    fn weights_are_kept_within_a_slot_for_each_backend(
         size in size(),
         weights in prop::collection::vec(0_u32..10, 1..20),
     ) {
         let weighed: Vec<_> = (0..).zip(&weights).map(|(n, &weight)| member(n).weighing(weight)).collect();
         let total: u32 = weights.iter().sum();
         prop_assume!(total > 0);
+        let count = weights.len();
         for (share, weight) in shares(size, &weighed).into_iter().zip(weights) {
             let fair = f64::from(size.slots()) * f64::from(weight) / f64::from(total);
-            prop_assert!((f64::from(share) - fair).abs() <= 2.0, "{} instead of {}", share, fair);
+            // What each has saved for its next turn when the table is full is less than a slot, and is shared by all.
+            prop_assert!((f64::from(share) - fair).abs() <= f64::from(u32::try_from(count)?), "{} instead of {}", share, fair);
         }
     }
 }

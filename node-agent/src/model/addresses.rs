@@ -3,16 +3,14 @@
 //! Services that select one pod share its backend entry, so its flags must not depend on which of them was looked at
 //! last: while controllers catch up, one slice may say "terminating" and another not yet.
 
-use std::{
-    collections::{BTreeSet, HashMap},
-    net::IpAddr,
-    sync::Arc,
-};
+use std::{collections::BTreeSet, net::IpAddr, sync::Arc};
 
 use super::{
     NamespacedName, Protocol,
+    few::Few,
     input::{Endpoint, EndpointSlice, Pod},
 };
+use crate::hash::HashMap;
 
 /// Address, port and protocol of a backend, of either family.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -25,16 +23,23 @@ pub(super) struct Socket {
 /// What an EndpointSlice says about a [`Socket`], or the Pod itself that has it as the target of a hostPort.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Mention {
-    slice: NamespacedName,
-    service: NamespacedName,
+    /// All mentions of a slice share it.
+    source: Arc<Source>,
     node: Option<Arc<str>>,
     draining: bool,
+}
+
+/// Who mentions endpoints, and for whom.
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Source {
+    slice: NamespacedName,
+    service: NamespacedName,
 }
 
 /// Every usable endpoint that any EndpointSlice mentions.
 #[derive(Debug, Default)]
 pub(super) struct Addresses {
-    by_socket: HashMap<Socket, BTreeSet<Mention>>,
+    by_socket: HashMap<Socket, Few<Mention>>,
 }
 
 /// Facts about a [`Socket`].
@@ -53,7 +58,7 @@ impl Addresses {
     ) {
         for (socket, mention) in said {
             let mentions = self.by_socket.entry(socket).or_default();
-            add_sharers(mentions, &mention.service, sharers);
+            add_sharers(mentions, &mention.source.service, sharers);
             mentions.insert(mention);
         }
     }
@@ -69,7 +74,7 @@ impl Addresses {
                 continue;
             };
             mentions.remove(&mention);
-            add_sharers(mentions, &mention.service, sharers);
+            add_sharers(mentions, &mention.source.service, sharers);
             if mentions.is_empty() {
                 self.by_socket.remove(&socket);
             }
@@ -91,7 +96,12 @@ impl Addresses {
 
 /// What a Pod says of the targets of its hostPorts.
 pub(super) fn pod_mentions(pod: &Pod) -> impl Iterator<Item = (Socket, Mention)> + '_ {
+    let source = Arc::new(Source {
+        slice: pod.name.clone(),
+        service: pod.name.clone(),
+    });
     pod.addresses.iter().flat_map(move |&addr| {
+        let source = Arc::clone(&source);
         pod.host_ports.iter().map(move |port| {
             let socket = Socket {
                 addr,
@@ -99,8 +109,7 @@ pub(super) fn pod_mentions(pod: &Pod) -> impl Iterator<Item = (Socket, Mention)>
                 protocol: port.protocol,
             };
             let mention = Mention {
-                slice: pod.name.clone(),
-                service: pod.name.clone(),
+                source: Arc::clone(&source),
                 node: pod.node.clone(),
                 draining: pod.terminating,
             };
@@ -111,17 +120,21 @@ pub(super) fn pod_mentions(pod: &Pod) -> impl Iterator<Item = (Socket, Mention)>
 
 /// What a slice says of its endpoints.
 pub(super) fn mentions(slice: &EndpointSlice) -> impl Iterator<Item = (Socket, Mention)> + '_ {
+    let source = Arc::new(Source {
+        slice: slice.name.clone(),
+        service: slice.service.clone(),
+    });
     let usable = slice.endpoints.iter().filter(|endpoint| endpoint.is_usable());
-    usable.flat_map(|endpoint: &Endpoint| {
-        slice.ports.iter().map(|port| {
+    usable.flat_map(move |endpoint: &Endpoint| {
+        let source = Arc::clone(&source);
+        slice.ports.iter().map(move |port| {
             let socket = Socket {
                 addr: endpoint.addr,
                 port: port.port,
                 protocol: port.protocol,
             };
             let mention = Mention {
-                slice: slice.name.clone(),
-                service: slice.service.clone(),
+                source: Arc::clone(&source),
                 node: endpoint.node.clone(),
                 draining: endpoint.is_draining(),
             };
@@ -130,7 +143,7 @@ pub(super) fn mentions(slice: &EndpointSlice) -> impl Iterator<Item = (Socket, M
     })
 }
 
-fn add_sharers(mentions: &BTreeSet<Mention>, service: &NamespacedName, sharers: &mut BTreeSet<NamespacedName>) {
-    let others = mentions.iter().filter(|mention| mention.service != *service);
-    sharers.extend(others.map(|mention| mention.service.clone()));
+fn add_sharers(mentions: &Few<Mention>, service: &NamespacedName, sharers: &mut BTreeSet<NamespacedName>) {
+    let others = mentions.iter().filter(|mention| mention.source.service != *service);
+    sharers.extend(others.map(|mention| mention.source.service.clone()));
 }

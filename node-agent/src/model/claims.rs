@@ -4,15 +4,17 @@
 //! the Service that the API server gave it to: no other can take it by naming it as its own external IP
 //! (CVE-2020-8554), and a Pod's hostPort takes nothing from a Service. Else the older Service wins. Every node decides alike, whatever the order of events was.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 
 use jiff::Timestamp;
 
 use super::{
     Kinds, NamespacedName,
     destinations::{Destination, Named},
+    few::Few,
     input::{Pod, Service},
 };
+use crate::hash::HashMap;
 use crate::model::Kind;
 
 /// A Service's claim to a destination. Ordered: the least claim wins.
@@ -67,7 +69,7 @@ impl<'a> From<&'a Pod> for Claimant<'a> {
 /// All claims, by destination.
 #[derive(Debug, Default)]
 pub(super) struct Claims {
-    by_destination: HashMap<Destination, BTreeSet<Claim>>,
+    by_destination: HashMap<Destination, Few<Claim>>,
 }
 
 impl Claims {
@@ -118,7 +120,7 @@ impl Claim {
     }
 }
 
-fn add_rivals(claims: &BTreeSet<Claim>, service: &NamespacedName, rivals: &mut BTreeSet<NamespacedName>) {
+fn add_rivals(claims: &Few<Claim>, service: &NamespacedName, rivals: &mut BTreeSet<NamespacedName>) {
     let others = claims.iter().filter(|claim| claim.service != *service);
     rivals.extend(others.map(|claim| claim.service.clone()));
 }

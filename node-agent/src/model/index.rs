@@ -1,7 +1,7 @@
 //! What is known of the cluster, and which Services need another look.
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
+    collections::{BTreeMap, BTreeSet},
     net::SocketAddr,
 };
 
@@ -13,7 +13,9 @@ use super::{
     destinations::destinations,
     host_ports,
     input::{Endpoint, EndpointSlice, Pod, PodInput, Service, ServiceInput, ServicePort, SliceInput, SlicePort},
+    pool::Pool,
 };
+use crate::hash::{HashMap, HashSet};
 
 /// Services, EndpointSlices and this node's Pods with hostPorts as last seen, and the Services (and Pods) that changes since the last
 /// [`take_dirty`](Self::take_dirty) concern. The order of events does not matter, only the last state of each object.
@@ -26,14 +28,17 @@ pub struct Index {
     ranged: BTreeSet<NamespacedName>,
     /// Those of them that have a port of SCTP.
     sctp: BTreeSet<NamespacedName>,
+    /// Those of them that have a port of UDP.
+    udp: BTreeSet<NamespacedName>,
     /// Pods with hostPorts, by [`NamespacedName::of_pod`].
     pods: BTreeMap<NamespacedName, Pod>,
-    /// Slices by Service, then by their own name.
-    slices: HashMap<NamespacedName, BTreeMap<NamespacedName, EndpointSlice>>,
+    /// Slices by Service, ordered by their own name.
+    slices: HashMap<NamespacedName, Vec<EndpointSlice>>,
     /// The Service that each slice belongs to.
     service_of: HashMap<NamespacedName, NamespacedName>,
     claims: Claims,
     addresses: Addresses,
+    texts: Pool,
     dirty: BTreeSet<NamespacedName>,
 }
 
@@ -45,7 +50,7 @@ impl Index {
 
     /// A Service was added or changed.
     pub fn apply_service(&mut self, input: ServiceInput) {
-        let service = match input {
+        let mut service = match input {
             ServiceInput::Proxied(service) => service,
             ServiceInput::Ignored { name, .. } => return self.delete_service(&name),
         };
@@ -53,6 +58,10 @@ impl Index {
             return;
         }
         self.delete_service(&service.name);
+        self.share_name(&mut service.name);
+        for port in &mut service.ports {
+            self.texts.share(&mut port.name);
+        }
         self.claims
             .insert((&service).into(), &destinations(&service), &mut self.dirty);
         self.dirty.insert(service.name.clone());
@@ -62,8 +71,10 @@ impl Index {
         if !service.source_ranges.is_empty() && !service.load_balancer_ips.is_empty() {
             self.ranged.insert(service.name.clone());
         }
-        if service.ports.iter().any(|port| port.protocol == Protocol::Sctp) {
-            self.sctp.insert(service.name.clone());
+        for (protocol, names) in [(Protocol::Sctp, &mut self.sctp), (Protocol::Udp, &mut self.udp)] {
+            if service.ports.iter().any(|port| port.protocol == protocol) {
+                names.insert(service.name.clone());
+            }
         }
         self.services.insert(service.name.clone(), service);
     }
@@ -76,29 +87,31 @@ impl Index {
             self.health_checked.remove(name);
             self.ranged.remove(name);
             self.sctp.remove(name);
+            self.udp.remove(name);
             self.dirty.insert(service.name);
         }
     }
 
     /// An EndpointSlice was added or changed.
     pub fn apply_slice(&mut self, input: SliceInput) {
-        let slice = match input {
+        let mut slice = match input {
             SliceInput::Used(slice) => slice,
             SliceInput::Ignored { name, .. } => return self.delete_slice(&name),
         };
-        let known = self
-            .slices
-            .get(&slice.service)
-            .and_then(|slices| slices.get(&slice.name));
-        if known == Some(&slice) {
+        let known = self.slices.get(&slice.service);
+        if known.is_some_and(|slices| place_of(slices, &slice.name).is_ok_and(|place| slices[place] == slice)) {
             return;
         }
         self.delete_slice(&slice.name);
+        self.share_texts(&mut slice);
         self.addresses.insert(mentions(&slice), &mut self.dirty);
         self.dirty.insert(slice.service.clone());
         self.service_of.insert(slice.name.clone(), slice.service.clone());
         let slices = self.slices.entry(slice.service.clone()).or_default();
-        slices.insert(slice.name.clone(), slice);
+        let place = place_of(slices, &slice.name).unwrap_or_else(|place| place);
+        // Most Services have one.
+        slices.reserve_exact(1);
+        slices.insert(place, slice);
     }
 
     /// An EndpointSlice is gone.
@@ -107,7 +120,8 @@ impl Index {
             return;
         };
         if let Some(slices) = self.slices.get_mut(&service) {
-            if let Some(slice) = slices.remove(name) {
+            if let Ok(place) = place_of(slices, name) {
+                let slice = slices.remove(place);
                 self.addresses.remove(mentions(&slice), &mut self.dirty);
             }
             if slices.is_empty() {
@@ -200,7 +214,7 @@ impl Index {
     pub fn service<F: IpFamily>(&self, name: &NamespacedName, node: &NodeFacts) -> DesiredService<F> {
         match (self.services.get(name), self.pods.get(name)) {
             (Some(service), _) => {
-                let slices = self.slices.get(name).into_iter().flat_map(BTreeMap::values);
+                let slices = self.slices.get(name).into_iter().flatten();
                 self.context(node).service(service, &slices)
             }
             (None, Some(pod)) => self.context(node).pod(pod),
@@ -240,53 +254,95 @@ impl Index {
         let names = self.health_checked.iter().filter(|_| node.kinds.load_balancer);
         names
             .filter_map(|name| {
-                let slices = self.slices.get(name).into_iter().flat_map(BTreeMap::values);
+                let slices = self.slices.get(name).into_iter().flatten();
                 HealthCheck::of(self.services.get(name)?, slices, &node.name)
             })
             .collect()
     }
 
     /// The Services that are served, ordered by name.
-    pub fn services(&self) -> impl Iterator<Item = &Service> {
+    pub fn services(&self) -> impl ExactSizeIterator<Item = &Service> {
         self.services.values()
     }
 
-    /// Endpoints of the Services' ports of a protocol that answer, on whatever node and of either family: ready ones, and
+    /// Endpoints of the Services' UDP ports that answer, on whatever node and of either family: ready ones, and
     /// those that serve while they terminate; and Pods with hostPorts. Traffic policies and topology have no say: they are about new flows.
-    pub fn serving(&self, protocol: Protocol) -> impl Iterator<Item = SocketAddr> {
-        self.endpoints(protocol, |endpoint| endpoint.serving || endpoint.is_usable())
+    pub fn serving_udp(&self) -> impl Iterator<Item = SocketAddr> {
+        self.serving_udp_of(self.udp.iter().chain(self.pods.keys()))
     }
 
-    /// All endpoints of the Services' ports of a protocol, whether they answer or not: who is not among them is gone.
-    pub fn present(&self, protocol: Protocol) -> impl Iterator<Item = SocketAddr> {
-        self.endpoints(protocol, |_| true)
+    /// The same, of some Services or Pods.
+    pub fn serving_udp_of<'a>(
+        &'a self,
+        names: impl Iterator<Item = &'a NamespacedName>,
+    ) -> impl Iterator<Item = SocketAddr> {
+        self.endpoints(names, Protocol::Udp, |endpoint| {
+            endpoint.serving || endpoint.is_usable()
+        })
     }
 
-    fn endpoints(
-        &self,
+    /// All endpoints of the Services' TCP ports, whether they answer or not: who is not among them is gone.
+    pub fn present_tcp(&self) -> impl Iterator<Item = SocketAddr> {
+        self.present_tcp_of(self.services.keys().chain(self.pods.keys()))
+    }
+
+    /// The same, of some Services or Pods.
+    pub fn present_tcp_of<'a>(
+        &'a self,
+        names: impl Iterator<Item = &'a NamespacedName>,
+    ) -> impl Iterator<Item = SocketAddr> {
+        self.endpoints(names, Protocol::Tcp, |_| true)
+    }
+
+    fn endpoints<'a>(
+        &'a self,
+        names: impl Iterator<Item = &'a NamespacedName>,
         protocol: Protocol,
         which: impl Fn(&Endpoint) -> bool + Copy,
     ) -> impl Iterator<Item = SocketAddr> {
-        let with_port = move |service: &&Service| service.ports.iter().any(|port| port.protocol == protocol);
-        let services = self.services.values().filter(with_port);
-        let pods = self.pods.values().flat_map(move |pod| {
-            let ports = pod.host_ports.iter().filter(move |port| port.protocol == protocol);
-            ports.flat_map(|port| pod.addresses.iter().map(|&addr| SocketAddr::new(addr, port.target)))
-        });
-        let services = services.flat_map(move |service| {
-            let slices = self.slices.get(&service.name).into_iter().flat_map(BTreeMap::values);
-            slices.flat_map(move |slice| {
-                let offered = move |port: &&SlicePort| {
-                    let same = |own: &ServicePort| own.name == port.name && own.protocol == port.protocol;
-                    port.protocol == protocol && service.ports.iter().any(same)
-                };
-                slice.ports.iter().filter(offered).flat_map(move |port| {
-                    let endpoints = slice.endpoints.iter().filter(move |endpoint| which(endpoint));
-                    endpoints.map(|endpoint| SocketAddr::new(endpoint.addr, port.port))
-                })
+        names.flat_map(move |name| {
+            let service = self.services.get(name).into_iter();
+            let pod = self.pods.get(name).into_iter();
+            let of_service = service.flat_map(move |service| self.endpoints_of(service, protocol, which));
+            of_service.chain(pod.flat_map(move |pod| targets(pod, protocol)))
+        })
+    }
+
+    fn endpoints_of(
+        &self,
+        service: &Service,
+        protocol: Protocol,
+        which: impl Fn(&Endpoint) -> bool + Copy,
+    ) -> impl Iterator<Item = SocketAddr> {
+        let slices = self.slices.get(&service.name).into_iter().flatten();
+        slices.flat_map(move |slice| {
+            let offered = move |port: &&SlicePort| {
+                let same = |own: &ServicePort| own.name == port.name && own.protocol == port.protocol;
+                port.protocol == protocol && service.ports.iter().any(same)
+            };
+            slice.ports.iter().filter(offered).flat_map(move |port| {
+                let endpoints = slice.endpoints.iter().filter(move |endpoint| which(endpoint));
+                endpoints.map(|endpoint| SocketAddr::new(endpoint.addr, port.port))
             })
-        });
-        services.chain(pods)
+        })
+    }
+
+    fn share_name(&mut self, name: &mut NamespacedName) {
+        self.texts.share(&mut name.namespace);
+        self.texts.share(&mut name.name);
+    }
+
+    fn share_texts(&mut self, slice: &mut EndpointSlice) {
+        self.texts.share(&mut slice.name.namespace);
+        self.share_name(&mut slice.service);
+        for port in &mut slice.ports {
+            self.texts.share(&mut port.name);
+        }
+        for endpoint in &mut slice.endpoints {
+            let hints = endpoint.hints.iter_mut();
+            let hints = hints.flat_map(|hints| hints.zones.iter_mut().chain(&mut hints.nodes));
+            hints.chain(&mut endpoint.node).for_each(|text| self.texts.share(text));
+        }
     }
 
     fn context<'a>(&'a self, node: &'a NodeFacts) -> Context<'a> {
@@ -296,4 +352,15 @@ impl Index {
             node,
         }
     }
+}
+
+/// Where a Pod's hostPorts of a protocol lead.
+fn targets(pod: &Pod, protocol: Protocol) -> impl Iterator<Item = SocketAddr> {
+    let ports = pod.host_ports.iter().filter(move |port| port.protocol == protocol);
+    ports.flat_map(|port| pod.addresses.iter().map(|&addr| SocketAddr::new(addr, port.target)))
+}
+
+/// Where a slice is among those of its Service, or belongs.
+fn place_of(slices: &[EndpointSlice], name: &NamespacedName) -> Result<usize, usize> {
+    slices.binary_search_by(|slice| slice.name.cmp(name))
 }

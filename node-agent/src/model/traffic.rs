@@ -88,9 +88,9 @@ impl Preference {
         let usable = |hinted: fn(&Endpoint) -> bool, preference: Self| {
             ready.clone().all(hinted) && ready.clone().any(|endpoint| preference.takes(endpoint, node))
         };
-        if usable(|e| !e.node_hints.is_empty(), Self::SameNode) {
+        if usable(|e| !e.node_hints().is_empty(), Self::SameNode) {
             Self::SameNode
-        } else if usable(|e| !e.zone_hints.is_empty(), Self::SameZone) {
+        } else if usable(|e| !e.zone_hints().is_empty(), Self::SameZone) {
             Self::SameZone
         } else {
             Self::None
@@ -99,11 +99,11 @@ impl Preference {
 
     fn takes(self, endpoint: &Endpoint, node: &NodeFacts) -> bool {
         match self {
-            Self::SameNode => endpoint.node_hints.contains(&node.name),
+            Self::SameNode => endpoint.node_hints().contains(&node.name),
             Self::SameZone => node
                 .zone
                 .as_ref()
-                .is_some_and(|zone| endpoint.zone_hints.contains(zone)),
+                .is_some_and(|zone| endpoint.zone_hints().contains(zone)),
             Self::None => true,
         }
     }

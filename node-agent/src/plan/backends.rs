@@ -1,6 +1,6 @@
 //! Backends by id: what stands in the array, who leads to it, which ids are free.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 
 use kpr_abi::{Address, BackendValue};
 
@@ -8,27 +8,36 @@ use super::{
     ids::Ids,
     op::{Identity, identity},
 };
+use crate::hash::HashMap;
 
 /// The backend array of one family.
 #[derive(Clone, Debug)]
 pub(super) struct Backends<A: Address> {
     limit: u32,
-    values: HashMap<u32, BackendValue<A>>,
+    /// By id, as far as any was ever used: ids are given lowest first.
+    entries: Vec<Entry<A>>,
+    /// How many have a value.
+    len: usize,
     by_identity: HashMap<Identity<A>, u32>,
-    /// How often tracked runs of slots name an id.
-    holds: HashMap<u32, u32>,
     /// Ids with a value that no tracked run names.
     unused: BTreeSet<u32>,
     free: Ids,
+}
+
+#[derive(Clone, Debug)]
+struct Entry<A> {
+    value: Option<BackendValue<A>>,
+    /// How often tracked runs of slots name it.
+    holds: u32,
 }
 
 impl<A: Address> Backends<A> {
     pub(super) fn new(limit: u32) -> Self {
         Self {
             limit,
-            values: HashMap::new(),
-            by_identity: HashMap::new(),
-            holds: HashMap::new(),
+            entries: Vec::new(),
+            len: 0,
+            by_identity: HashMap::default(),
             unused: BTreeSet::new(),
             free: Ids::new(limit),
         }
@@ -40,7 +49,7 @@ impl<A: Address> Backends<A> {
     }
 
     pub(super) fn get(&self, id: u32) -> Option<&BackendValue<A>> {
-        self.values.get(&id)
+        self.entries.get(id as usize)?.value.as_ref()
     }
 
     pub(super) fn find(&self, identity: &Identity<A>) -> Option<u32> {
@@ -52,26 +61,33 @@ impl<A: Address> Backends<A> {
         if !self.is_valid(id) {
             return;
         }
-        if let Some(old) = self.values.insert(id, value)
-            && identity(&old) != identity(&value)
-        {
-            self.forget(id, &old);
+        let entry = self.entry(id);
+        let is_held = entry.holds > 0;
+        match entry.value.replace(value) {
+            Some(old) if identity(&old) != identity(&value) => self.forget(id, &old),
+            Some(_) => {}
+            None => self.len += 1,
         }
         // Two ids with one identity are possible in maps that someone else wrote: the lower one stands.
         let known = self.by_identity.entry(identity(&value)).or_insert(id);
         *known = id.min(*known);
         self.free.take(id);
-        if !self.holds.contains_key(&id) {
+        if !is_held {
             self.unused.insert(id);
         }
     }
 
     /// A backend was zeroed.
     pub(super) fn clear(&mut self, id: u32) {
-        if let Some(old) = self.values.remove(&id) {
+        let Some(entry) = self.entries.get_mut(id as usize) else {
+            return;
+        };
+        let is_held = entry.holds > 0;
+        if let Some(old) = entry.value.take() {
+            self.len -= 1;
             self.forget(id, &old);
             self.unused.remove(&id);
-            if !self.holds.contains_key(&id) {
+            if !is_held {
                 self.free.free(id);
             }
         }
@@ -81,7 +97,7 @@ impl<A: Address> Backends<A> {
     pub(super) fn hold(&mut self, ids: &[u32]) {
         for &id in ids {
             if self.is_valid(id) {
-                *self.holds.entry(id).or_default() += 1;
+                self.entry(id).holds += 1;
                 self.unused.remove(&id);
                 self.free.take(id);
             }
@@ -91,15 +107,15 @@ impl<A: Address> Backends<A> {
     /// A run that named the ids is free.
     pub(super) fn unhold(&mut self, ids: &[u32]) {
         for &id in ids {
-            let Some(holds) = self.holds.get_mut(&id) else {
+            let entry = self.entries.get_mut(id as usize);
+            let Some(entry) = entry.filter(|entry| entry.holds > 0) else {
                 continue;
             };
-            *holds -= 1;
-            if *holds > 0 {
+            entry.holds -= 1;
+            if entry.holds > 0 {
                 continue;
             }
-            self.holds.remove(&id);
-            if self.values.contains_key(&id) {
+            if entry.value.is_some() {
                 self.unused.insert(id);
             } else {
                 self.free.free(id);
@@ -120,11 +136,22 @@ impl<A: Address> Backends<A> {
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = (u32, &BackendValue<A>)> {
-        self.values.iter().map(|(&id, value)| (id, value))
+        let entries = (0..).zip(&self.entries);
+        entries.filter_map(|(id, entry)| Some((id, entry.value.as_ref()?)))
     }
 
     pub(super) fn len(&self) -> usize {
-        self.values.len()
+        self.len
+    }
+
+    /// Of a valid id.
+    fn entry(&mut self, id: u32) -> &mut Entry<A> {
+        let place = id as usize;
+        if place >= self.entries.len() {
+            let none = Entry { value: None, holds: 0 };
+            self.entries.resize(place + 1, none);
+        }
+        &mut self.entries[place]
     }
 
     fn forget(&mut self, id: u32, value: &BackendValue<A>) {

@@ -1,10 +1,11 @@
 //! What is desired against what the maps hold.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::BTreeSet;
 
 use kpr_abi::{Family, ServiceKey};
 
 use super::{Op, Plan, Programmed, Scope, draft::Draft};
+use crate::hash::{HashMap, HashSet};
 use crate::model::{DesiredService, IpFamily, NamespacedName};
 
 /// Plans the writes. `owners` learns which Service wants which frontend, also where nothing is to be written.
@@ -16,10 +17,10 @@ pub(super) fn plan<F: IpFamily>(
 ) -> Plan<F> {
     let mut draft = Draft::new(programmed, desired);
     let mut errors = Vec::new();
-    let mut placed = HashSet::new();
+    let mut placed = HashSet::default();
     // Services that do not fit: they keep what they have.
-    let mut skipped = HashSet::new();
-    let mut skipped_keys = HashSet::new();
+    let mut skipped = HashSet::default();
+    let mut skipped_keys = HashSet::default();
     for service in desired {
         let keys = service.frontends.iter().map(|frontend| frontend.key);
         let may_be_its_own = |key: &_| owners.of(key).is_none_or(|owner| *owner == service.name);
@@ -81,8 +82,8 @@ pub(super) struct Owners<F: Family> {
 impl<F: Family> Default for Owners<F> {
     fn default() -> Self {
         Self {
-            owner: HashMap::new(),
-            keys: HashMap::new(),
+            owner: HashMap::default(),
+            keys: HashMap::default(),
         }
     }
 }

@@ -1,9 +1,6 @@
 //! Room for new entries, taken tentatively: what a plan would write, on top of what the maps hold.
 
-use std::{
-    collections::{BTreeSet, HashMap, HashSet},
-    sync::Arc,
-};
+use std::{collections::BTreeSet, sync::Arc};
 
 use kpr_abi::{BackendValue, ServiceKey, ServiceValue, Slice, TableSize, service::flags};
 
@@ -14,6 +11,7 @@ use super::{
     programmed::Entry,
     slot_run::List,
 };
+use crate::hash::{HashMap, HashSet};
 use crate::maglev::Member;
 use crate::model::{Backend, DesiredService, Frontend, IpFamily, NamespacedName, ServicePortName};
 
@@ -70,10 +68,10 @@ impl<'a, F: IpFamily> Draft<'a, F> {
             programmed,
             keep: wanted_unused(programmed, desired),
             backends: Vec::new(),
-            backend_ids: HashMap::new(),
+            backend_ids: HashMap::default(),
             next_backend: 0,
             runs: Vec::new(),
-            run_bases: HashMap::new(),
+            run_bases: HashMap::default(),
             room: None,
             services: Vec::new(),
             new_services: 0,
@@ -161,7 +159,7 @@ impl<'a, F: IpFamily> Draft<'a, F> {
         service: &'s DesiredService<F>,
         may_be_its_own: impl Fn(&ServiceKey<F::Addr>) -> bool,
     ) -> HashMap<&'s ServicePortName, u32> {
-        let mut groups = HashMap::new();
+        let mut groups = HashMap::default();
         for frontend in service
             .frontends
             .iter()

@@ -1,19 +1,24 @@
 //! What the maps of one family hold.
 
-use std::{
-    collections::{HashMap, HashSet},
-    fmt,
-};
+use std::{collections::BTreeMap, fmt};
 
 use kpr_abi::{BackendValue, Family, ServiceKey, ServiceValue, Slice, service::flags};
 
-use super::{AdmittedRange, Generation, Limits, Op, backends::Backends, ranges::Ranges, runs::Runs};
+use super::{
+    AdmittedRange, Generation, Limits, Op, SlotRun, backends::Backends, ranges::Ranges, runs::Runs, slot_run::List,
+};
+use crate::{
+    hash::{HashMap, HashSet},
+    maglev::Member,
+};
 
 /// A mirror of the maps of family `F`. It advances only by ops that were carried out.
 #[derive(Clone, Debug)]
 pub struct Programmed<F: Family> {
     pub(super) limits: Limits,
     pub(super) services: HashMap<ServiceKey<F::Addr>, Entry>,
+    /// How many of them each protocol has.
+    by_protocol: BTreeMap<u8, usize>,
     pub(super) service_ids: HashSet<u32>,
     /// The id that was given last.
     pub(super) last_service_id: u32,
@@ -83,8 +88,9 @@ impl<F: Family> Programmed<F> {
     pub(super) fn new(limits: Limits) -> Self {
         Self {
             limits,
-            services: HashMap::new(),
-            service_ids: HashSet::new(),
+            services: HashMap::default(),
+            by_protocol: BTreeMap::new(),
+            service_ids: HashSet::default(),
             last_service_id: 0,
             runs: Runs::new(limits.slots),
             backends: Backends::new(limits.backends),
@@ -112,6 +118,11 @@ impl<F: Family> Programmed<F> {
     /// Every service in the map, in no order.
     pub fn services(&self) -> impl Iterator<Item = (&ServiceKey<F::Addr>, &ServiceValue)> {
         self.services.iter().map(|(key, entry)| (key, &entry.value))
+    }
+
+    /// Whether a service in the map is of this protocol.
+    pub fn has(&self, protocol: u8) -> bool {
+        self.by_protocol.contains_key(&protocol)
     }
 
     /// A service.
@@ -147,6 +158,55 @@ impl<F: Family> Programmed<F> {
     /// Whether a service in the map asks for source ranges.
     pub fn has_source_ranges(&self) -> bool {
         self.ranges.is_asked()
+    }
+
+    /// Whether the tables hold what was written to them, read back as for [`restore`](super::Planner::restore): every service with
+    /// its slots and backends. Nothing else than that there is no [`difference`](Self::difference), without a second copy of everything.
+    pub fn is_found_in(
+        &self,
+        services: &[(ServiceKey<F::Addr>, ServiceValue)],
+        slots: &[u32],
+        backends: &BTreeMap<u32, BackendValue<F::Addr>>,
+        source_ranges: &[AdmittedRange<F::Addr>],
+    ) -> bool {
+        let mut runs = HashSet::default();
+        for (key, value) in services {
+            let Some(entry) = self
+                .services
+                .get(key)
+                .filter(|entry| entry.intact && entry.value == *value)
+            else {
+                return false;
+            };
+            runs.extend(entry.runs());
+        }
+        let is_run = |base: u32| {
+            let Some(run) = self.runs.at(base) else { return false };
+            let found = slots
+                .get(base as usize..)
+                .and_then(|slots| slots.get(..run.list.slots() as usize));
+            let known = |id: &u32| {
+                self.backend(*id)
+                    .is_some_and(|backend| backends.get(id) == Some(backend))
+            };
+            found.is_some_and(|found| self.is_written(&run.list, found)) && run.list.ids.iter().all(known)
+        };
+        let asked = |range: &&AdmittedRange<F::Addr>| self.ranges.is_asked_by(range.service);
+        let admitted = |range: &AdmittedRange<F::Addr>| self.ranges.contains(range.service, (range.addr, range.bits));
+        services.len() == self.services.len()
+            && runs.into_iter().all(is_run)
+            && source_ranges.iter().filter(asked).all(admitted)
+            && source_ranges.iter().filter(asked).count() == self.ranges.iter().filter(|range| asked(&range)).count()
+    }
+
+    /// Whether the slots hold the list, and behind it its Maglev table, if it has one.
+    pub(super) fn is_written(&self, list: &List, slots: &[u32]) -> bool {
+        let Some(size) = list.table else {
+            return *list.ids == *slots;
+        };
+        let backends = list.ids.iter().filter_map(|id| Some((*id, self.backends.get(*id)?)));
+        let run = SlotRun::with_table(size, backends.map(|(id, value)| (id, Member::new::<F>(value))));
+        *run.slots() == *slots
     }
 
     /// How `found`, read back from the tables, differs from this, which was written to them.
@@ -197,7 +257,7 @@ impl<F: Family> Programmed<F> {
                     intact: true,
                 };
                 entry.runs().for_each(|base| self.runs.hold(base));
-                let old = self.services.insert(*key, entry);
+                let old = self.insert(*key, entry);
                 if old.is_none_or(|old| old.id != Some(value.id)) {
                     self.last_service_id = value.id;
                 }
@@ -209,9 +269,26 @@ impl<F: Family> Programmed<F> {
             }
             Op::DeleteService { key } => {
                 let old = self.services.remove(key);
+                if old.is_some()
+                    && let Some(count) = self.by_protocol.get_mut(&key.proto)
+                {
+                    *count -= 1;
+                    if *count == 0 {
+                        self.by_protocol.remove(&key.proto);
+                    }
+                }
                 self.drop_entry(old);
             }
         }
+    }
+
+    /// Enters a service, and returns what was there before.
+    pub(super) fn insert(&mut self, key: ServiceKey<F::Addr>, entry: Entry) -> Option<Entry> {
+        let old = self.services.insert(key, entry);
+        if old.is_none() {
+            *self.by_protocol.entry(key.proto).or_default() += 1;
+        }
+        old
     }
 
     /// Makes free what nothing has led to since `until` or before.

@@ -1,11 +1,12 @@
 //! Source ranges by the id of the service that they belong to: what stands in the trie, and what of it nobody reads any
 //! more.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet};
 
 use kpr_abi::Address;
 
 use super::{AdmittedRange, Generation};
+use crate::hash::{HashMap, HashSet};
 
 /// First address and prefix length.
 pub(super) type Prefix<A> = (A, u8);
@@ -26,9 +27,9 @@ pub(super) struct Ranges<A: Address> {
 impl<A: Address> Ranges<A> {
     pub(super) fn new() -> Self {
         Self {
-            by_id: HashMap::new(),
+            by_id: HashMap::default(),
             total: 0,
-            asked: HashSet::new(),
+            asked: HashSet::default(),
             unasked: BTreeMap::new(),
             unread: BTreeSet::new(),
         }
@@ -59,6 +60,11 @@ impl<A: Address> Ranges<A> {
     /// Whether any published service asks for ranges.
     pub(super) fn is_asked(&self) -> bool {
         !self.asked.is_empty()
+    }
+
+    /// Whether the published service of this id asks for its ranges.
+    pub(super) fn is_asked_by(&self, id: u32) -> bool {
+        self.asked.contains(&id)
     }
 
     /// Ids whose ranges can go, in order.

@@ -1,11 +1,11 @@
 //! What the maps hold after a restart, read back and checked.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
 use kpr_abi::{BackendValue, Family, ServiceKey, ServiceValue, Slice, TableSize, maglev, service::flags};
 
-use super::{AdmittedRange, Limits, Programmed, SlotRun, programmed::Entry, slot_run::List};
-use crate::maglev::Member;
+use super::{AdmittedRange, Limits, Programmed, programmed::Entry, slot_run::List};
+use crate::hash::HashMap;
 
 /// Something in the maps that contradicts itself: another program wrote there, or a table was made smaller. The service
 /// is written anew by the next plan, or deleted.
@@ -85,7 +85,7 @@ pub(super) fn restore<F: Family>(
         let found = &slots[base as usize..region.end as usize];
         let list = List::new(&found[..region.list as usize], region.table);
         let exists = |id: &u32| programmed.backends.get(*id).is_some();
-        region.other_table = region.whole && list.ids.iter().all(exists) && !is_table::<F>(&programmed, &list, found);
+        region.other_table = region.whole && list.ids.iter().all(exists) && !programmed.is_written(&list, found);
         let trusted = region.whole && !region.other_table;
         // What is not to be trusted is kept as it is: programs may be led anywhere from it.
         let list = if trusted { list } else { List::new(found, None) };
@@ -137,7 +137,7 @@ pub(super) fn restore<F: Family>(
             local: held[1],
             intact: problems.len() == before,
         };
-        programmed.services.insert(key, entry);
+        programmed.insert(key, entry);
     }
     for range in source_ranges {
         programmed.ranges.put(range, programmed.now);
@@ -156,17 +156,6 @@ fn lists(value: &ServiceValue) -> [(Slice, Option<TableSize>); 2] {
         (slice, TableSize::named_by(value.flags).filter(|_| has_table))
     };
     [list(value.cluster), list(value.local)]
-}
-
-/// Whether the slots hold the list's Maglev table behind it, or it has none.
-fn is_table<F: Family>(programmed: &Programmed<F>, list: &List, slots: &[u32]) -> bool {
-    let Some(size) = list.table else { return true };
-    let backends = list
-        .ids
-        .iter()
-        .filter_map(|id| Some((*id, programmed.backends.get(*id)?)));
-    let run = SlotRun::with_table(size, backends.map(|(id, value)| (id, Member::new::<F>(value))));
-    *run.slots() == *slots
 }
 
 /// The parts of the slot table that services lead to. Slices that overlap without being equal are joined to one region:
@@ -203,7 +192,7 @@ impl Regions {
         lists.dedup();
         let mut regions = Self {
             by_base: BTreeMap::new(),
-            by_list: HashMap::new(),
+            by_list: HashMap::default(),
         };
         for (list, end) in lists.into_iter().filter_map(|list| Some((list, end(&list)?))) {
             let (slice, table) = list;

@@ -1,11 +1,12 @@
 //! Runs of slots: which are in use, which wait for their last readers, where there is room.
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
+    collections::{BTreeMap, BTreeSet},
     sync::Arc,
 };
 
 use super::{Generation, extents::Extents, slot_run::List};
+use crate::hash::HashMap;
 
 /// A run of slots as it stands in the map. Never changed while it is tracked.
 #[derive(Clone, Debug)]
@@ -32,7 +33,7 @@ impl Runs {
     pub(super) fn new(size: u32) -> Self {
         Self {
             by_base: BTreeMap::new(),
-            by_list: HashMap::new(),
+            by_list: HashMap::default(),
             quarantine: BTreeSet::new(),
             room: Extents::new(size),
         }

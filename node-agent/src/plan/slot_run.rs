@@ -59,6 +59,11 @@ impl SlotRun {
         &self.list.ids
     }
 
+    /// Whether a Maglev table stands behind the list.
+    pub fn has_table(&self) -> bool {
+        self.list.table.is_some()
+    }
+
     /// What is written, slot by slot. Fills the table.
     pub fn slots(&self) -> Cow<'_, [u32]> {
         let ids = self.ids();

@@ -2,10 +2,7 @@
 
 use std::{net::IpAddr, sync::Arc};
 
-use k8s_openapi::api::{
-    core::v1::{Node, Pod, Service},
-    discovery::v1::EndpointSlice,
-};
+use k8s_openapi::api::core::v1::{Node, Pod};
 use kpr_crds::{NodeDatapathSpec, NodeDatapathStatus};
 use kube::ResourceExt;
 
@@ -13,6 +10,7 @@ use super::{
     gate::Kind,
     list::{Listed, Named},
     own::Own,
+    trimmed::Trimmed,
 };
 use crate::model::{
     NamespacedName,
@@ -77,16 +75,16 @@ pub struct DatapathObject {
     pub status: NodeDatapathStatus,
 }
 
-impl Listed for Service {
+impl Listed for Trimmed<ServiceInput> {
     type Input = ServiceInput;
     const KIND: Kind = Kind::Services;
 
-    fn input(&self) -> Result<ServiceInput, InputError> {
-        ServiceInput::parse(self)
+    fn input(self) -> Result<ServiceInput, InputError> {
+        self.input
     }
 
-    fn name(&self) -> Result<NamespacedName, InputError> {
-        name_of(&self.metadata)
+    fn name(self) -> Result<NamespacedName, InputError> {
+        self.input.map(|input| input.name().clone())
     }
 
     fn all(inputs: Vec<ServiceInput>) -> Change {
@@ -102,16 +100,16 @@ impl Listed for Service {
     }
 }
 
-impl Listed for EndpointSlice {
+impl Listed for Trimmed<SliceInput> {
     type Input = SliceInput;
     const KIND: Kind = Kind::Slices;
 
-    fn input(&self) -> Result<SliceInput, InputError> {
-        SliceInput::parse(self)
+    fn input(self) -> Result<SliceInput, InputError> {
+        self.input
     }
 
-    fn name(&self) -> Result<NamespacedName, InputError> {
-        name_of(&self.metadata)
+    fn name(self) -> Result<NamespacedName, InputError> {
+        self.input.map(|input| input.name().clone())
     }
 
     fn all(inputs: Vec<SliceInput>) -> Change {
@@ -131,11 +129,11 @@ impl Listed for Pod {
     type Input = PodInput;
     const KIND: Kind = Kind::Pods;
 
-    fn input(&self) -> Result<PodInput, InputError> {
-        PodInput::parse(self)
+    fn input(self) -> Result<PodInput, InputError> {
+        PodInput::parse(&self)
     }
 
-    fn name(&self) -> Result<NamespacedName, InputError> {
+    fn name(self) -> Result<NamespacedName, InputError> {
         name_of(&self.metadata)
     }
 

@@ -13,9 +13,9 @@ pub(super) trait Listed: kube::Resource<DynamicType = ()> + Clone + std::fmt::De
     const KIND: Kind;
 
     /// Cuts the object down.
-    fn input(&self) -> Result<Self::Input, InputError>;
+    fn input(self) -> Result<Self::Input, InputError>;
     /// Its name.
-    fn name(&self) -> Result<NamespacedName, InputError>;
+    fn name(self) -> Result<NamespacedName, InputError>;
     /// All objects of the kind.
     fn all(inputs: Vec<Self::Input>) -> Change;
     /// A new or changed object.
@@ -90,20 +90,14 @@ impl Follower {
 
 #[cfg(test)]
 mod tests {
-    use k8s_openapi::api::core::v1::{Node, Service};
-    use kube::core::ObjectMeta;
+    use k8s_openapi::api::core::v1::Node;
 
     use super::*;
+    use crate::{model::input::ServiceInput, watch::trimmed::Trimmed};
 
-    fn service(name: &str) -> Service {
-        Service {
-            metadata: ObjectMeta {
-                name: Some(name.into()),
-                namespace: Some("default".into()),
-                ..ObjectMeta::default()
-            },
-            ..Service::default()
-        }
+    fn service(name: &str) -> Trimmed<ServiceInput> {
+        let text = format!(r#"{{"metadata": {{"name": "{name}", "namespace": "default"}}}}"#);
+        serde_json::from_str(&text).unwrap()
     }
 
     fn names(change: Change) -> Vec<String> {
@@ -125,7 +119,7 @@ mod tests {
 
     #[test]
     fn a_list_that_broke_off_is_forgotten_when_it_begins_again() {
-        let mut lister = Lister::default();
+        let mut lister = Lister::<Trimmed<ServiceInput>>::default();
         for event in [
             Event::Init,
             Event::InitApply(service("old")),

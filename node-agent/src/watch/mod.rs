@@ -11,23 +11,25 @@ mod gate;
 mod list;
 mod own;
 mod stream;
+mod trimmed;
 
 pub use api_server::{APIS, ApiServer};
 pub use change::{Change, DatapathObject, NodeInput};
 pub use client::{ConfigError, connect};
 pub(crate) use stream::chain;
 
-use k8s_openapi::api::{
-    core::v1::{Node, Pod, Service},
-    discovery::v1::EndpointSlice,
-};
+use k8s_openapi::api::core::v1::{Node, Pod};
 use kube::{
     Api, Client,
     runtime::watcher::{self, watcher},
 };
 use tokio::{sync::mpsc, task::JoinSet};
 
-use crate::{model::input::WATCH_SELECTOR, observe::Tasks};
+use self::trimmed::Trimmed;
+use crate::{
+    model::input::{ServiceInput, SliceInput, WATCH_SELECTOR},
+    observe::Tasks,
+};
 
 /// Starts all watches. They end when the receiver of `changes` is gone, or the set is dropped.
 pub fn spawn(
@@ -42,13 +44,13 @@ pub fn spawn(
     let named = || watcher::Config::default().fields(&format!("metadata.name={node}"));
     let report = |name| stream::Report::new(tasks.register(name), api_server.clone());
     let mut set = JoinSet::new();
-    set.spawn(stream::lists::<Service>(
+    set.spawn(stream::lists::<Trimmed<ServiceInput>>(
         watcher(Api::all(client.clone()), ours()),
         gate.clone(),
         report("watch-services"),
         changes.clone(),
     ));
-    set.spawn(stream::lists::<EndpointSlice>(
+    set.spawn(stream::lists::<Trimmed<SliceInput>>(
         watcher(Api::all(client.clone()), ours()),
         gate.clone(),
         report("watch-endpointslices"),

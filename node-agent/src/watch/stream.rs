@@ -193,14 +193,15 @@ mod tests {
         channel::mpsc::{UnboundedSender, unbounded},
         stream,
     };
-    use k8s_openapi::api::{
-        core::v1::{Pod, Service},
-        discovery::v1::EndpointSlice,
-    };
+    use k8s_openapi::api::core::v1::Pod;
     use kube::core::Status;
 
     use super::*;
-    use crate::observe::Tasks;
+    use crate::{
+        model::input::{ServiceInput, SliceInput},
+        observe::Tasks,
+        watch::trimmed::Trimmed,
+    };
 
     fn report(tasks: &Tasks, name: &'static str) -> Report {
         Report::new(tasks.register(name), ApiServer::new("http://192.168.49.2:8443/".into()))
@@ -214,7 +215,11 @@ mod tests {
     }
 
     /// A watch of Services that is fed by hand.
-    fn watch(tasks: &Tasks, gate: &Gate, changes: &mpsc::Sender<Change>) -> UnboundedSender<Item<Service>> {
+    fn watch(
+        tasks: &Tasks,
+        gate: &Gate,
+        changes: &mpsc::Sender<Change>,
+    ) -> UnboundedSender<Item<Trimmed<ServiceInput>>> {
         let (feed, events) = unbounded();
         let report = report(tasks, "watch-services");
         tokio::spawn(lists(events, gate.clone(), report, changes.clone()));
@@ -230,7 +235,7 @@ mod tests {
         services.unbounded_send(Ok(Event::InitDone)).unwrap();
         assert_eq!(seen.recv().await, Some(Change::Services(Vec::new())));
 
-        let whole: [Item<EndpointSlice>; 2] = [Ok(Event::Init), Ok(Event::InitDone)];
+        let whole: [Item<Trimmed<SliceInput>>; 2] = [Ok(Event::Init), Ok(Event::InitDone)];
         let slices = lists(
             stream::iter(whole),
             gate.clone(),

@@ -14,7 +14,7 @@ use super::{
 
 /// Between checks of a small node; kube-proxy's `syncPeriod`.
 pub(super) const CHECK: Duration = Duration::from_secs(30);
-/// More for each frontend and backend: every entry is read by a system call of about a microsecond, so that a check takes about a
+/// More for each frontend and backend, which are read with thousands of others and compared, so that a check takes less than a
 /// thousandth of the time, whatever the size.
 const CHECK_PER_ENTRY: Duration = Duration::from_millis(1);
 /// And for each slot, which is read with thousands of others, and if it is one of a Maglev table filled anew to compare.

@@ -186,6 +186,7 @@ impl<L: Loader> Core<L> {
         // The process lets go of maps and programs first: what is unpinned then is gone.
         self.running = None;
         self.sockets.off();
+        self.sockets_settled = None;
         self.sweeper.off();
         self.exhaustion.forget();
         match self.loader.remove() {

@@ -11,7 +11,7 @@ use super::{
     Core,
 };
 use crate::{
-    datapath::{CONNECTION_TRACKING, Report},
+    datapath::{Report, fill::CONNECTION_TRACKING},
     sweeper::{Control, Findings},
 };
 
@@ -125,10 +125,7 @@ impl<L: Loader> Core<L> {
     pub(super) fn report_flows(findings: Option<&Findings>, report: &mut Report) {
         let Some(findings) = findings else { return };
         for (family, sweep) in [(V4::NAME, findings.v4), (V6::NAME, findings.v6)] {
-            let name = format!("{family} {CONNECTION_TRACKING}");
-            if let Some(map) = report.maps.iter_mut().find(|map| map.name == name) {
-                map.entries = Some(sweep.live);
-            }
+            report.used(family, CONNECTION_TRACKING, sweep.live);
         }
     }
 }

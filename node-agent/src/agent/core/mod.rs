@@ -82,6 +82,8 @@ pub struct Core<L: Loader> {
     cleared: Option<Arc<Cleared>>,
     tasks: CoreTasks,
     sockets: Arc<Orders>,
+    /// Whether TCP was among what was last told to keep, if nothing has changed since.
+    sockets_settled: Option<bool>,
     sweeper: Arc<Control>,
     exhaustion: Exhaustion,
     syncs: Syncs,
@@ -151,6 +153,7 @@ impl<L: Loader> Core<L> {
             repairs: 0,
             cleared: None,
             sockets: Arc::default(),
+            sockets_settled: None,
             sweeper: Arc::default(),
             exhaustion: Exhaustion::default(),
             syncs: Syncs::default(),
@@ -182,7 +185,7 @@ impl<L: Loader> Core<L> {
             Change::PodGone(name) => self.index.delete_pod(&NamespacedName::of_pod(&name)),
             Change::Synced => {
                 info!(
-                    services = self.index.services().count(),
+                    services = self.index.services().len(),
                     "Services, EndpointSlices and this node's Pods are read in full"
                 );
                 self.synced = true;
@@ -294,7 +297,7 @@ impl<L: Loader> Core<L> {
             placement: running.and_then(|running| running.placement.clone()),
             services: Services {
                 synced: self.synced,
-                services: count(self.index.services().count()),
+                services: count(self.index.services().len()),
                 frontends,
                 backends,
                 pending: running

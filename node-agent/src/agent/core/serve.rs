@@ -15,7 +15,7 @@ use super::{
     },
     Core, Running, sentence,
 };
-use crate::{devices::Device, model::Protocol};
+use crate::{devices::Device, memory, model::Protocol};
 
 /// Separates source ports of kube-proxy's rules, if there are any, from those of the datapath.
 pub(super) fn keep_apart<D: Datapath>(running: &mut Running<D>) {
@@ -97,7 +97,15 @@ impl<L: Loader> Core<L> {
         let Some(running) = self.running.as_mut().filter(|_| self.synced) else {
             return;
         };
-        running.services.touch(&self.index.take_dirty());
+        let changed = self.index.take_dirty();
+        if !changed.is_empty() {
+            running.services.touch(&changed);
+            // Before the first write: sockets may be led there in a moment.
+            let changed = || changed.iter();
+            self.sockets.widen(Protocol::Udp, self.index.serving_udp_of(changed()));
+            self.sockets.widen(Protocol::Tcp, self.index.present_tcp_of(changed()));
+            self.sockets_settled = None;
+        }
         let due = running.services.due();
         if due.is_some_and(|due| due <= now) {
             if std::mem::take(&mut running.taking_over) {
@@ -112,9 +120,6 @@ impl<L: Loader> Core<L> {
                     ),
                 }
             }
-            // Before the first write: sockets may be led there in a moment.
-            self.sockets.widen(Protocol::Udp, self.index.serving(Protocol::Udp));
-            self.sockets.widen(Protocol::Tcp, self.index.present(Protocol::Tcp));
             let outcome = running
                 .services
                 .sync(&self.index, &self.facts, &mut running.datapath, &self.syncs, now);
@@ -146,6 +151,7 @@ impl<L: Loader> Core<L> {
                 running.apart_due = now;
                 // What was seen before the first plan says nothing about what is served.
                 self.reported = None;
+                memory::give_back();
             }
             self.behind_since = None;
         } else {
@@ -182,6 +188,7 @@ impl<L: Loader> Core<L> {
         self.report.map_writes += running.writes_before;
         Self::report_sockets(self.sockets.findings(), &mut self.report);
         Self::report_flows(self.sweeper.findings().as_deref(), &mut self.report);
+        running.services.report(&mut self.report);
         self.reported = Some(now);
         self.report_stale = false;
         self.watch_acceleration();

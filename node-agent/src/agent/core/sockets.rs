@@ -5,7 +5,6 @@ use std::sync::Arc;
 use super::{super::Loader, Core};
 use crate::{
     datapath::{Counter, Report},
-    model::Protocol,
     sockets::{Findings, Kept, Orders},
 };
 
@@ -27,17 +26,20 @@ impl<L: Loader> Core<L> {
 
     /// After the tables were compared. `settled`: they hold what is wanted, as far as it fits. While writes fail or wait nothing
     /// is closed: a socket that is closed too early is led to the same backend again.
-    pub(super) fn settle_sockets(&self, settled: bool) {
+    pub(super) fn settle_sockets(&mut self, settled: bool) {
+        let with_tcp = self.resets_stale_connections();
         if !self.closes_stale_sockets() {
             self.sockets.off();
-        } else if settled {
-            let kept: Kept = self.index.serving(Protocol::Udp).collect();
-            self.sockets.settle(if self.resets_stale_connections() {
+            self.sockets_settled = None;
+        } else if settled && self.sockets_settled != Some(with_tcp) {
+            let kept: Kept = self.index.serving_udp().collect();
+            self.sockets.settle(if with_tcp {
                 // A connection may outlast its backend's readiness: only one that is gone for good cannot answer it.
-                kept.with_tcp(self.index.present(Protocol::Tcp))
+                kept.with_tcp(self.index.present_tcp())
             } else {
                 kept
             });
+            self.sockets_settled = Some(with_tcp);
         }
     }
 

@@ -14,7 +14,10 @@ use super::{
     problems::Problems,
 };
 use crate::{
-    datapath::{Contents, Error},
+    datapath::{
+        Contents, Error, Report,
+        fill::{BACKENDS, FRONTENDS, SLOTS, SOURCE_RANGES},
+    },
     metrics::Syncs,
     model::{DesiredService, Index, IpFamily, NamespacedName, NodeFacts, Protocol},
     plan::{Generation, PlanError, Planner, Scope},
@@ -73,6 +76,9 @@ pub(super) trait Programs<D>: Send {
 
     /// Slots in use.
     fn slots(&self) -> u32;
+
+    /// Adds how full the tables are.
+    fn report(&self, report: &mut Report);
 
     /// Whether a frontend of this protocol is in the tables.
     fn has(&self, protocol: Protocol) -> bool;
@@ -153,10 +159,9 @@ impl<F: IpFamily> ServiceTables<F> {
             (Scope::Changed, changed)
         };
         let plan = self.planner.plan(scope, &desired);
-        for op in &plan.ops {
-            tables.apply(op)?;
-            self.planner.record(op);
-        }
+        let (done, result) = tables.apply(&plan.ops);
+        plan.ops.iter().take(done).for_each(|op| self.planner.record(op));
+        result?;
         problems.learn(
             F::NAME,
             scope,
@@ -265,6 +270,10 @@ where
             backends,
             source_ranges,
         } = datapath.contents()?;
+        let programmed = self.planner.programmed();
+        if programmed.is_found_in(&services, &slots, &backends, &source_ranges) {
+            return Ok(None);
+        }
         let (found, _problems) = Planner::restore(limits, services, &slots, backends, source_ranges);
         let difference = self.planner.programmed().difference(found.programmed());
         if difference.is_none() {
@@ -305,9 +314,21 @@ where
         self.planner.programmed().usage().slots
     }
 
+    fn report(&self, report: &mut Report) {
+        let usage = self.planner.programmed().usage();
+        let rows = [
+            (FRONTENDS, usage.services),
+            (SLOTS, usage.slots),
+            (BACKENDS, usage.backends),
+            (SOURCE_RANGES, usage.source_ranges),
+        ];
+        for (what, entries) in rows {
+            report.used(F::NAME, what, entries);
+        }
+    }
+
     fn has(&self, protocol: Protocol) -> bool {
-        let mut services = self.planner.programmed().services();
-        services.any(|(key, _)| key.proto == protocol.number())
+        self.planner.programmed().has(protocol.number())
     }
 
     fn failure(&self) -> Option<&str> {

@@ -17,7 +17,7 @@ use self::{
 };
 use super::{Datapath, Progress};
 use crate::{
-    datapath::Error,
+    datapath::{Error, Report},
     metrics::Syncs,
     model::{Index, NamespacedName, NodeFacts, Problem, Protocol},
 };
@@ -122,6 +122,11 @@ impl<D> DualStack<D> {
     /// Slots in use, Maglev tables included.
     pub(super) fn slots(&self) -> u32 {
         self.families.iter().map(|family| family.slots()).sum()
+    }
+
+    /// Adds how full the tables are to the datapath's report.
+    pub(super) fn report(&self, report: &mut Report) {
+        self.families.iter().for_each(|family| family.report(report));
     }
 
     /// Whether a frontend of this protocol is in the tables.

@@ -240,20 +240,22 @@ where
         Ok(state.family().contents.clone())
     }
 
-    fn apply(&mut self, op: &Op<F>) -> Result<(), Error> {
+    fn apply(&mut self, ops: &[Op<F>]) -> (usize, Result<(), Error>) {
         let mut state = self.state();
-        let failing = state.failing_families.contains(&F::NAME);
-        if failing || state.failing_ops > 0 {
-            state.failing_ops = state.failing_ops.saturating_sub(1);
-            return Err(refused());
+        for (done, op) in ops.iter().enumerate() {
+            let failing = state.failing_families.contains(&F::NAME);
+            if failing || state.failing_ops > 0 {
+                state.failing_ops = state.failing_ops.saturating_sub(1);
+                return (done, Err(refused()));
+            }
+            state.writes += 1;
+            if matches!(op, Op::PutRange { .. }) && state.placed_before_write.is_none() {
+                let last = state.placements.last();
+                state.placed_before_write = Some(last.is_some_and(|placement| !placement.pod_facing.is_empty()));
+            }
+            state.family().apply(op);
         }
-        state.writes += 1;
-        if matches!(op, Op::PutRange { .. }) && state.placed_before_write.is_none() {
-            let last = state.placements.last();
-            state.placed_before_write = Some(last.is_some_and(|placement| !placement.pod_facing.is_empty()));
-        }
-        state.family().apply(op);
-        Ok(())
+        (ops.len(), Ok(()))
     }
 }
 

@@ -6,11 +6,11 @@
 use super::{
     super::{
         Error,
+        batches::Batches,
         pins::Pins,
         sys,
         tables::{MapFamily, convert},
     },
-    batch::Batches,
     sweep::pinned,
 };
 use aya::maps::{Array, MapData};

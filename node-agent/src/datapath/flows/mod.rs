@@ -2,7 +2,6 @@
 //! and source ports, not correctness.
 
 mod age;
-mod batch;
 mod loads;
 mod sweep;
 mod timeouts;

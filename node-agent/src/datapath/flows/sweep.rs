@@ -3,13 +3,13 @@
 use super::{
     super::{
         Error,
+        batches::Batches,
         pins::Pins,
         sys,
         tables::{MapFamily, convert},
     },
     Timeouts,
     age::{is_closed, is_expired},
-    batch::Batches,
     loads::Loads,
 };
 use aya::maps::{Array, HashMap, Map, MapData, MapError, MapInfo};

@@ -5,12 +5,13 @@
 
 mod address;
 mod pod;
+pub mod raw;
 mod service;
 mod slice;
 
 pub use pod::{HostPort, Pod, PodInput};
 pub use service::{Affinity, Service, ServiceInput, ServicePort, WhyIgnored};
-pub use slice::{Endpoint, EndpointSlice, SliceInput, SlicePort};
+pub use slice::{Endpoint, EndpointSlice, Hints, SliceInput, SlicePort};
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
@@ -32,17 +33,21 @@ pub struct InputError(&'static str);
 
 /// Namespace and name of an object.
 pub fn name_of(meta: &ObjectMeta) -> Result<NamespacedName, InputError> {
-    let namespace = meta.namespace.as_deref().ok_or(InputError("namespace"))?;
-    let name = meta.name.as_deref().ok_or(InputError("name"))?;
+    named(meta.namespace.as_deref(), meta.name.as_deref())
+}
+
+fn named(namespace: Option<&str>, name: Option<&str>) -> Result<NamespacedName, InputError> {
+    let namespace = namespace.ok_or(InputError("namespace"))?;
+    let name = name.ok_or(InputError("name"))?;
     Ok(NamespacedName::new(namespace, name))
 }
 
 /// Why an object with these labels is not ours, if so.
-fn opted_out(meta: &ObjectMeta) -> Option<WhyIgnored> {
+fn opted_out(meta: &raw::Meta<'_>) -> Option<WhyIgnored> {
     let labels = meta.labels.as_ref()?;
-    if labels.contains_key(LABEL_PROXY_NAME) {
+    if labels.other_proxy {
         Some(WhyIgnored::OtherProxy)
-    } else if labels.contains_key(LABEL_HEADLESS) {
+    } else if labels.headless {
         Some(WhyIgnored::Headless)
     } else {
         None

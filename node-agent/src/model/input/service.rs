@@ -1,12 +1,14 @@
 //! Services.
 
-use std::{net::IpAddr, sync::Arc};
+use std::{net::IpAddr, ops::Deref, sync::Arc};
 
 use ipnet::IpNet;
 use jiff::Timestamp;
-use k8s_openapi::api::core::v1;
 
-use super::{InputError, address, name_of, opted_out};
+use super::{
+    InputError, address, named, opted_out,
+    raw::{self, Text},
+};
 use crate::model::{NamespacedName, Problem, ProblemKind, Protocol};
 
 /// A watched Service: one to serve, or one to leave alone.
@@ -94,11 +96,12 @@ pub struct ServicePort {
 
 impl ServiceInput {
     /// Parses a Service.
-    pub fn parse(service: &v1::Service) -> Result<Self, InputError> {
-        let name = name_of(&service.metadata)?;
-        let default = v1::ServiceSpec::default();
+    pub fn parse(service: &raw::Service<'_>) -> Result<Self, InputError> {
+        let metadata = &service.metadata;
+        let name = named(metadata.namespace.as_deref(), metadata.name.as_deref())?;
+        let default = raw::ServiceSpec::default();
         let spec = service.spec.as_ref().unwrap_or(&default);
-        let why = opted_out(&service.metadata).or_else(|| {
+        let why = opted_out(metadata).or_else(|| {
             if spec.type_.as_deref() == Some("ExternalName") {
                 Some(WhyIgnored::ExternalName)
             } else if matches!(spec.cluster_ip.as_deref(), None | Some("" | "None")) {
@@ -122,9 +125,9 @@ impl ServiceInput {
     }
 }
 
-fn proxied(name: NamespacedName, service: &v1::Service, spec: &v1::ServiceSpec) -> Service {
+fn proxied(name: NamespacedName, service: &raw::Service<'_>, spec: &raw::ServiceSpec<'_>) -> Service {
     let mut found = Vec::new();
-    let is_local = |policy: &Option<String>| policy.as_deref() == Some("Local");
+    let is_local = |policy: &Option<Text<'_>>| policy.as_deref() == Some("Local");
     let external_local = is_local(&spec.external_traffic_policy);
 
     // Before dual-stack there was only `clusterIP`; the API server fills in both today.
@@ -163,14 +166,14 @@ fn proxied(name: NamespacedName, service: &v1::Service, spec: &v1::ServiceSpec) 
     }
 }
 
-fn addresses(field: &'static str, texts: &[String], problems: &mut Vec<ProblemKind>) -> Vec<IpAddr> {
+fn addresses(field: &'static str, texts: &[impl Deref<Target = str>], problems: &mut Vec<ProblemKind>) -> Vec<IpAddr> {
     let mut read = Vec::with_capacity(texts.len());
     for text in texts {
         match address::address(text) {
             Some(addr) => read.push(addr),
             None => problems.push(ProblemKind::InvalidAddress {
                 field,
-                value: text.as_str().into(),
+                value: (**text).into(),
             }),
         }
     }
@@ -178,33 +181,31 @@ fn addresses(field: &'static str, texts: &[String], problems: &mut Vec<ProblemKi
 }
 
 /// KEP-1860: an IP whose mode is not `VIP` is the load balancer's own business, and so is one that has only a host name.
-fn load_balancer_ips(service: &v1::Service, problems: &mut Vec<ProblemKind>) -> Vec<IpAddr> {
+fn load_balancer_ips(service: &raw::Service<'_>, problems: &mut Vec<ProblemKind>) -> Vec<IpAddr> {
     let status = service.status.as_ref().and_then(|status| status.load_balancer.as_ref());
     let ingress = status.and_then(|status| status.ingress.as_deref()).unwrap_or_default();
-    let ips: Vec<String> = ingress
+    let ips: Vec<&str> = ingress
         .iter()
         .filter(|ingress| matches!(ingress.ip_mode.as_deref(), None | Some("VIP")))
-        .filter_map(|ingress| ingress.ip.clone().filter(|ip| !ip.is_empty()))
+        .filter_map(|ingress| ingress.ip.as_deref().filter(|ip| !ip.is_empty()))
         .collect();
     addresses("status.loadBalancer.ingress", &ips, problems)
 }
 
 /// `None` if a range cannot be read: to leave it out of the list could let everyone in.
-fn source_ranges(spec: &v1::ServiceSpec, problems: &mut Vec<ProblemKind>) -> Option<Vec<IpNet>> {
+fn source_ranges(spec: &raw::ServiceSpec<'_>, problems: &mut Vec<ProblemKind>) -> Option<Vec<IpNet>> {
     let before = problems.len();
     let mut ranges = Vec::new();
     for text in spec.load_balancer_source_ranges.iter().flatten() {
         match address::cidr(text) {
             Some(range) => ranges.push(range),
-            None => problems.push(ProblemKind::InvalidSourceRange {
-                value: text.as_str().into(),
-            }),
+            None => problems.push(ProblemKind::InvalidSourceRange { value: (**text).into() }),
         }
     }
     (problems.len() == before).then_some(ranges)
 }
 
-fn affinity(spec: &v1::ServiceSpec) -> Affinity {
+fn affinity(spec: &raw::ServiceSpec<'_>) -> Affinity {
     if spec.session_affinity.as_deref() != Some("ClientIP") {
         return Affinity::None;
     }
@@ -217,8 +218,8 @@ fn affinity(spec: &v1::ServiceSpec) -> Affinity {
     }
 }
 
-fn ports(spec: &v1::ServiceSpec, problems: &mut Vec<ProblemKind>) -> Vec<ServicePort> {
-    let mut read = Vec::new();
+fn ports(spec: &raw::ServiceSpec<'_>, problems: &mut Vec<ProblemKind>) -> Vec<ServicePort> {
+    let mut read = Vec::with_capacity(spec.ports.as_ref().map_or(0, Vec::len));
     for port in spec.ports.iter().flatten() {
         let Some(protocol) = Protocol::parse(port.protocol.as_deref()) else {
             problems.push(ProblemKind::UnknownProtocol {

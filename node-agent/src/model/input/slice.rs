@@ -2,9 +2,7 @@
 
 use std::{net::IpAddr, sync::Arc};
 
-use k8s_openapi::api::discovery::v1;
-
-use super::{InputError, LABEL_SERVICE_NAME, WhyIgnored, address, name_of, opted_out};
+use super::{InputError, WhyIgnored, address, named, opted_out, raw};
 use crate::model::{NamespacedName, Problem, ProblemKind, Protocol};
 
 /// A watched EndpointSlice: one to use, or one to leave alone.
@@ -49,10 +47,17 @@ pub struct Endpoint {
     pub serving: bool,
     /// It is being deleted (default false).
     pub terminating: bool,
-    /// `hints.forZones`.
-    pub zone_hints: Vec<Arc<str>>,
-    /// `hints.forNodes`.
-    pub node_hints: Vec<Arc<str>>,
+    /// `hints`, if there are any.
+    pub hints: Option<Box<Hints>>,
+}
+
+/// Whom an endpoint is for, as the EndpointSlice controller has it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Hints {
+    /// `forZones`.
+    pub zones: Vec<Arc<str>>,
+    /// `forNodes`.
+    pub nodes: Vec<Arc<str>>,
 }
 
 impl Endpoint {
@@ -64,6 +69,16 @@ impl Endpoint {
     /// Whether it can be a backend at all.
     pub const fn is_usable(&self) -> bool {
         self.ready || self.is_fallback()
+    }
+
+    /// `hints.forZones`.
+    pub fn zone_hints(&self) -> &[Arc<str>] {
+        self.hints.as_ref().map_or(&[], |hints| &hints.zones)
+    }
+
+    /// `hints.forNodes`.
+    pub fn node_hints(&self) -> &[Arc<str>] {
+        self.hints.as_ref().map_or(&[], |hints| &hints.nodes)
     }
 
     /// On its way out. Ready and terminating (`publishNotReadyAddresses`) is plain ready.
@@ -85,21 +100,22 @@ pub struct SlicePort {
 
 impl SliceInput {
     /// Parses an EndpointSlice.
-    pub fn parse(slice: &v1::EndpointSlice) -> Result<Self, InputError> {
-        let name = name_of(&slice.metadata)?;
-        if let Some(why) = opted_out(&slice.metadata) {
+    pub fn parse(slice: &raw::EndpointSlice<'_>) -> Result<Self, InputError> {
+        let metadata = &slice.metadata;
+        let name = named(metadata.namespace.as_deref(), metadata.name.as_deref())?;
+        if let Some(why) = opted_out(metadata) {
             return Ok(Self::Ignored { name, why });
         }
-        let labels = slice.metadata.labels.as_ref();
-        let Some(service) = labels.and_then(|l| l.get(LABEL_SERVICE_NAME)).filter(|s| !s.is_empty()) else {
+        let labels = metadata.labels.as_ref();
+        let Some(service) = labels.and_then(|l| l.service.as_deref()).filter(|s| !s.is_empty()) else {
             return Ok(Self::Ignored {
                 name,
                 why: WhyIgnored::NoService,
             });
         };
-        let is_family: fn(&IpAddr) -> bool = match slice.address_type.as_str() {
-            "IPv4" => IpAddr::is_ipv4,
-            "IPv6" => IpAddr::is_ipv6,
+        let is_family: fn(&IpAddr) -> bool = match slice.address_type.as_deref() {
+            Some("IPv4") => IpAddr::is_ipv4,
+            Some("IPv6") => IpAddr::is_ipv6,
             _ => {
                 return Ok(Self::Ignored {
                     name,
@@ -109,7 +125,7 @@ impl SliceInput {
         };
         let service = NamespacedName {
             namespace: Arc::clone(&name.namespace),
-            name: service.as_str().into(),
+            name: service.into(),
         };
         let mut found = Vec::new();
         Ok(Self::Used(EndpointSlice {
@@ -131,42 +147,47 @@ impl SliceInput {
 }
 
 fn endpoints(
-    slice: &v1::EndpointSlice,
+    slice: &raw::EndpointSlice<'_>,
     is_family: fn(&IpAddr) -> bool,
     problems: &mut Vec<ProblemKind>,
 ) -> Vec<Endpoint> {
-    let mut read = Vec::new();
+    let mut read: Vec<Endpoint> = Vec::with_capacity(slice.endpoints.as_ref().map_or(0, Vec::len));
     for endpoint in slice.endpoints.iter().flatten() {
-        let Some(text) = endpoint.addresses.first() else {
+        let Some(text) = endpoint.addresses.as_ref().and_then(|addresses| addresses.0.as_deref()) else {
             continue;
         };
         let Some(addr) = address::address(text).filter(is_family) else {
             problems.push(ProblemKind::InvalidAddress {
                 field: "EndpointSlice endpoints[].addresses",
-                value: text.as_str().into(),
+                value: text.into(),
             });
             continue;
         };
         let conditions = endpoint.conditions.as_ref();
-        let hints = endpoint.hints.as_ref();
-        let zones = hints.and_then(|h| h.for_zones.as_deref()).unwrap_or_default();
-        let nodes = hints.and_then(|h| h.for_nodes.as_deref()).unwrap_or_default();
         read.push(Endpoint {
             addr,
             node: endpoint.node_name.as_deref().map(Into::into),
             ready: conditions.and_then(|c| c.ready).unwrap_or(true),
             serving: conditions.and_then(|c| c.serving).unwrap_or(true),
             terminating: conditions.and_then(|c| c.terminating).unwrap_or(false),
-            zone_hints: zones.iter().map(|zone| zone.name.as_str().into()).collect(),
-            node_hints: nodes.iter().map(|node| node.name.as_str().into()).collect(),
+            hints: endpoint.hints.as_ref().and_then(hints),
         });
     }
     read
 }
 
+fn hints(hints: &raw::Hints<'_>) -> Option<Box<Hints>> {
+    let names = |named: &Option<Vec<raw::Named<'_>>>| {
+        let names = named.iter().flatten().map(|named| Arc::from(&*named.name));
+        names.collect::<Vec<_>>()
+    };
+    let (zones, nodes) = (names(&hints.for_zones), names(&hints.for_nodes));
+    (!zones.is_empty() || !nodes.is_empty()).then(|| Box::new(Hints { zones, nodes }))
+}
+
 /// A port without a name (`nil`, not `""`) or without a number is ignored, as kube-proxy does.
-fn ports(slice: &v1::EndpointSlice, problems: &mut Vec<ProblemKind>) -> Vec<SlicePort> {
-    let mut read = Vec::new();
+fn ports(slice: &raw::EndpointSlice<'_>, problems: &mut Vec<ProblemKind>) -> Vec<SlicePort> {
+    let mut read = Vec::with_capacity(slice.ports.as_ref().map_or(0, Vec::len));
     for port in slice.ports.iter().flatten() {
         let (Some(name), Some(number)) = (port.name.as_deref(), port.port.filter(|&number| number != 0)) else {
             continue;

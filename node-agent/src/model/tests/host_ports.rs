@@ -4,7 +4,7 @@ use kpr_abi::V6;
 use serde_json::json;
 
 use super::fixtures::{Pod, ep, named, node, pod, slice, svc};
-use crate::model::{NamespacedName, Protocol};
+use crate::model::NamespacedName;
 
 const WEB: &str = "pod/web";
 
@@ -206,7 +206,7 @@ fn a_backend_that_a_service_shares_has_the_same_flags_for_both() {
 fn sockets_that_host_ports_led_to_a_pod_are_in_use() {
     let udp = pod("web").port(json!({"containerPort": 53, "hostPort": 5353, "protocol": "UDP"}));
     let node = node().pod(udp);
-    let serving: Vec<_> = node.index.serving(Protocol::Udp).map(|addr| addr.to_string()).collect();
+    let serving: Vec<_> = node.index.serving_udp().map(|addr| addr.to_string()).collect();
     assert_eq!(serving, ["10.244.0.9:53"]);
-    assert_eq!(node.index.serving(Protocol::Tcp).count(), 0);
+    assert_eq!(node.index.serving_udp_of([].iter()).count(), 0);
 }

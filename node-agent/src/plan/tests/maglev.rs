@@ -128,6 +128,7 @@ fn a_table_is_adopted_after_a_restart_and_one_that_was_damaged_is_rewritten() {
     let (mut whole, problems) = restore(&maps);
     assert_eq!(problems, []);
     assert!(whole.plan(Scope::All, &desired).is_empty());
+    assert!(maps.is_as_written(whole.programmed()));
 
     let key = node_port_key::<V4>(30080);
     let slice = maps.services[&key].cluster;
@@ -136,6 +137,7 @@ fn a_table_is_adopted_after_a_restart_and_one_that_was_damaged_is_rewritten() {
     let (mut damaged, problems) = restore(&maps);
     assert_eq!(problems, [RestoreProblem::OtherTable { key, slice }]);
     assert_eq!(whole.programmed().difference(damaged.programmed()).changed, 1);
+    assert!(!maps.is_as_written(whole.programmed()));
     let plan = carry_out(&mut damaged, &desired);
     assert_eq!(
         words(&plan).len(),

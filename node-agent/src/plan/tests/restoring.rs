@@ -196,6 +196,11 @@ fn what_differs_from_what_was_written_is_counted() {
             difference,
             "{damage}"
         );
+        assert_eq!(
+            maps.is_as_written(written.programmed()),
+            difference.is_none(),
+            "{damage}"
+        );
     }
 }
 

@@ -11,7 +11,7 @@ use super::fixtures::Numbered;
 use crate::{
     maglev::{Member, fill},
     model::{Backend, DesiredService, Frontend},
-    plan::{AdmittedRange, Limits, Op},
+    plan::{AdmittedRange, Limits, Op, Programmed},
 };
 
 /// Addresses that a service leads to: under policy `Cluster`, and under `Local`.
@@ -196,6 +196,14 @@ impl<F: Numbered> Maps<F> {
 
     pub(super) fn table(&self) -> impl Iterator<Item = (u32, BackendValue<F::Addr>)> {
         (0..).zip(self.backends.iter().copied())
+    }
+
+    /// Whether whoever wrote this finds it as it was written.
+    pub(super) fn is_as_written(&self, written: &Programmed<F>) -> bool {
+        let services: Vec<_> = self.entries().collect();
+        let backends = self.table().filter(|(_, value)| value.proto != 0).collect();
+        let ranges: Vec<_> = self.ranges.iter().copied().collect();
+        written.is_found_in(&services, &self.slots, &backends, &ranges)
     }
 }
 

@@ -147,5 +147,6 @@ fn a_range_that_was_removed_or_added_by_hand_is_a_difference() {
         let (found, _) = Planner::restore(ROOMY, maps.entries(), &maps.slots, maps.table(), ranges);
         let difference = planner.programmed().difference(found.programmed());
         assert_eq!(difference.changed, changed);
+        assert_eq!(maps.is_as_written(planner.programmed()), changed == 0);
     }
 }

@@ -3,7 +3,7 @@
 //! Reading key after key (`BPF_MAP_GET_NEXT_KEY`) costs two calls for each entry, and starts over when the key that it stands on
 //! is evicted. Here every entry that stays where it is while the map is read is seen exactly once.
 
-use super::super::sys;
+use super::sys;
 use aya::Pod;
 use std::{io, marker::PhantomData, os::fd::BorrowedFd};
 
