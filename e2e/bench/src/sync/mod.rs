@@ -41,7 +41,8 @@ const BLOCKS: [u32; 2] = [5, 20];
 const BLOCK: u32 = 100;
 /// Restarts.
 const RESTARTS: [u32; 2] = [3, 10];
-/// Between two changes of a node.
+/// Between two changes: longer than an agent lets changes gather that follow one that it has carried out, since two in a row may be the
+/// same agent's.
 const PAUSE: Duration = Duration::from_millis(30);
 /// Until an agent that has nothing to do has given back what it does not need.
 const SETTLED: Duration = Duration::from_secs(5);
@@ -435,7 +436,7 @@ async fn changes(nodes: [(&mut Node, u32); 2], blocks: u32) -> Result<[Changes; 
             let service = Numbered(change * 7_919 % services);
             let other = change / services % 2 == 0;
             took[at].push(one_change(node, &tables[at], service, other, u64::from(change))?);
-            tokio::time::sleep(PAUSE / 2).await;
+            tokio::time::sleep(PAUSE).await;
         }
     }
     // Until what was replaced is freed.
