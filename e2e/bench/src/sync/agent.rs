@@ -22,7 +22,7 @@ use kpr_node_agent::observe::{
 use super::front::{Front, Kind};
 
 /// How long anything may take.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 /// Between looks at the agent's status.
 const LOOK: Duration = Duration::from_millis(5);
 

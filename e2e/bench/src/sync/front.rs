@@ -15,17 +15,17 @@ use std::{
 use anyhow::{Context as _, Result, ensure};
 
 /// How long the agent may take to ask.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 /// What is answered from memory.
 const SERVICES: &str = "/api/v1/services";
 const SLICES: &str = "/apis/discovery.k8s.io/v1/endpointslices";
 
 /// The objects of a kind, as the API server writes them.
 pub(super) struct Kind {
-    /// Without the kind: `v1`.
+    /// `apiVersion` of the list.
     pub(super) api_version: &'static str,
-    /// Of the list.
-    pub(super) kind: &'static str,
+    /// `kind` of the list.
+    pub(super) list: &'static str,
     /// Each as JSON.
     pub(super) items: Vec<String>,
 }
@@ -209,7 +209,7 @@ impl Shared {
         };
         let page: Arc<str> = format!(
             r#"{{"kind":"{}","apiVersion":"{}","metadata":{{"resourceVersion":"1000000","continue":"{next}"}},"items":[{}]}}"#,
-            kind.kind,
+            kind.list,
             kind.api_version,
             items.join(",")
         )

@@ -12,7 +12,7 @@ use std::{env, net::SocketAddr, time::Duration};
 use anyhow::{Context as _, Result, ensure};
 use kpr_cluster::{
     process::{Launch, Session},
-    testbed::Testbed,
+    testbed::{Host, Testbed},
 };
 use kpr_node_agent::observe::api::Phase;
 
@@ -41,7 +41,8 @@ const BLOCKS: [u32; 2] = [5, 20];
 const BLOCK: u32 = 100;
 /// Restarts.
 const RESTARTS: [u32; 2] = [3, 10];
-/// Between two changes of a node.
+/// Between two changes: longer than an agent lets changes gather that follow one that it has carried out, since two in a row may be the
+/// same agent's.
 const PAUSE: Duration = Duration::from_millis(30);
 /// Until an agent that has nothing to do has given back what it does not need.
 const SETTLED: Duration = Duration::from_secs(5);
@@ -254,48 +255,65 @@ pub(crate) async fn run(testbed: &Testbed, wanted: &Wanted, tell: &mut (dyn FnMu
         tell(&SYNC_ONE_CPU, against(&[of_large.cpu], &[of_small.cpu])?);
     }
     if means("restart") {
-        let node_port = here.spec.addresses.v4.context("the node has no IPv4 address")?;
-        let target = format!("{node_port}:{ANSWERING_NODE_PORT}");
-        let mut client = session(testbed.launch_outside(env::current_exe()?)?, &["sync-ask", &target]).await?;
-        let _: Tally = client.next(PATIENCE).await?;
-        let (mut ours, mut theirs) = (Vec::new(), Vec::new());
-        for _ in 0..of(RESTARTS) {
-            ours.push(restart(&mut large).await?);
-            theirs.push(restart(&mut small).await?);
-        }
-        let tally: Tally = client.finish(PATIENCE).await?;
-        ensure!(tally.asked > 1_000, "too few datagrams to tell: {tally:?}");
+        let (tally, took) = restarts(testbed, &mut large, &mut small, of(RESTARTS)).await?;
+        let [ours, theirs] = took;
         tell(&RESTART, against(&ours, &theirs)?);
         let share = f64::from(tally.answered) / f64::from(tally.asked);
-        eprintln!(
-            "kpr-bench: restart: {} of {} datagrams were answered",
-            tally.answered, tally.asked
-        );
         tell(&RESTART_ANSWERED, against(&[share], &[1.0])?);
     }
     if means("memory_operator") {
-        let operator = Launch::new(testbed.binaries().get("kpr-operator")?)
-            .env("KUBECONFIG", here.dir.join("bench-kubeconfig"))
-            .in_netns(&here.netns)
-            .in_cgroup(&here.cgroup.child("operator")?);
-        let mut operator = operator.spawn(&here.dir.join("bench-operator.log")).await?;
-        tokio::time::sleep(SETTLED).await;
-        ensure!(
-            operator.exited()?.is_none(),
-            "the operator ended:\n{}",
-            operator.log_tail()
-        );
-        let pid = operator.pid().context("the operator has ended")?;
         tell(
             &MEMORY_OPERATOR,
-            against(&[memory(pid, "VmRSS")? / 1024.0], &[resident])?,
+            against(&[operator(testbed, here).await?], &[resident])?,
         );
-        operator.kill().await?;
     }
     large.kill().await?;
     small.kill().await?;
     let _: SocketAddr = server.finish(PATIENCE).await?;
     Ok(())
+}
+
+/// Restarts both agents in turns, while the outside client asks a NodePort of the first: what became of that, and how long each took.
+async fn restarts(
+    testbed: &Testbed,
+    large: &mut Node,
+    small: &mut Node,
+    rounds: u32,
+) -> Result<(Tally, [Vec<f64>; 2])> {
+    let node_port = large.host.spec.addresses.v4.context("the node has no IPv4 address")?;
+    let target = format!("{node_port}:{ANSWERING_NODE_PORT}");
+    let mut client = session(testbed.launch_outside(env::current_exe()?)?, &["sync-ask", &target]).await?;
+    let _: Tally = client.next(PATIENCE).await?;
+    let mut took = [Vec::new(), Vec::new()];
+    for _ in 0..rounds {
+        took[0].push(restart(large).await?);
+        took[1].push(restart(small).await?);
+    }
+    let tally: Tally = client.finish(PATIENCE).await?;
+    ensure!(tally.asked > 1_000, "too few datagrams to tell: {tally:?}");
+    eprintln!(
+        "kpr-bench: restart: {} of {} datagrams were answered",
+        tally.answered, tally.asked
+    );
+    Ok((tally, took))
+}
+
+/// Resident memory of an operator at the large cluster's API server, in MiB.
+async fn operator(testbed: &Testbed, host: &Host) -> Result<f64> {
+    let operator = Launch::new(testbed.binaries().get("kpr-operator")?)
+        .env("KUBECONFIG", host.dir.join("bench-kubeconfig"))
+        .in_netns(&host.netns)
+        .in_cgroup(&host.cgroup.child("operator")?);
+    let mut operator = operator.spawn(&host.dir.join("bench-operator.log")).await?;
+    tokio::time::sleep(SETTLED).await;
+    ensure!(
+        operator.exited()?.is_none(),
+        "the operator ended:\n{}",
+        operator.log_tail()
+    );
+    let resident = memory(operator.pid().context("the operator has ended")?, "VmRSS")? / 1024.0;
+    operator.kill().await?;
+    Ok(resident)
 }
 
 async fn session(launch: Launch, arguments: &[&str]) -> Result<Session> {
@@ -330,11 +348,9 @@ async fn first_syncs(node: &mut Node, rounds: u32) -> Result<First> {
         node.kill().await?;
         forget(node)?;
         let (took, cpu) = first_sync(node, LARGE).await?;
-        eprintln!(
-            "kpr-bench: sync_first: {took:.0} ms, {cpu:.0} ms of processor time, {:.1} MB of lists",
-            node.front.listed() as f64 / 1e6
-        );
-        // The first one waits for the API server.
+        let kilobytes = node.front.listed() / 1_000;
+        eprintln!("kpr-bench: sync_first: {took:.0} ms, {cpu:.0} ms of processor time, {kilobytes} kB of lists");
+        // For the first one, lists are put together.
         if round > 0 {
             first.took.push(took);
             first.cpu.push(cpu);
@@ -435,7 +451,7 @@ async fn changes(nodes: [(&mut Node, u32); 2], blocks: u32) -> Result<[Changes; 
             let service = Numbered(change * 7_919 % services);
             let other = change / services % 2 == 0;
             took[at].push(one_change(node, &tables[at], service, other, u64::from(change))?);
-            tokio::time::sleep(PAUSE / 2).await;
+            tokio::time::sleep(PAUSE).await;
         }
     }
     // Until what was replaced is freed.

@@ -183,12 +183,12 @@ pub(super) fn kinds(services: u32, answering: Ipv4Addr) -> [Kind; 2] {
     [
         Kind {
             api_version: "v1",
-            kind: "ServiceList",
+            list: "ServiceList",
             items: texts(&mut [service].into_iter().chain(numbers().map(Numbered::service))),
         },
         Kind {
             api_version: "discovery.k8s.io/v1",
-            kind: "EndpointSliceList",
+            list: "EndpointSliceList",
             items: texts(&mut [slice].into_iter().chain(numbers().map(|number| number.slice(false)))),
         },
     ]
