@@ -332,6 +332,44 @@ mod tests {
         }
     }
 
+    #[test]
+    fn a_destination_is_that_of_a_whole_packet_without_options_and_what_the_parser_reads() {
+        for protocol in [6, 17, 132, 1, 47] {
+            for words in [5, 6] {
+                for fragment in [0, 0x4000, 0x2000, 0x00b9] {
+                    let packet = Buffer::new(packet(words, protocol, fragment, &tcp_head(0)));
+                    let is_plain = words == 5 && fragment & FRAGMENT == 0 && matches!(protocol, 6 | 17);
+                    let expected = is_plain
+                        .then(|| parsed(&packet, 0).unwrap().key)
+                        .map(|key| Destination {
+                            addr: key.dst,
+                            port: key.dport,
+                            proto: key.proto,
+                        });
+                    assert_eq!(
+                        destination(&packet, 0),
+                        expected,
+                        "{protocol}, {words} words, {fragment:#x}"
+                    );
+                }
+            }
+        }
+        let cut = Buffer::new(packet(5, 6, 0, &[0x9c, 0x40, 0x7b]));
+        assert_eq!(destination(&cut, 0), None);
+    }
+
+    #[test]
+    fn the_pseudo_headers_sum_is_that_of_its_words() {
+        let key = parsed(
+            &Buffer::new(packet(5, 17, 0, &[0x9c, 0x40, 0x7b, 0xc3, 0, 13, 0, 0])),
+            0,
+        )
+        .unwrap()
+        .key;
+        let words = [192, 168, 49, 100, 192, 168, 49, 2, 0, 17, 0, 13];
+        assert_eq!(pseudo_sum(&key, 13), sum(&words));
+    }
+
     proptest! {
         #[test]
         fn any_bytes_at_any_offset_are_parsed_or_refused(

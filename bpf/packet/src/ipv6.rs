@@ -436,6 +436,36 @@ mod tests {
         }
     }
 
+    #[test]
+    fn a_destination_is_that_of_a_packet_without_extension_headers_and_what_the_parser_reads() {
+        let hop_by_hop = [6, 0, 1, 4, 0, 0, 0, 0];
+        for (first, extensions, is_plain) in [
+            (6, &[][..], true),
+            (17, &[], true),
+            (132, &[], false),
+            (58, &[], false),
+            (0, &hop_by_hop, false),
+        ] {
+            let packet = Buffer::new(packet(first, extensions, &HEAD));
+            let expected = is_plain.then(|| parsed(&packet).unwrap().key).map(|key| Destination {
+                addr: key.dst,
+                port: key.dport,
+                proto: key.proto,
+            });
+            assert_eq!(destination(&packet, 0), expected, "{first}");
+        }
+        let cut = Buffer::new(packet(6, &[], &HEAD[..3]));
+        assert_eq!(destination(&cut, 0), None);
+    }
+
+    #[test]
+    fn the_pseudo_headers_sum_is_that_of_its_words() {
+        let bytes = packet(17, &[], &HEAD);
+        let key = parsed(&Buffer::new(bytes.clone())).unwrap().key;
+        let words = [&bytes[8..40], &[0, 0, 0, 20, 0, 0, 0, 17]].concat();
+        assert_eq!(pseudo_sum(&key, 20), sum(&words));
+    }
+
     proptest! {
         #[test]
         fn any_bytes_are_parsed_or_refused(bytes in proptest::collection::vec(any::<u8>(), 0..160), first in 0_u8..61) {

@@ -181,7 +181,8 @@ fn flows_that_found_no_source_port_are_told_and_that_it_is_over() {
 
 #[test]
 fn xdp_that_was_asked_for_is_told() {
-    let table: [(Acceleration, Vec<Result<XdpMode, &str>>, &str); 4] = [
+    type Mode = Result<XdpMode, &'static str>;
+    let table: [(Acceleration, Vec<Mode>, &str); 4] = [
         (
             Acceleration::Native,
             vec![Ok(XdpMode::Native)],
@@ -210,7 +211,7 @@ fn xdp_that_was_asked_for_is_told() {
         changed.load_balancer.acceleration = wanted;
         spec.spec = changed.into();
         snapshot.applied = Some(spec);
-        let device = |mode: Result<XdpMode, &str>| Accelerated {
+        let device = |mode: Mode| Accelerated {
             device: "eth0".to_owned(),
             mode: mode.map_err(str::to_owned),
         };

@@ -112,11 +112,11 @@ impl Floor {
             .with_context(|| format!("load {}: `cargo xtask build` makes it", path.display()))?;
         for (hook, name) in PROGRAMS {
             let program = ebpf.program_mut(name).with_context(|| format!("no program {name}"))?;
-            let loaded = match hook {
+            let result = match hook {
                 Hook::Tc => TryInto::<&mut SchedClassifier>::try_into(program)?.load(),
                 Hook::Xdp => TryInto::<&mut Xdp>::try_into(program)?.load(),
             };
-            loaded.with_context(|| format!("load {name}"))?;
+            result.with_context(|| format!("load {name}"))?;
         }
         Ok(Self {
             packets: take(&mut ebpf, "PACKETS")?,

@@ -49,8 +49,8 @@ fn each_way_of_acceleration_is_switched_to_from_each_other() {
     // A veth has it behind its driver, if any way will do: whether the other end takes what the driver sends can't be told.
     let native = (Native, vec!["eth0: native"], Some("xdp"));
     let behind = (BestEffort, vec!["eth0: generic"], Some("xdpgeneric"));
-    let none = (Disabled, vec![], None);
-    for (wanted, told, seen) in [&native, &behind, &none, &behind, &native, &none, &native] {
+    let off = (Disabled, vec![], None);
+    for (wanted, told, seen) in [&native, &behind, &off, &behind, &native, &off, &native] {
         assert_eq!(node.accelerate(&eth0, *wanted), *told);
         match seen {
             Some(seen) => assert_eq!(mode("eth0").as_deref(), Some(*seen), "{wanted:?}"),
