@@ -143,12 +143,21 @@ pub unsafe fn counted<F: Tables>(
     // SAFETY: the caller's promise.
     let (before, now) = unsafe { ((*value).state, seen(value, signals)) };
     if load::counts() && before != now.state {
-        let twin = peek::<F>(&key.twin(&now)).map_or(0, |twin| twin.state);
+        let twin = other::<F>(key, &now);
         if !is_closed(before, twin) && is_closed(now.state, twin) {
             count_off::<F>(key, &now);
         }
     }
     now
+}
+
+/// State of the flow's other direction. Where that does not come by here, it is over when this one is.
+#[inline(always)]
+fn other<F: Tables>(key: &FlowKey<F::Addr>, value: &FlowValue<F::Addr>) -> u8 {
+    if is_tunnelled(value) {
+        return state::CLOSED;
+    }
+    peek::<F>(&key.twin(value)).map_or(0, |twin| twin.state)
 }
 
 /// Whether a connection is over whose directions are in these states.
@@ -161,7 +170,7 @@ fn is_closed(one: u8, other: u8) -> bool {
 #[inline(always)]
 fn uncount<F: Tables>(key: &FlowKey<F::Addr>, value: &FlowValue<F::Addr>) {
     if load::counts() {
-        let twin = peek::<F>(&key.twin(value)).map_or(0, |twin| twin.state);
+        let twin = other::<F>(key, value);
         if !is_closed(value.state, twin) {
             count_off::<F>(key, value);
         }
@@ -275,6 +284,16 @@ pub fn create<F: Tables>(key: &FlowKey<F::Addr>, mut value: FlowValue<F::Addr>) 
     publish::<F>(key, &value, &answering)
 }
 
+/// Makes the only entry of a flow whose answers do not come by here. Another CPU may have been first with the same flow.
+#[inline(always)]
+pub fn create_one_way<F: Tables>(key: &FlowKey<F::Addr>, value: &FlowValue<F::Addr>) -> Result<(), Reason> {
+    match F::flows().insert(key, value, u64::from(BPF_NOEXIST)) {
+        Ok(()) => Ok(()),
+        Err(error) if error == -EEXIST => Ok(()),
+        Err(_) => Err(Reason::DropFlowTableFull),
+    }
+}
+
 /// Makes both entries of a flow that is refused, in the place of an earlier one's with the same tuple: that one had its answer.
 #[inline(always)]
 pub fn create_refused<F: Tables>(key: &FlowKey<F::Addr>, value: &FlowValue<F::Addr>) -> Result<(), Reason> {
@@ -295,7 +314,12 @@ fn reply<A: Address>(key: &FlowKey<A>, value: &FlowValue<A>) -> FlowValue<A> {
         dport: key.sport,
         backend: value.backend,
         last_seen: value.last_seen,
-        state: 0,
+        // A flow that becomes known in its middle was answered before.
+        state: if value.state & state::PAST_SYN == 0 {
+            0
+        } else {
+            state::SEEN
+        },
         action: value.action,
         device: value.device,
     }
@@ -398,13 +422,19 @@ fn publish<F: Tables>(
 /// Whether netfilter translates the flow's packets, now or in a moment.
 #[inline(always)]
 pub fn is_yielded<A>(value: &FlowValue<A>) -> bool {
-    value.action >= action::YIELD
+    matches!(value.action, action::YIELD | action::HOLD)
 }
 
 /// Whether packets of this translation go on through the stack, or out of the device that they are leaving by.
 #[inline(always)]
 pub fn is_passed<A>(value: &FlowValue<A>) -> bool {
     value.action == action::PASS
+}
+
+/// Whether packets of this translation are encapsulated for the backend's node.
+#[inline(always)]
+pub fn is_tunnelled<A>(value: &FlowValue<A>) -> bool {
+    value.action == action::TUNNEL
 }
 
 /// Whether packets of this translation are sent out by the program itself.

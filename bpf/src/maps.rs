@@ -10,6 +10,7 @@ use kpr_abi::{
     FragmentValue, PeerKey, PeerValue, Reason, ServiceKey, SourceRange, StoredService, V4, V6, filter,
     xdp::{self, HardwareAddress},
 };
+use kpr_packet::too_big::QUOTED;
 
 #[map]
 static SERVICES4: HashMap<ServiceKey<Addr4>, StoredService> = HashMap::with_max_entries(1, BPF_F_NO_PREALLOC);
@@ -103,12 +104,18 @@ pub struct Chosen<A> {
     pub backend_flags: u32,
     /// The packet's class of service, by which it may be routed.
     pub class: u32,
+    /// Of a packet that is encapsulated: length of those that are made of it later, 0 if it is left whole. Then, how long it may be.
+    pub length: u32,
 }
 
 #[map]
 static CHOSEN4: PerCpuArray<Chosen<Addr4>> = PerCpuArray::with_max_entries(1, 0);
 #[map]
 static CHOSEN6: PerCpuArray<Chosen<Addr6>> = PerCpuArray::with_max_entries(1, 0);
+
+/// Room for what an ICMP error quotes.
+#[map]
+pub static QUOTATION: PerCpuArray<[u8; QUOTED]> = PerCpuArray::with_max_entries(1, 0);
 
 /// The maps of an address family.
 pub trait Tables: Family {

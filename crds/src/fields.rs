@@ -14,7 +14,7 @@ mod update_strategy;
 
 pub use kube_proxy::{KubeProxy, KubeProxyPolicy};
 pub use kube_proxy_rules::KubeProxyRules;
-pub use load_balancer::{Acceleration, Algorithm, ForwardingMode, LoadBalancer};
+pub use load_balancer::{Acceleration, Algorithm, DsrDispatch, ForwardingMode, LoadBalancer};
 pub use maps::Maps;
 pub use mode::{Mode, Services};
 pub use node_port::NodePort;

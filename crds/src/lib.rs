@@ -25,8 +25,8 @@ mod resolve;
 mod schema;
 
 pub use fields::{
-    Acceleration, Algorithm, ForwardingMode, KubeProxy, KubeProxyPolicy, KubeProxyRules, LoadBalancer, Maps, Mode,
-    NodePort, NodeSelector, OnFailure, PortRange, PortRangeError, Requirement, SelectorOperator, Services,
+    Acceleration, Algorithm, DsrDispatch, ForwardingMode, KubeProxy, KubeProxyPolicy, KubeProxyRules, LoadBalancer,
+    Maps, Mode, NodePort, NodeSelector, OnFailure, PortRange, PortRangeError, Requirement, SelectorOperator, Services,
     SessionAffinity, SocketLb, UpdateStrategy,
 };
 pub use node_datapath::{

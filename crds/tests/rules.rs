@@ -233,6 +233,10 @@ fn enums_and_formats_are_closed() {
             json!(["SNAT", "DSR", "Hybrid"]),
         ),
         (
+            &spec["loadBalancer"]["properties"]["dsrDispatch"],
+            json!(["Geneve", "IPIP"]),
+        ),
+        (
             &spec["loadBalancer"]["properties"]["acceleration"],
             json!(["Disabled", "BestEffort", "Native"]),
         ),

@@ -42,7 +42,8 @@ fn watching(server: ApiServer) -> Cluster {
     let (sender, changes) = mpsc::channel(64);
     let tasks = Tasks::default();
     let known = watch::ApiServer::new("in memory".into());
-    let watches = watch::spawn(&client, "node-a", &tasks, &known, &sender);
+    let snapshots = tokio::sync::watch::channel(Arc::default()).1;
+    let watches = watch::spawn(&client, "node-a", &tasks, &known, &sender, snapshots);
     Cluster {
         server,
         client,

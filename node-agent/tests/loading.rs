@@ -7,7 +7,9 @@
 
 #![allow(clippy::unwrap_used, reason = "a test ends where something unexpected happens")]
 
-use kpr_node_agent::datapath::{self, Error, Options, PortRange, Settings, Sizes, SocketLb, TcChoice, Verified};
+use kpr_node_agent::datapath::{
+    self, Dsr, DsrDispatch, Error, Options, PortRange, Settings, Sizes, SocketLb, TcChoice, Verified,
+};
 use nix::{
     mount::{MntFlags, MsFlags, mount, umount2},
     sched::{CloneFlags, unshare},
@@ -29,6 +31,14 @@ const RANGES: [(PortRange, PortRange); 4] = [
     (ports(32_768, 65_535), ports(1_024, 1_151)),
 ];
 
+/// What else changes the programs' code.
+const CODE: [(SocketLb, Dsr, DsrDispatch); 4] = [
+    (SocketLb::All, Dsr::Off, DsrDispatch::Geneve),
+    (SocketLb::HostNamespaceOnly, Dsr::Tcp, DsrDispatch::Ipip),
+    (SocketLb::All, Dsr::All, DsrDispatch::Geneve),
+    (SocketLb::HostNamespaceOnly, Dsr::Ending, DsrDispatch::Geneve),
+];
+
 #[test]
 fn every_program_loads_in_every_configuration() {
     for feature in datapath::features(TcChoice::Auto) {
@@ -39,12 +49,14 @@ fn every_program_loads_in_every_configuration() {
     let mut most = BTreeMap::new();
     for (node_ports, snat_ports) in RANGES {
         // Without socket load-balancing the programs are the same and not attached.
-        for socket_lb in [SocketLb::All, SocketLb::HostNamespaceOnly] {
+        for (socket_lb, dsr, dsr_dispatch) in CODE {
             let settings = Settings {
                 node_ports,
                 snat_ports,
                 socket_lb,
                 bind_protection: true,
+                dsr,
+                dsr_dispatch,
                 least_connections: socket_lb == SocketLb::All,
                 sizes: Sizes::dynamic(1 << 30, 0.0025),
             };

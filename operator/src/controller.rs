@@ -186,6 +186,7 @@ fn reduced(datapath: NodeDatapath) -> Arc<NodeDatapath> {
             observed_generation: status.observed_generation,
             policy_generation: status.policy_generation,
             unknown_fields: status.unknown_fields,
+            takes_dsr: status.takes_dsr,
             conditions,
             ..NodeDatapathStatus::default()
         }

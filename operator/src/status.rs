@@ -326,6 +326,21 @@ mod tests {
     }
 
     #[test]
+    fn nodes_that_use_snat_for_dsr_are_named_once_the_generation_is_everywhere() {
+        let told = "endpoints get SNAT on nodes that do not take encapsulated packets: edge-1";
+        let (a, b) = (built("a", |d| d.ready(1).without_dsr(told)), built("b", |d| d.ready(1)));
+        let whole = pool(&[("a", true, Some(&a)), ("b", true, Some(&b))]);
+        let (status, reason, message) = said(&whole, PolicyCondition::Degraded);
+        assert_eq!((status, reason.as_str()), (ConditionStatus::True, "NodesWithoutDSR"));
+        assert_eq!(message, format!("a: {told}"));
+
+        // One that was not told yet is expected not to take them.
+        let part = pool(&[("a", true, Some(&a)), ("c", true, None)]);
+        let (status, reason, _) = said(&part, PolicyCondition::Degraded);
+        assert_eq!((status, reason.as_str()), (ConditionStatus::False, "AsExpected"));
+    }
+
+    #[test]
     fn fields_that_agents_do_not_know_are_named() {
         let old = |name| {
             built(name, |d| {

@@ -25,6 +25,8 @@ pub mod flags {
     pub const LOCAL: u8 = 1;
     /// The endpoint is terminating: flows it has go on, new ones come only if nothing else is left (KEP-1669).
     pub const TERMINATING: u8 = 1 << 1;
+    /// The endpoint's node takes encapsulated packets: new flows may get there by DSR.
+    pub const DSR: u8 = 1 << 2;
 }
 
 layout!(BackendValue<Addr4>, size 8, align 4, fields [Addr4, Be16, u8, u8]);

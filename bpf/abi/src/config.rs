@@ -21,6 +21,15 @@ pub mod features {
     pub const SET_RETVAL: u32 = 1;
     /// Sockets outside the node's own network namespace are left alone (`socketLB.hostNamespaceOnly`).
     pub const HOST_NAMESPACE_ONLY: u32 = 1 << 1;
+    /// Encapsulated packets are taken, and flows that are known to be encapsulated go on (`loadBalancer.mode` DSR or Hybrid, and for a
+    /// while after that).
+    pub const TUNNELS: u32 = 1 << 3;
+    /// New flows of TCP to backends on other nodes are encapsulated (`loadBalancer.mode` DSR or Hybrid).
+    pub const DSR_TCP: u32 = 1 << 4;
+    /// So are those of any other protocol (`loadBalancer.mode` DSR).
+    pub const DSR_OTHERS: u32 = 1 << 5;
+    /// Packets are encapsulated as IP in IP, and not as Geneve (`loadBalancer.dsrDispatch`).
+    pub const IPIP: u32 = 1 << 6;
     /// Of two backends that are drawn, the one with fewer connections is chosen (`loadBalancer.algorithm: LeastConnections`).
     pub const LEAST_CONNECTIONS: u32 = 1 << 2;
 }

@@ -102,6 +102,8 @@ pub mod state {
     pub const FROM_POD: u8 = 1 << 3;
     /// A packet other than one that opens a flow (TCP SYN) was seen. A client that sent nothing else has not shaken hands.
     pub const PAST_SYN: u8 = 1 << 4;
+    /// The flow's packets come encapsulated from another node (DSR): it lives only while programs take them.
+    pub const ENCAPSULATED: u8 = 1 << 5;
 }
 
 /// What to do with the packet once it is translated.
@@ -115,6 +117,10 @@ pub mod action {
     pub const YIELD: u8 = 2;
     /// Drop it: for the moment in which the flow is handed over, it has no one to translate it. Its sender sends it again.
     pub const HOLD: u8 = 3;
+    /// Send it to the backend's node as it is, encapsulated (DSR). The translation has the outer addresses: source is this node,
+    /// destination the backend, whose port is there as well; the source port is 0. Such a flow has a forward entry only: its answers do
+    /// not come by here.
+    pub const TUNNEL: u8 = 4;
 }
 
 impl<A: Address> FlowKey<A> {

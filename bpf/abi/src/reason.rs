@@ -49,11 +49,22 @@ pub enum Reason {
     SocketBindRefused = 20,
     /// Sent on by XDP: a packet of a flow with a remote backend.
     XdpForwarded = 21,
+    /// A new flow was led to a backend on another node, whose node answers the client itself (DSR).
+    FlowToRemoteDsr = 22,
+    /// A new flow came encapsulated from another node, for a backend on this one (DSR).
+    FlowFromDsr = 23,
+    /// The first packet of a flow was sent back to the node that had encapsulated it, which takes SNAT for the flow: this node does not
+    /// know the frontend, or the answer would not pass its programs.
+    DsrSentBack = 24,
+    /// Dropped: too big to be encapsulated on its way to the backend's node; the client was told by ICMP.
+    DropTooBig = 25,
+    /// Dropped: an encapsulated packet that no flow and no frontend is known for.
+    DropDsrUnknown = 26,
 }
 
 impl Reason {
     /// Every reason, in the order of its counter.
-    pub const ALL: [Self; 22] = [
+    pub const ALL: [Self; 27] = [
         Self::SocketTranslated,
         Self::SocketNoEndpoint,
         Self::SocketNoLocalEndpoint,
@@ -76,6 +87,11 @@ impl Reason {
         Self::DropHandOver,
         Self::SocketBindRefused,
         Self::XdpForwarded,
+        Self::FlowToRemoteDsr,
+        Self::FlowFromDsr,
+        Self::DsrSentBack,
+        Self::DropTooBig,
+        Self::DropDsrUnknown,
     ];
 
     /// Number of counters.
@@ -106,6 +122,11 @@ impl Reason {
             Self::DropSctpFragment => "drop_sctp_fragment",
             Self::DropHandOver => "drop_hand_over",
             Self::SocketBindRefused => "socket_bind_refused",
+            Self::FlowToRemoteDsr => "flow_to_remote_dsr",
+            Self::FlowFromDsr => "flow_from_dsr",
+            Self::DsrSentBack => "dsr_sent_back",
+            Self::DropTooBig => "drop_too_big",
+            Self::DropDsrUnknown => "drop_dsr_unknown",
             Self::XdpForwarded => "xdp_forwarded",
         }
     }

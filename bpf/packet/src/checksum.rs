@@ -24,6 +24,12 @@ impl Change {
         Self(self.0 + (!old) as u64 + new as u64)
     }
 
+    /// The checksum of what was added to [`NONE`](Self::NONE).
+    #[inline(always)]
+    pub const fn checksum(self) -> u16 {
+        self.apply(0xffff)
+    }
+
     /// Four bytes, or two in their place in memory, came on top.
     #[inline(always)]
     pub const fn more(self, word: u32) -> Self {

@@ -1,7 +1,7 @@
 //! IPv4 packets of TCP, UDP and SCTP.
 
 use crate::{
-    Destination, IcmpError, Packet, Parsed, Part, TransportChange, Unparsed, Window, checksum::Change, transport,
+    Destination, IcmpError, Packet, Parsed, Part, TransportChange, Unparsed, Window, checksum::Change, encap, transport,
 };
 use kpr_abi::{Addr4, Be16, FlowKey, FlowValue};
 
@@ -11,7 +11,7 @@ const ICMP: u8 = 1;
 const ICMP_HEADER: usize = 8;
 
 /// "More fragments" and the fragment offset (RFC 791 §3.1), in the machine's order.
-const FRAGMENT: u16 = 0x3fff;
+pub(crate) const FRAGMENT: u16 = 0x3fff;
 const FRAGMENT_OFFSET: u16 = 0x1fff;
 
 /// The IPv4 header at `l3`, and where the transport header behind it is.
@@ -35,7 +35,11 @@ pub fn parse<P: Packet>(packet: &P, l3: usize, parsed: &mut Parsed<Addr4>) -> Re
         return Err(Unparsed::Icmp);
     }
     if !transport::is_known(protocol) {
-        return Err(Unparsed::OtherProtocol);
+        return Err(if protocol == encap::IPV4 {
+            Unparsed::Encapsulated
+        } else {
+            Unparsed::OtherProtocol
+        });
     }
     let fragment = u16::from_be(ip.u16::<6>());
     parsed.key.src = Addr4(ip.u32::<12>());

@@ -1,7 +1,7 @@
 //! IPv6 packets of TCP, UDP and SCTP (RFC 8200), and ICMPv6 errors about them (RFC 4443).
 
 use crate::{
-    Destination, IcmpError, Packet, Parsed, Part, TransportChange, Unparsed, Window, checksum::Change, transport,
+    Destination, IcmpError, Packet, Parsed, Part, TransportChange, Unparsed, Window, checksum::Change, encap, transport,
 };
 use kpr_abi::{Addr6, Be16, FlowKey, FlowValue};
 
@@ -143,17 +143,17 @@ pub fn walk_windows<P: Packet>(packet: &P, first: u8, start: usize) -> Chain {
 }
 
 #[inline(always)]
-fn src(ip: Window<HEADER>) -> Addr6 {
+pub(crate) fn src(ip: Window<HEADER>) -> Addr6 {
     Addr6([ip.u32::<8>(), ip.u32::<12>(), ip.u32::<16>(), ip.u32::<20>()])
 }
 
 #[inline(always)]
-fn dst(ip: Window<HEADER>) -> Addr6 {
+pub(crate) fn dst(ip: Window<HEADER>) -> Addr6 {
     Addr6([ip.u32::<24>(), ip.u32::<28>(), ip.u32::<32>(), ip.u32::<36>()])
 }
 
 #[inline(always)]
-fn set_src(ip: Window<HEADER>, Addr6([a, b, c, d]): Addr6) {
+pub(crate) fn set_src(ip: Window<HEADER>, Addr6([a, b, c, d]): Addr6) {
     ip.set_u32::<8>(a);
     ip.set_u32::<12>(b);
     ip.set_u32::<16>(c);
@@ -161,7 +161,7 @@ fn set_src(ip: Window<HEADER>, Addr6([a, b, c, d]): Addr6) {
 }
 
 #[inline(always)]
-fn set_dst(ip: Window<HEADER>, Addr6([a, b, c, d]): Addr6) {
+pub(crate) fn set_dst(ip: Window<HEADER>, Addr6([a, b, c, d]): Addr6) {
     ip.set_u32::<24>(a);
     ip.set_u32::<28>(b);
     ip.set_u32::<32>(c);
@@ -209,7 +209,11 @@ pub fn parse<P: Packet>(packet: &P, l3: usize, parsed: &mut Parsed<Addr6>) -> Re
         return Err(Unparsed::Icmp);
     }
     if !transport::is_known(parsed.key.proto) {
-        return Err(Unparsed::OtherProtocol);
+        return Err(if first == encap::IPV6 {
+            Unparsed::Encapsulated
+        } else {
+            Unparsed::OtherProtocol
+        });
     }
     transport::read(packet, parsed)
 }

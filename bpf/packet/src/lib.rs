@@ -16,9 +16,11 @@
 mod buffer;
 pub mod checksum;
 mod crc32c;
+pub mod encap;
 pub mod ipv4;
 pub mod ipv6;
 pub mod sctp;
+pub mod too_big;
 mod transport;
 mod window;
 
@@ -130,6 +132,8 @@ pub enum Unparsed {
     Malformed,
     /// ICMP: an error may be about a flow.
     Icmp,
+    /// A packet inside of another one, without anything between the two IP headers.
+    Encapsulated,
     /// A transport protocol without ports, or one that Services don't have.
     OtherProtocol,
 }

@@ -1,7 +1,7 @@
 //! ICMP errors about packets of a flow: "fragmentation needed" and the like reach the one who sent the packet, and quote the
 //! packet that it sent.
 
-use super::{Handled, egress::came_by_another, flow, skb::Skb, translate, wire::Wire};
+use super::{Handled, dsr, egress::came_by_another, flow, skb::Skb, translate, wire::Wire};
 use aya_ebpf::{bindings::BPF_F_PSEUDO_HDR, programs::TcContext};
 use kpr_abi::{Reason, flow::direction};
 use kpr_packet::IcmpError;
@@ -57,6 +57,9 @@ fn redirect_or_pass<F: Wire>(ctx: &TcContext, report: &IcmpError<F::Addr>) -> Re
     };
     if flow::is_yielded(&value) {
         return Ok(None);
+    }
+    if flow::is_tunnelled(&value) {
+        return dsr::send::leave_report::<F>(report, &value).map(Some);
     }
     if !flow::is_forwarded(&value) {
         // A reply of a local backend is translated on its way out, not here.

@@ -3,7 +3,7 @@
 //! A packet that is no service's costs one hash look-up (two where its port may be an SNAT port; two, or three if it is for the
 //! node itself, where it may be a NodePort or a hostPort).
 
-use super::{Handled, flow, fragment, route, skb::Skb, translate, wire::Wire};
+use super::{Handled, dsr, flow, fragment, route, skb::Skb, translate, wire::Wire};
 use crate::{
     balance::{self, Draw},
     clock, config, counters, load,
@@ -13,6 +13,7 @@ use aya_ebpf::{helpers::bpf_get_prandom_u32, programs::TcContext};
 use core::ptr::read_volatile;
 use kpr_abi::{
     Address, AffinityKey, FlowValue, Reason, ServiceKey, ServiceValue, Slice, backend,
+    config::features,
     flow::{action, direction, state},
     maglev,
     service::flags,
@@ -27,7 +28,11 @@ pub fn handle<F: Wire>(ctx: &TcContext, l3: usize) -> Result<Handled, Reason> {
     match parse::<F>(ctx, l3, &mut parsed)? {
         Ok(()) => {}
         Err(Unparsed::Icmp) => return Ok(Handled::Icmp),
+        Err(Unparsed::Encapsulated) if config::has(features::TUNNELS) => return Ok(Handled::Encapsulated),
         Err(_) => return Ok(Handled::NotOurs),
+    }
+    if dsr::is_encapsulated(ctx, &parsed) {
+        return Ok(Handled::Encapsulated);
     }
     // Whatever listens on loopback is not for the network (CVE-2020-8558).
     if F::is_loopback(parsed.key.dst) {
@@ -235,7 +240,13 @@ fn choose<F: Wire, const FROM_POD: bool>(
         dst: chosen.addr,
         dport: chosen.port,
         backend: id,
-        action: if keeps_source { action::PASS } else { action::FORWARD },
+        action: if keeps_source {
+            action::PASS
+        } else if !FROM_POD && dsr::is_wanted(parsed.key.proto, chosen.flags) {
+            action::TUNNEL
+        } else {
+            action::FORWARD
+        },
         ..untranslated::<F::Addr, FROM_POD>(ctx, parsed)
     };
     keep_chosen::<F>(parsed, value, service.flags, chosen.flags.into())
@@ -293,6 +304,7 @@ fn keep_chosen<F: Wire>(
             service_flags,
             backend_flags,
             class: parsed.class.into(),
+            length: 0,
         };
     }
     Ok(Handled::Chosen)
@@ -308,6 +320,16 @@ pub fn establish<F: Wire>(ctx: &TcContext, l3: usize) -> Result<Handled, Reason>
     // SAFETY: this CPU's own entry, which `begin` has written for this packet.
     let chosen = unsafe { &*scratch };
     let mut value = chosen.value;
+    if flow::is_tunnelled(&value) {
+        value.src = snat_source::<F>(ctx, chosen, &value)?;
+        value.sport = route::NO_PORT;
+        flow::create_one_way::<F>(&chosen.key, &value)?;
+        if load::counts() {
+            load::began::<F>(value.backend);
+        }
+        counters::count(Reason::FlowToRemoteDsr);
+        return Ok(Handled::Begun);
+    }
     if flow::is_forwarded(&value) {
         value.src = snat_source::<F>(ctx, chosen, &value)?;
         if !config::is_snat_port(value.sport) {
@@ -399,6 +421,8 @@ fn translate<F: Wire>(
     } else if flow::is_forwarded(value) {
         let route = F::route(ctx, parsed.key.proto, parsed.class, value)?;
         translate::forward::<F>(ctx, parsed, value, route)
+    } else if flow::is_tunnelled(value) {
+        dsr::send::leave::<F>(ctx, parsed, value)
     } else {
         translate::pass::<F>(ctx, parsed, value)
     }

@@ -1,5 +1,6 @@
 //! North-south: packets of external devices.
 
+mod dsr;
 mod egress;
 mod fragment;
 mod icmp;
@@ -16,10 +17,13 @@ pub const ETHERNET: u32 = 14;
 /// Offset of the network header on devices without a link header (wireguard, tun, ipip …).
 pub const NO_LINK_HEADER: u32 = 0;
 
-use crate::flow;
+use crate::{config, flow};
 use aya_ebpf::{bindings::__sk_buff, programs::TcContext};
-use kpr_abi::{V4, V6};
-use verdict::{BEGIN, BEGUN, CHOSEN, DETOUR, ICMP, NEXT, REFUSE, verdict};
+use kpr_abi::{V4, V6, config::features};
+use verdict::{
+    ADMITTED, BEGIN, BEGIN_INSIDE, BEGUN, CAME_BACK, CHOSEN, DETOUR, ENCAPSULATED, ICMP, NEXT, REFUSE, REPORT_INSIDE,
+    SEND_BACK, TOO_BIG, TUNNEL, TURN_BACK, verdict,
+};
 
 /// A packet that came in; its network header is at `l3`, [`ETHERNET`] or [`NO_LINK_HEADER`].
 ///
@@ -32,26 +36,8 @@ pub fn ingress(ctx: &TcContext, l3: u32) -> i32 {
     }
     dispatch(
         ctx,
-        |skb| match kpr_ingress4(skb, l3) {
-            BEGIN => begun(
-                kpr_begin4(skb, l3),
-                || kpr_establish4(skb, l3),
-                || kpr_refuse4(skb, l3),
-                || kpr_begun4(skb, l3),
-            ),
-            ICMP => kpr_icmp_ingress4(skb, l3),
-            verdict => verdict,
-        },
-        |skb| match kpr_ingress6(skb, l3) {
-            BEGIN => begun(
-                kpr_begin6(skb, l3),
-                || kpr_establish6(skb, l3),
-                || kpr_refuse6(skb, l3),
-                || kpr_begun6(skb, l3),
-            ),
-            ICMP => kpr_icmp_ingress6(skb, l3),
-            verdict => verdict,
-        },
+        |skb| came4(skb, l3, || kpr_begin4(skb, l3)),
+        |skb| came6(skb, l3, || kpr_begin6(skb, l3)),
     )
 }
 
@@ -60,28 +46,61 @@ pub fn ingress(ctx: &TcContext, l3: u32) -> i32 {
 pub fn pod_ingress(ctx: &TcContext, l3: u32) -> i32 {
     dispatch(
         ctx,
-        |skb| match kpr_ingress4(skb, l3) {
-            BEGIN => begun(
-                kpr_pod_begin4(skb, l3),
-                || kpr_establish4(skb, l3),
-                || kpr_refuse4(skb, l3),
-                || kpr_begun4(skb, l3),
-            ),
-            ICMP => kpr_icmp_ingress4(skb, l3),
-            verdict => verdict,
-        },
-        |skb| match kpr_ingress6(skb, l3) {
-            BEGIN => begun(
-                kpr_pod_begin6(skb, l3),
-                || kpr_establish6(skb, l3),
-                || kpr_refuse6(skb, l3),
-                || kpr_begun6(skb, l3),
-            ),
-            ICMP => kpr_icmp_ingress6(skb, l3),
-            verdict => verdict,
-        },
+        |skb| came4(skb, l3, || kpr_pod_begin4(skb, l3)),
+        |skb| came6(skb, l3, || kpr_pod_begin6(skb, l3)),
     )
 }
+
+/// Generic over the step that begins a flow, and not given a pointer to it: eBPF has no indirect calls.
+macro_rules! came {
+    ($name:ident: $ingress:ident, $receive:ident, $report:ident, $admit:ident, $accept:ident, $send_back:ident, $turn_back:ident, $again:ident,
+     $establish:ident, $refuse:ident, $begun:ident, $icmp:ident, $tunnel:ident, $too_big:ident) => {
+        /// The steps of a packet that came in.
+        #[inline(always)]
+        fn $name(skb: *mut __sk_buff, l3: u32, begin: impl Fn() -> i32) -> i32 {
+            let mut verdict = $ingress(skb, l3);
+            if verdict == NEXT {
+                return NEXT;
+            }
+            let tunnels = config::has(features::TUNNELS);
+            if tunnels && verdict == ENCAPSULATED {
+                verdict = received(
+                    $receive(skb, l3),
+                    || $report(skb, l3),
+                    || $admit(skb, l3),
+                    || $accept(skb, l3),
+                    || $send_back(skb, l3),
+                    || $turn_back(skb, l3),
+                    || $again(skb, l3),
+                );
+            }
+            if verdict == BEGIN {
+                verdict = begin();
+            }
+            verdict = begun(
+                verdict,
+                || $establish(skb, l3),
+                || $refuse(skb, l3),
+                || $begun(skb, l3),
+            );
+            if verdict == ICMP {
+                verdict = $icmp(skb, l3);
+            }
+            if tunnels && verdict == TUNNEL {
+                verdict = $tunnel(skb, l3);
+                if verdict == TOO_BIG {
+                    verdict = $too_big(skb, l3);
+                }
+            }
+            verdict
+        }
+    };
+}
+
+came!(came4: kpr_ingress4, kpr_receive4, kpr_report4, kpr_admit4, kpr_accept4, kpr_send_back4, kpr_turn_back4, kpr_again4, kpr_establish4, kpr_refuse4,
+    kpr_begun4, kpr_icmp_ingress4, kpr_tunnel4, kpr_too_big4);
+came!(came6: kpr_ingress6, kpr_receive6, kpr_report6, kpr_admit6, kpr_accept6, kpr_send_back6, kpr_turn_back6, kpr_again6, kpr_establish6, kpr_refuse6,
+    kpr_begun6, kpr_icmp_ingress6, kpr_tunnel6, kpr_too_big6);
 
 /// A packet that goes out, to the network or to a pod.
 #[inline(always)]
@@ -112,6 +131,35 @@ fn dispatch(ctx: &TcContext, v4: impl Fn(*mut __sk_buff) -> i32, v6: impl Fn(*mu
     } else {
         NEXT
     }
+}
+
+/// What follows the look at an encapsulated packet.
+#[inline(always)]
+fn received(
+    mut verdict: i32,
+    report: impl Fn() -> i32,
+    admit: impl Fn() -> i32,
+    accept: impl Fn() -> i32,
+    send_back: impl Fn() -> i32,
+    turn_back: impl Fn() -> i32,
+    again: impl Fn() -> i32,
+) -> i32 {
+    if verdict == REPORT_INSIDE {
+        return report();
+    }
+    if verdict == CAME_BACK {
+        return again();
+    }
+    if verdict == BEGIN_INSIDE {
+        verdict = admit();
+    }
+    if verdict == ADMITTED {
+        verdict = accept();
+    }
+    if verdict == SEND_BACK {
+        verdict = send_back();
+    }
+    if verdict == TURN_BACK { turn_back() } else { verdict }
 }
 
 /// What follows the choice of a backend: the flow is made, and the packet translated, after it was led to nobody if it is refused.
@@ -156,6 +204,24 @@ steps! {
     kpr_icmp_ingress6 = icmp::ingress::<V6>;
     kpr_icmp_egress4 = icmp::egress::<V4>;
     kpr_icmp_egress6 = icmp::egress::<V6>;
+    kpr_receive4 = dsr::receive::receive::<V4>;
+    kpr_receive6 = dsr::receive::receive::<V6>;
+    kpr_report4 = dsr::receive::report::<V4>;
+    kpr_report6 = dsr::receive::report::<V6>;
+    kpr_admit4 = dsr::receive::admit::<V4>;
+    kpr_admit6 = dsr::receive::admit::<V6>;
+    kpr_accept4 = dsr::receive::accept::<V4>;
+    kpr_accept6 = dsr::receive::accept::<V6>;
+    kpr_send_back4 = dsr::send_back::send_back::<V4>;
+    kpr_send_back6 = dsr::send_back::send_back::<V6>;
+    kpr_turn_back4 = dsr::send_back::turn_back::<V4>;
+    kpr_turn_back6 = dsr::send_back::turn_back::<V6>;
+    kpr_again4 = dsr::send_back::again::<V4>;
+    kpr_again6 = dsr::send_back::again::<V6>;
+    kpr_tunnel4 = dsr::send::tunnel::<V4>;
+    kpr_tunnel6 = dsr::send::tunnel::<V6>;
+    kpr_too_big4 = dsr::too_big::too_big::<V4>;
+    kpr_too_big6 = dsr::too_big::too_big::<V6>;
 }
 
 /// What became of a packet that is not dropped.
@@ -176,6 +242,24 @@ pub enum Handled {
     Refuses,
     /// The answer of a flow that came by another device than this one leaves by; unchanged so far.
     Detours,
+    /// Another node has encapsulated it, as it seems; unchanged so far.
+    Encapsulated,
+    /// The same, and what is inside is the first packet of a flow, as far as this node knows.
+    BeginsInside,
+    /// The same, and inside is an ICMP error.
+    ReportsInside,
+    /// The same, and its backend is found on this node.
+    Admitted,
+    /// The same, and it is to go back to the node that sent it, if that is another one, and this node the one that it was sent to.
+    SendsBack,
+    /// The same, and it is to go back to the node that sent it.
+    TurnsBack,
+    /// The same, but it was this node that had sent it.
+    CameBack,
+    /// It is to be encapsulated; unchanged so far.
+    Tunnels,
+    /// The same, but it would be too big; unchanged so far.
+    TooBig,
     /// Translated and sent out by another device: the verdict that the helper asked for.
     Redirected(i32),
 }

@@ -3,8 +3,12 @@
 
 use crate::fib::{self, FibParams};
 use aya_ebpf::{
+    EbpfContext,
     bindings::bpf_redir_neigh,
-    helpers::{bpf_redirect_neigh, generated::bpf_skb_change_head},
+    helpers::{
+        bpf_redirect_neigh,
+        generated::{bpf_check_mtu, bpf_skb_change_head},
+    },
     programs::TcContext,
 };
 use core::{
@@ -13,10 +17,16 @@ use core::{
 };
 use kpr_abi::{Be16, Reason};
 
+/// Length of a packet that fits anywhere: given one, the helper tells how long a packet may be by the route, and not whether this one fits
+/// the device.
+const MEASURE: u16 = 1;
+
 /// Device and next hop of a destination.
 pub struct Route {
     /// Interface index.
     pub ifindex: u32,
+    /// The longest packet that may go this way, if the look-up was one that [measures](measure).
+    pub mtu: u16,
     next_hop: bpf_redir_neigh,
 }
 
@@ -36,11 +46,35 @@ pub fn lookup(ctx: &TcContext, mut params: FibParams) -> Result<Route, Reason> {
     next_hop.__bindgen_anon_1.ipv6_nh = unsafe { params.__bindgen_anon_4.ipv6_dst };
     Ok(Route {
         ifindex: params.ifindex,
+        // SAFETY: two bytes either way: the helper's answer, or 0 where nobody asked.
+        mtu: unsafe { params.__bindgen_anon_1.mtu_result },
         next_hop,
     })
 }
 
+/// The same, with the longest packet that may go that way.
+#[inline(always)]
+pub fn measure(ctx: &TcContext, mut params: FibParams) -> Result<Route, Reason> {
+    params.__bindgen_anon_1.tot_len = MEASURE;
+    lookup(ctx, params)?.measured(ctx)
+}
+
 impl Route {
+    /// Adds how long a packet may be, if the look-up did not tell, which it does only where the neighbour is known.
+    #[inline(always)]
+    fn measured(mut self, ctx: &TcContext) -> Result<Self, Reason> {
+        if self.mtu == MEASURE {
+            let mut length = u32::from(MEASURE);
+            // SAFETY: the helper reads and writes `length`: it leaves the device's MTU there.
+            let result = unsafe { bpf_check_mtu(ctx.as_ptr(), self.ifindex, &raw mut length, 0, 0) };
+            if result < 0 {
+                return Err(Reason::DropNoRoute);
+            }
+            self.mtu = u16::try_from(length).unwrap_or(u16::MAX);
+        }
+        Ok(self)
+    }
+
     /// Sends the packet this way once the program ends; returns the verdict to end with. `l3`: where the packet's network header
     /// is.
     #[inline(always)]

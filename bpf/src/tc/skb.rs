@@ -75,11 +75,24 @@ impl Skb<'_> {
         unsafe { read_volatile(&raw const (*self.0.skb.skb).ifindex) }
     }
 
+    /// How much payload each packet has that is made of this one later, by the kernel or by the network card; 0 if it is left whole.
+    #[inline(always)]
+    pub fn segment_size(&self) -> u32 {
+        // SAFETY: the field is part of the context.
+        unsafe { read_volatile(&raw const (*self.0.skb.skb).gso_size) }
+    }
+
     /// Makes the headers readable where the driver left them outside the buffer's linear part.
     #[inline(always)]
     pub fn make_headers_linear(&self) {
+        self.make_linear(HEADERS);
+    }
+
+    /// The same for as many bytes, or the whole packet if it has fewer.
+    #[inline(always)]
+    pub fn make_linear(&self, wanted: u32) {
         let linear = self.0.data_end() - self.0.data();
-        let wanted = self.0.len().min(HEADERS);
+        let wanted = self.0.len().min(wanted);
         if linear < wanted as usize {
             // A failure leaves the packet as it is: it will not parse and goes to the stack.
             let _ = self.0.pull_data(wanted);

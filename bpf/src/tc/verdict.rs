@@ -21,6 +21,17 @@ pub const CHOSEN: i32 = 0x21;
 /// The same: the packet is to be refused in the frontend's name.
 pub const REFUSE: i32 = 0x20;
 
+/// The same, of DSR: see [`Handled`].
+pub const ENCAPSULATED: i32 = 0x22;
+pub const BEGIN_INSIDE: i32 = 0x23;
+pub const REPORT_INSIDE: i32 = 0x24;
+pub const ADMITTED: i32 = 0x25;
+pub const SEND_BACK: i32 = 0x26;
+pub const CAME_BACK: i32 = 0x27;
+pub const TUNNEL: i32 = 0x28;
+pub const TOO_BIG: i32 = 0x29;
+pub const TURN_BACK: i32 = 0x2a;
+
 /// What a packet's outcome means to tc. `TC_ACT_UNSPEC` (`TCX_NEXT`) lets the next program on the hook see the packet, and
 /// the stack after the last one.
 #[inline(always)]
@@ -33,6 +44,15 @@ pub fn verdict(outcome: Result<Handled, Reason>) -> i32 {
         Ok(Handled::Begun) => BEGUN,
         Ok(Handled::Detours) => DETOUR,
         Ok(Handled::Refuses) => REFUSE,
+        Ok(Handled::Encapsulated) => ENCAPSULATED,
+        Ok(Handled::BeginsInside) => BEGIN_INSIDE,
+        Ok(Handled::ReportsInside) => REPORT_INSIDE,
+        Ok(Handled::Admitted) => ADMITTED,
+        Ok(Handled::SendsBack) => SEND_BACK,
+        Ok(Handled::TurnsBack) => TURN_BACK,
+        Ok(Handled::CameBack) => CAME_BACK,
+        Ok(Handled::Tunnels) => TUNNEL,
+        Ok(Handled::TooBig) => TOO_BIG,
         // The verdict of the redirect helper.
         Ok(Handled::Redirected(action)) => action,
         Err(reason) => {
@@ -50,6 +70,9 @@ pub fn verdict(outcome: Result<Handled, Reason>) -> i32 {
                 | Reason::SocketBindRefused
                 | Reason::FlowToLocal
                 | Reason::FlowToRemote
+                | Reason::FlowToRemoteDsr
+                | Reason::FlowFromDsr
+                | Reason::DsrSentBack
                 | Reason::XdpForwarded
                 | Reason::RefuseNoEndpoint
                 | Reason::RefuseSnatExhausted => NEXT,
@@ -62,6 +85,9 @@ pub fn verdict(outcome: Result<Handled, Reason>) -> i32 {
                 // Sending such a packet untranslated would leak it with a wrong address.
                 | Reason::DropNoRoute
                 | Reason::DropTtl
+                | Reason::DropTooBig
+                // Inside is a packet for another node's address: the stack would send it back there, and so on.
+                | Reason::DropDsrUnknown
                 | Reason::DropFragment
                 | Reason::DropSctpFragment
                 | Reason::DropFlowTableFull

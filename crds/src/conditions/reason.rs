@@ -33,6 +33,8 @@ pub enum PolicyReason {
     RolloutFailed,
     /// Degraded: agents don't know all fields of the spec.
     UnknownFields,
+    /// Degraded: some endpoints get SNAT though the spec asks for DSR, because their nodes do not take encapsulated packets.
+    NodesWithoutDsr,
     /// Conflicted: no node is claimed by an older object.
     NoConflict,
     /// Conflicted: nodes belong to an older object.
@@ -78,6 +80,7 @@ impl PolicyReason {
             Self::NodesFailing => "NodesFailing",
             Self::RolloutFailed => "RolloutFailed",
             Self::UnknownFields => "UnknownFields",
+            Self::NodesWithoutDsr => "NodesWithoutDSR",
             Self::NoConflict => "NoConflict",
             Self::NodesClaimed => "NodesClaimed",
             Self::NotFound => "NotFound",
@@ -139,6 +142,10 @@ pub enum NodeReason {
     SnatPortsFree,
     /// SnatPortsAvailable: flows are refused, because all source ports towards a backend are taken.
     SnatPortsExhausted,
+    /// DSRReady: every node with endpoints takes encapsulated packets.
+    AllNodesTakeDsr,
+    /// DSRReady: endpoints on some nodes get SNAT, because these do not.
+    NodesWithoutDsr,
     /// Accelerated: devices have XDP, at least one of them.
     XdpAttached,
     /// Accelerated: devices that are to have XDP in their drivers have it not.
@@ -176,6 +183,8 @@ impl NodeReason {
             Self::NotChecked => "NotChecked",
             Self::SnatPortsFree => "SnatPortsFree",
             Self::SnatPortsExhausted => "SnatPortsExhausted",
+            Self::AllNodesTakeDsr => "AllNodesTakeDSR",
+            Self::NodesWithoutDsr => "NodesWithoutDSR",
             Self::XdpAttached => "XdpAttached",
             Self::XdpNotAttached => "XdpNotAttached",
             Self::XdpUnavailable => "XdpUnavailable",

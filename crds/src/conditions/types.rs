@@ -43,6 +43,8 @@ pub enum NodeCondition {
     KubeProxyAbsent,
     /// New flows to backends on other nodes find a source port. Only there once one did not.
     SnatPortsAvailable,
+    /// Every node with endpoints takes encapsulated packets. Only there with `loadBalancer.mode` DSR or Hybrid.
+    DsrReady,
     /// External devices have XDP, as `loadBalancer.acceleration` asks. Only there if it does.
     Accelerated,
     /// The datapath was removed, as `phase: Draining` asked.
@@ -58,6 +60,7 @@ impl NodeCondition {
             Self::ServicesSynced => "ServicesSynced",
             Self::KubeProxyAbsent => "KubeProxyAbsent",
             Self::SnatPortsAvailable => "SnatPortsAvailable",
+            Self::DsrReady => "DSRReady",
             Self::Accelerated => "Accelerated",
             Self::Removed => "Removed",
         }

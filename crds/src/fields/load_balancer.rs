@@ -33,6 +33,17 @@ pub enum ForwardingMode {
     Hybrid,
 }
 
+/// What is put in front of a packet that goes to the backend's node as it is (DSR).
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+pub enum DsrDispatch {
+    /// Headers of IP, UDP (port 6081) and Geneve: passes wherever UDP does.
+    #[default]
+    Geneve,
+    /// An IP header (protocol 4, or 41 for IPv6): 16 bytes shorter, and dropped by many clouds.
+    #[serde(rename = "IPIP")]
+    Ipip,
+}
+
 /// Whether packets of known flows to and from backends on other nodes are handled by XDP, before the kernel's own stack; all others are
 /// handled by tc in any case.
 #[derive(Clone, Copy, Debug, Default, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
@@ -65,6 +76,9 @@ pub struct LoadBalancer {
     /// How a packet from outside reaches a backend on another node.
     #[serde(default)]
     pub mode: ForwardingMode,
+    /// What is put in front of a packet that goes to the backend's node as it is (modes DSR and Hybrid). Nodes take either.
+    #[serde(default)]
+    pub dsr_dispatch: DsrDispatch,
     /// Whether XDP takes packets of known flows before the kernel's own stack does.
     #[serde(default)]
     pub acceleration: Acceleration,
@@ -92,6 +106,7 @@ impl Default for LoadBalancer {
             algorithm: Algorithm::default(),
             maglev_table_size: default_maglev_table_size(),
             mode: ForwardingMode::default(),
+            dsr_dispatch: DsrDispatch::default(),
             acceleration: Acceleration::default(),
             snat_ports: default_snat_ports(),
         }

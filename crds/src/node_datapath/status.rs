@@ -25,6 +25,10 @@ pub struct NodeDatapathStatus {
     #[schemars(length(max = 32), inner(length(min = 1, max = 253)))]
     #[x_kube(merge_strategy = ListMerge::Atomic)]
     pub unknown_fields: Vec<String>,
+    /// Whether the node takes packets that another one has encapsulated for an endpoint here (`spec.loadBalancer.mode` DSR or Hybrid).
+    /// Other nodes' agents look at it.
+    #[serde(default, rename = "takesDSR", skip_serializing_if = "std::ops::Not::not")]
+    pub takes_dsr: bool,
     /// `Ready`, `DevicesAttached`, `ServicesSynced`, `KubeProxyAbsent`; `Removed` once `phase: Draining` is carried out.
     #[serde(default)]
     #[schemars(length(max = 16))]

@@ -7,7 +7,7 @@ use kpr_cluster::{
     spec::ClusterSpec,
     testbed::{Host, Testbed},
 };
-use kpr_node_agent::datapath::{Datapath, Options, PortRange, Settings, Sizes, SocketLb, TcChoice};
+use kpr_node_agent::datapath::{Datapath, Dsr, DsrDispatch, Options, PortRange, Settings, Sizes, SocketLb, TcChoice};
 
 /// Ports that may be NodePorts.
 pub(crate) const NODE_PORTS: PortRange = PortRange {
@@ -46,6 +46,8 @@ impl Node {
             snat_ports: SNAT_PORTS,
             socket_lb: SocketLb::All,
             bind_protection: true,
+            dsr: Dsr::Off,
+            dsr_dispatch: DsrDispatch::Geneve,
             least_connections: false,
             sizes,
         };

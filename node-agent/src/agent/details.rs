@@ -1,7 +1,7 @@
 //! How Services are served, in the words of `kpr status --verbose`: only what is true.
 
 use kpr_abi::{Family, V4, V6};
-use kpr_crds::{Algorithm, NodeDatapathSpec};
+use kpr_crds::{Algorithm, DsrDispatch, ForwardingMode, NodeDatapathSpec};
 
 use super::{Placement, acceleration};
 use crate::{
@@ -14,7 +14,8 @@ pub fn details(spec: &NodeDatapathSpec, placement: Option<&Placement>, report: &
     Details {
         protocols: vec!["TCP".into(), "UDP".into(), "SCTP".into()],
         ip_families: vec![V4::NAME.into(), V6::NAME.into()],
-        forwarding: "SNAT".into(),
+        forwarding: forwarding(spec.load_balancer.mode),
+        dsr_dispatch: dsr_dispatch(spec),
         backend_selection: backend_selection(spec),
         socket_lb: socket_lb(spec),
         pod_devices: pod_devices(placement),
@@ -27,6 +28,25 @@ pub fn details(spec: &NodeDatapathSpec, placement: Option<&Placement>, report: &
         services: services(spec),
         map_sizing: sizing(spec),
     }
+}
+
+fn forwarding(mode: ForwardingMode) -> String {
+    let text = match mode {
+        ForwardingMode::Snat => "SNAT",
+        ForwardingMode::Dsr => "DSR",
+        ForwardingMode::Hybrid => "Hybrid",
+    };
+    text.to_owned()
+}
+
+/// Only where some flows are encapsulated.
+fn dsr_dispatch(spec: &NodeDatapathSpec) -> Option<String> {
+    let lb = &spec.load_balancer;
+    let text = match lb.dsr_dispatch {
+        DsrDispatch::Geneve => "Geneve",
+        DsrDispatch::Ipip => "IPIP",
+    };
+    (lb.mode != ForwardingMode::Snat).then(|| text.to_owned())
 }
 
 fn backend_selection(spec: &NodeDatapathSpec) -> String {

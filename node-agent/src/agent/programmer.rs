@@ -18,6 +18,9 @@ pub trait Loader: Send + 'static {
     /// start left attached are swapped without a gap.
     fn start(&mut self, settings: &Settings) -> Result<Self::Datapath, Error>;
 
+    /// Whether flows with DSR may be open, from before this start.
+    fn may_have_dsr(&self) -> bool;
+
     /// Removes programs, pins and sysctls, whoever left them.
     fn remove(&mut self) -> Result<(), Error>;
 }
@@ -80,6 +83,10 @@ impl Loader for KernelLoader {
 
     fn start(&mut self, settings: &Settings) -> Result<datapath::Datapath, Error> {
         datapath::Datapath::start(&self.options, settings)
+    }
+
+    fn may_have_dsr(&self) -> bool {
+        datapath::Datapath::may_have_dsr(&self.options)
     }
 
     fn remove(&mut self) -> Result<(), Error> {

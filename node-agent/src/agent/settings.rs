@@ -4,7 +4,7 @@ use kpr_abi::TableSize;
 use kpr_crds::{Algorithm, ForwardingMode, LoadBalancer, NodeDatapathSpec, PortRangeError, Services};
 
 use crate::{
-    datapath::{PortRange, Settings, Sizes, SocketLb},
+    datapath::{Dsr, DsrDispatch, PortRange, Settings, Sizes, SocketLb},
     model::{Capabilities, Kinds},
 };
 
@@ -27,16 +27,6 @@ pub enum ConfigError {
         /// What is wrong with it.
         source: PortRangeError,
     },
-    /// The field asks for what this version does not do, and doing something else in silence would be worse.
-    #[error("spec.{field} {value} is not in this version of kpr: set it to {instead}")]
-    Unsupported {
-        /// Path of the field.
-        field: &'static str,
-        /// What it asks for.
-        value: &'static str,
-        /// What works.
-        instead: &'static str,
-    },
     /// A Maglev table can't have this size.
     #[error("spec.loadBalancer.maglevTableSize {slots} is not one of {}", sizes_in_words())]
     TableSize {
@@ -47,9 +37,6 @@ pub enum ConfigError {
 
 /// What the datapath is started with. `memory_bytes`: the machine's memory, which map sizes follow.
 pub(super) fn settings(spec: &NodeDatapathSpec, memory_bytes: u64) -> Result<Settings, ConfigError> {
-    if let Some(refused) = unsupported(spec) {
-        return Err(refused);
-    }
     maglev(&spec.load_balancer)?;
     let ports = |field, range: Result<kpr_crds::PortRange, PortRangeError>| match range {
         Ok(range) => Ok(PortRange {
@@ -63,6 +50,15 @@ pub(super) fn settings(spec: &NodeDatapathSpec, memory_bytes: u64) -> Result<Set
         snat_ports: ports("loadBalancer.snatPorts", spec.load_balancer.snat_port_range())?,
         socket_lb: socket_lb(spec),
         bind_protection: spec.node_port.bind_protection,
+        dsr: match spec.load_balancer.mode {
+            ForwardingMode::Snat => Dsr::Off,
+            ForwardingMode::Hybrid => Dsr::Tcp,
+            ForwardingMode::Dsr => Dsr::All,
+        },
+        dsr_dispatch: match spec.load_balancer.dsr_dispatch {
+            kpr_crds::DsrDispatch::Geneve => DsrDispatch::Geneve,
+            kpr_crds::DsrDispatch::Ipip => DsrDispatch::Ipip,
+        },
         least_connections: spec.load_balancer.algorithm == Algorithm::LeastConnections,
         sizes: sizes(spec, memory_bytes),
     })
@@ -99,18 +95,6 @@ pub(super) fn kinds(services: Services) -> Kinds {
         external_ips: services.external_ips,
         host_port: services.host_port,
     }
-}
-
-fn unsupported(spec: &NodeDatapathSpec) -> Option<ConfigError> {
-    let lb = &spec.load_balancer;
-    let checks = [
-        (lb.mode == ForwardingMode::Dsr, "loadBalancer.mode", "DSR", "SNAT"),
-        (lb.mode == ForwardingMode::Hybrid, "loadBalancer.mode", "Hybrid", "SNAT"),
-    ];
-    checks
-        .into_iter()
-        .find(|check| check.0)
-        .map(|(_, field, value, instead)| ConfigError::Unsupported { field, value, instead })
 }
 
 fn sizes(spec: &NodeDatapathSpec, memory_bytes: u64) -> Sizes {
@@ -167,13 +151,13 @@ mod tests {
     }
 
     #[test]
-    fn what_this_version_cannot_do_is_refused_by_name() {
+    fn what_cannot_be_is_refused_by_name() {
         let refuse = |change: fn(&mut NodeDatapathSpec)| {
             let mut spec = NodeDatapathSpec::default();
             change(&mut spec);
             settings(&spec, GIB).unwrap_err().to_string()
         };
-        let table: [(Change, &str); 3] = [
+        let table: [(Change, &str); 2] = [
             (
                 |s| {
                     s.load_balancer.algorithm = Algorithm::Maglev;
@@ -182,16 +166,28 @@ mod tests {
                 "spec.loadBalancer.maglevTableSize 1000 is not one of 251, 509, 1021, 2039, 4093, 8191, 16381, 32749, 65521, 131071",
             ),
             (
-                |s| s.load_balancer.mode = ForwardingMode::Hybrid,
-                "spec.loadBalancer.mode Hybrid is not in this version of kpr: set it to SNAT",
-            ),
-            (
                 |s| s.node_port.range = "32767-30000".into(),
                 "spec.nodePort.range: port range 32767-30000 is reversed: the first port is above the last",
             ),
         ];
         for (change, message) in table {
             assert_eq!(refuse(change), message);
+        }
+    }
+
+    #[test]
+    fn the_mode_says_which_flows_get_dsr() {
+        use kpr_crds::DsrDispatch as Wanted;
+        for (mode, wanted, dsr, dispatch) in [
+            (ForwardingMode::Snat, Wanted::Geneve, Dsr::Off, DsrDispatch::Geneve),
+            (ForwardingMode::Hybrid, Wanted::Geneve, Dsr::Tcp, DsrDispatch::Geneve),
+            (ForwardingMode::Dsr, Wanted::Ipip, Dsr::All, DsrDispatch::Ipip),
+        ] {
+            let mut spec = NodeDatapathSpec::default();
+            spec.load_balancer.mode = mode;
+            spec.load_balancer.dsr_dispatch = wanted;
+            let settings = settings(&spec, GIB).unwrap();
+            assert_eq!((settings.dsr, settings.dsr_dispatch), (dsr, dispatch));
         }
     }
 }

@@ -50,6 +50,8 @@ pub struct Snapshot {
     pub health_checks: Arc<[HealthCheck]>,
     /// The own Node; none while there is none, or it is not known.
     pub node: Option<NodeInput>,
+    /// Nodes with endpoints that do not take encapsulated packets, in order; none if DSR is not asked for.
+    pub without_dsr: Option<Arc<[Arc<str>]>>,
 }
 
 /// The own NodeDatapath.

@@ -106,10 +106,10 @@ pub async fn run(args: &Args) -> anyhow::Result<()> {
     let task = tasks.register("serve-health-checks");
     background.spawn(health::serve_checks(snapshot.clone(), events, task));
     background.spawn(status::Events::new(client.clone(), &node).tell(snapshot.clone()));
+    let mut watches = api::spawn(&client, &node, &tasks, &api_server, &changes, snapshot.clone());
     let sink = status::ApiSink::new(client.clone(), api_server.clone(), node.clone());
     background.spawn(status::write(about, sink, snapshot, kube_proxy_seen, tasks.clone()));
     background.spawn(serve_local_api(socket, view, stop.clone()));
-    let mut watches = api::spawn(&client, &node, &tasks, &api_server, &changes);
 
     let _sockets = sockets::spawn(core.sockets(), &options, &tasks).context("start the thread that closes sockets")?;
     let _sweeper =

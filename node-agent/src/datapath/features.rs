@@ -1,6 +1,6 @@
 //! What this kernel can do, found by trying, and what was chosen because of it.
 
-use super::{Settings, SocketLb, TcChoice, sys};
+use super::{Dsr, DsrDispatch, Settings, SocketLb, TcChoice, sys};
 use aya::{
     programs::ProgramType,
     sys::{BpfHelper, is_helper_supported},
@@ -75,6 +75,10 @@ impl Features {
                 features::HOST_NAMESPACE_ONLY,
                 settings.socket_lb == SocketLb::HostNamespaceOnly,
             )
+            | set(features::TUNNELS, settings.dsr != Dsr::Off)
+            | set(features::DSR_TCP, matches!(settings.dsr, Dsr::Tcp | Dsr::All))
+            | set(features::DSR_OTHERS, settings.dsr == Dsr::All)
+            | set(features::IPIP, settings.dsr_dispatch == DsrDispatch::Ipip)
             | set(features::LEAST_CONNECTIONS, settings.least_connections)
     }
 

@@ -85,6 +85,8 @@ impl<F: MapFamily> FamilyTables<F> {
             let reply = entries.get(&key.twin(value)).map_or(0, |reply| reply.state);
             let over = (value.state | reply) & state::ENDED != 0 || value.state & reply & state::CLOSED != 0;
             let is_ours = value.backend != 0 && value.action < action::YIELD;
+            // A flow with DSR is the programs' alone: netfilter encapsulates nothing, and here knows its packets only without outer headers.
+            let is_ours = is_ours && value.state & state::ENCAPSULATED == 0;
             // An SCTP association is known by verification tags, which no flow remembers: netfilter would take none without.
             let can_be_given = key.proto == proto::UDP || key.proto == proto::TCP && !over;
             key.direction == direction::FORWARD && is_ours && can_be_given

@@ -1,11 +1,12 @@
 //! The datapath of this node as one value: what is loaded, attached and written.
 
 use super::{
-    Acceleration, Attachment, Counter, Error, HandOver, Options, PortRange, Report, Settings, SocketLb, cgroup, checks,
+    Acceleration, Attachment, Counter, Dsr, Error, HandOver, Options, PortRange, Report, Settings, SocketLb, cgroup,
+    checks,
     family::FamilyTables,
     features::Features,
     intact::{self, MapIds},
-    load, local_ports, packet_hooks,
+    load, local_ports, noted, packet_hooks,
     pins::Pins,
     reserved_ports,
     tables::{convert, take},
@@ -60,6 +61,7 @@ impl Datapath {
         let v4 = FamilyTables::open(&mut ebpf, &pins)?;
         let v6 = FamilyTables::open(&mut ebpf, &pins)?;
         let counters = convert(maps::COUNTERS, take(&mut ebpf, maps::COUNTERS)?)?;
+        noted::DSR.set(&options.run_dir, settings.dsr != Dsr::Off)?;
         let accelerator = Accelerator::open(&mut ebpf)?;
         reserved_ports::reserve(settings.snat_ports, options)?;
         local_ports::shorten(settings.snat_ports, options)?;
@@ -222,6 +224,11 @@ impl Datapath {
         packet_hooks::are_on_pods(&self.options)
     }
 
+    /// Whether flows with DSR may be open on this node, from before this start.
+    pub fn may_have_dsr(options: &Options) -> bool {
+        noted::DSR.may_be(&options.run_dir)
+    }
+
     /// What is attached, how full the maps are, and what happened so far.
     pub fn report(&self) -> Report {
         Report {
@@ -312,6 +319,7 @@ impl Datapath {
             what: format!("remove the pins under {}", options.bpffs_root.display()),
             source,
         })?;
+        noted::DSR.forget(&options.run_dir)?;
         local_ports::restore(options)?;
         reserved_ports::restore(options)
     }

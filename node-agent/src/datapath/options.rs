@@ -55,6 +55,10 @@ pub struct Settings {
     pub socket_lb: SocketLb,
     /// Whether the node's own processes are kept off the ports of NodePorts and hostPorts.
     pub bind_protection: bool,
+    /// Which flows to backends on other nodes are encapsulated, and answered by the backend's node.
+    pub dsr: Dsr,
+    /// How they are encapsulated.
+    pub dsr_dispatch: DsrDispatch,
     /// Whether connections are counted, and go to backends that have few.
     pub least_connections: bool,
     /// Capacities of the maps.
@@ -71,6 +75,30 @@ pub enum SocketLb {
     HostNamespaceOnly,
     /// None: the socket programs are not attached.
     Off,
+}
+
+/// Which new flows to backends on other nodes get direct server return; the others get SNAT (`spec.loadBalancer.mode`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Dsr {
+    /// None, and encapsulated packets are left alone.
+    #[default]
+    Off,
+    /// None, but those that have it go on.
+    Ending,
+    /// Those of TCP.
+    Tcp,
+    /// All.
+    All,
+}
+
+/// What is put in front of a packet that is encapsulated (`spec.loadBalancer.dsrDispatch`). Either is taken.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum DsrDispatch {
+    /// Headers of IP, UDP and Geneve.
+    #[default]
+    Geneve,
+    /// An IP header.
+    Ipip,
 }
 
 /// Whether packets are handled by XDP, before the kernel has a socket buffer for them (`spec.loadBalancer.acceleration`).

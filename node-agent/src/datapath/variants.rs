@@ -55,6 +55,8 @@ fn describe(settings: &Settings) -> String {
         socket_lb,
         // Whether its programs are attached is no matter of their code.
         bind_protection: _,
+        dsr,
+        dsr_dispatch,
         least_connections,
         sizes: _,
     } = settings;
@@ -65,7 +67,7 @@ fn describe(settings: &Settings) -> String {
     };
     let ports = |range: &PortRange| format!("{}-{}", range.min, range.max);
     format!(
-        "node ports {}, SNAT ports {}, socket LB {socket_lb:?}{by_load}",
+        "node ports {}, SNAT ports {}, socket LB {socket_lb:?}{by_load}, DSR {dsr:?} by {dsr_dispatch:?}",
         ports(node_ports),
         ports(snat_ports)
     )

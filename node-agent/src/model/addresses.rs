@@ -6,7 +6,7 @@
 use std::{collections::BTreeSet, net::IpAddr, sync::Arc};
 
 use super::{
-    NamespacedName, Protocol,
+    NamespacedName, NodeFacts, Protocol,
     few::Few,
     input::{Endpoint, EndpointSlice, Pod},
 };
@@ -47,6 +47,8 @@ pub(super) struct Addresses {
 pub(super) struct Facts {
     pub(super) local: bool,
     pub(super) terminating: bool,
+    /// Its node is another one, and takes encapsulated packets.
+    pub(super) dsr: bool,
 }
 
 impl Addresses {
@@ -83,13 +85,26 @@ impl Addresses {
 
     /// Facts about an endpoint, seen from a node. As within one Service, who is there to stay outweighs who goes: an
     /// address may be given to a new pod before the old one is gone.
-    pub(super) fn facts(&self, socket: &Socket, node: &str) -> Facts {
+    pub(super) fn facts(&self, socket: &Socket, node: &NodeFacts) -> Facts {
         let mentions = self.by_socket.get(socket);
         let terminating = mentions.is_some_and(|m| m.iter().all(|mention| mention.draining));
-        let mut relevant = mentions.into_iter().flatten().filter(|m| m.draining == terminating);
+        let relevant = mentions.into_iter().flatten().filter(|m| m.draining == terminating);
+        let local = relevant
+            .clone()
+            .any(|mention| mention.node.as_ref() == Some(&node.name));
+        let takes = |node_of: &Option<Arc<str>>| {
+            let takers = node.dsr_takers.as_ref();
+            node_of
+                .as_ref()
+                .is_some_and(|name| takers.is_some_and(|takers| takers.contains(name)))
+        };
         Facts {
-            local: relevant.any(|mention| mention.node.as_deref() == Some(node)),
+            local,
             terminating,
+            dsr: !local && node.dsr_takers.is_some() && relevant.clone().next().is_some() && {
+                let mut relevant = relevant;
+                relevant.all(|mention| takes(&mention.node))
+            },
         }
     }
 }

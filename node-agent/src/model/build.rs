@@ -45,7 +45,7 @@ impl Context<'_> {
             let port = &service.ports[frontends_of_port[0].port];
             let external = frontends_of_port.iter().any(|named| named.kind.is_external());
             let targets = endpoints::of_port::<F>(slices.clone(), port, &self.node.name);
-            let lists = traffic::categorize(&targets, Uses::of(service, external), self.node);
+            let lists = traffic::categorize(&targets, Uses::of(service, external, self.node), self.node);
             let template = PortLists {
                 port,
                 cluster: self.backends(&lists.cluster, port),
@@ -149,13 +149,14 @@ impl Context<'_> {
                 port: target.port,
                 protocol: port.protocol,
             };
-            let facts = self.addresses.facts(&socket, &self.node.name);
+            let facts = self.addresses.facts(&socket, self.node);
             Backend {
                 addr: target.addr,
                 port: target.port,
                 protocol: port.protocol,
                 local: facts.local,
                 terminating: facts.terminating,
+                dsr: facts.dsr,
             }
         };
         targets.iter().map(backend).collect()

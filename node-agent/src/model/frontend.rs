@@ -73,6 +73,8 @@ pub struct Backend<F: Family> {
     pub local: bool,
     /// The endpoint is terminating and still serving.
     pub terminating: bool,
+    /// The endpoint is on another node, which takes encapsulated packets.
+    pub dsr: bool,
 }
 
 impl<F: Family> Frontend<F> {
@@ -105,7 +107,9 @@ impl<F: Family> Backend<F> {
             addr: F::Addr::from(self.addr),
             port: Be16::new(self.port),
             proto: self.protocol.number(),
-            flags: set(backend::flags::LOCAL, self.local) | set(backend::flags::TERMINATING, self.terminating),
+            flags: set(backend::flags::LOCAL, self.local)
+                | set(backend::flags::TERMINATING, self.terminating)
+                | set(backend::flags::DSR, self.dsr),
         }
     }
 }

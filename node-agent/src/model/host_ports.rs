@@ -113,13 +113,14 @@ impl Context<'_> {
             port: port.target,
             protocol: port.protocol,
         };
-        let facts = self.addresses.facts(&socket, &self.node.name);
+        let facts = self.addresses.facts(&socket, self.node);
         Backend {
             addr,
             port: port.target,
             protocol: port.protocol,
             local: facts.local,
             terminating: facts.terminating,
+            dsr: facts.dsr,
         }
     }
 }

@@ -3,6 +3,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     net::SocketAddr,
+    sync::Arc,
 };
 
 use super::{
@@ -257,6 +258,14 @@ impl Index {
                 let slices = self.slices.get(name).into_iter().flatten();
                 HealthCheck::of(self.services.get(name)?, slices, &node.name)
             })
+            .collect()
+    }
+
+    /// The nodes that endpoints are on.
+    pub fn endpoint_nodes(&self) -> BTreeSet<&Arc<str>> {
+        let slices = self.slices.values().flatten();
+        slices
+            .flat_map(|slice| slice.endpoints.iter().filter_map(|endpoint| endpoint.node.as_ref()))
             .collect()
     }
 

@@ -1,6 +1,6 @@
 //! What the rules need to know about the node they are applied on.
 
-use std::{net::IpAddr, sync::Arc};
+use std::{collections::BTreeSet, net::IpAddr, sync::Arc};
 
 use kpr_abi::TableSize;
 
@@ -22,6 +22,8 @@ pub struct NodeFacts {
     pub affinity_default_seconds: Option<u32>,
     /// Maglev tables, of this size, for frontends that [several nodes share](Kind::is_shared_by_nodes); none: a random choice.
     pub maglev: Option<TableSize>,
+    /// With DSR, the nodes that take encapsulated packets, this one perhaps among them; none without.
+    pub dsr_takers: Option<Arc<BTreeSet<Arc<str>>>>,
     /// What the datapath can enforce.
     pub capabilities: Capabilities,
 }
@@ -36,6 +38,7 @@ impl NodeFacts {
             kinds: Kinds::ALL,
             affinity_default_seconds: Some(10_800),
             maglev: None,
+            dsr_takers: None,
             capabilities: Capabilities::ALL,
         }
     }

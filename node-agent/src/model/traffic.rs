@@ -15,11 +15,13 @@ pub(super) struct Uses {
 
 impl Uses {
     /// `externally_accessible`: the port has frontends beside its ClusterIP. They need the cluster list even under
-    /// `externalTrafficPolicy: Local`: pods and the node itself are served from it (short-circuit).
-    pub(super) fn of(service: &Service, externally_accessible: bool) -> Self {
+    /// `externalTrafficPolicy: Local`: pods and the node itself are served from it (short-circuit). With DSR, other nodes send packets
+    /// for an endpoint of the local list.
+    pub(super) fn of(service: &Service, externally_accessible: bool, node: &NodeFacts) -> Self {
         Self {
             cluster: !service.internal_local || externally_accessible,
-            local: service.internal_local || (service.external_local && externally_accessible),
+            local: service.internal_local
+                || ((service.external_local || node.dsr_takers.is_some()) && externally_accessible),
         }
     }
 }

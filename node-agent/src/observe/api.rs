@@ -166,8 +166,11 @@ pub struct Details {
     pub protocols: Vec<String>,
     /// Address families, such as "IPv4".
     pub ip_families: Vec<String>,
-    /// How packets for remote backends are forwarded: "SNAT".
+    /// How packets for remote backends are forwarded: "SNAT", "DSR", "Hybrid".
     pub forwarding: String,
+    /// What encapsulated packets have in front: "Geneve", "IPIP"; none without DSR.
+    #[serde(default)]
+    pub dsr_dispatch: Option<String>,
     /// How a backend is chosen: "Random" or "Maglev (Table Size: 16381)".
     pub backend_selection: String,
     /// Translation at connect() and sendmsg().

@@ -3,11 +3,12 @@
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use kpr_crds::{
-    Counts, DeviceStatus, KernelFeature, KernelStatus, MapStatus, NodeDatapathStatus, Programming, conditions,
+    Counts, DeviceStatus, ForwardingMode, KernelFeature, KernelStatus, MapStatus, NodeDatapathStatus, Programming,
+    conditions,
 };
 
 use super::{KubeProxy, observations};
-use crate::agent::Snapshot;
+use crate::{agent::Snapshot, observe::api::Phase};
 
 /// What stays the same while the agent runs.
 #[derive(Clone, Debug)]
@@ -38,6 +39,7 @@ pub fn build(
             .object
             .as_ref()
             .map_or_else(Vec::new, |object| object.unknown_fields.to_vec()),
+        takes_dsr: takes_dsr(snapshot),
         conditions: conditions::apply(before, observations(snapshot, kube_proxy), seen, now),
         kernel: Some(KernelStatus {
             release: agent.kernel.clone(),
@@ -56,6 +58,13 @@ pub fn build(
             failures: snapshot.write_failures,
         }),
     }
+}
+
+/// Whether the programs take encapsulated packets, on every device, and know the endpoints that are here.
+fn takes_dsr(snapshot: &Snapshot) -> bool {
+    let applied = snapshot.applied.as_ref();
+    let asked = applied.is_some_and(|applied| applied.spec.load_balancer.mode != ForwardingMode::Snat);
+    asked && snapshot.phase == Phase::Active && snapshot.placement.is_some()
 }
 
 /// The status without what changes all the time: a difference here is worth a write soon.

@@ -26,6 +26,7 @@ pub fn observations(snapshot: &Snapshot, kube_proxy: &KubeProxy) -> Vec<Observat
             Some(kube_proxy_absent(snapshot, kube_proxy)),
         ),
         (NodeCondition::SnatPortsAvailable, snat_ports_available(snapshot)),
+        (NodeCondition::DsrReady, dsr_ready(snapshot)),
         (NodeCondition::Accelerated, accelerated(snapshot)),
         (NodeCondition::Removed, removed(snapshot)),
     ];
@@ -223,6 +224,27 @@ fn snat_ports_available(snapshot: &Snapshot) -> Option<Because> {
         let message = "no flow was refused lately for want of a source port".to_owned();
         (ConditionStatus::True, NodeReason::SnatPortsFree, message)
     })
+}
+
+/// Only there if DSR is asked for.
+fn dsr_ready(snapshot: &Snapshot) -> Option<Because> {
+    /// Nodes that the message names; further ones are counted.
+    const NAMED: usize = 10;
+    let without = snapshot.without_dsr.as_deref()?;
+    if without.is_empty() {
+        let message = "every node with endpoints takes encapsulated packets".to_owned();
+        return Some((ConditionStatus::True, NodeReason::AllNodesTakeDsr, message));
+    }
+    let named: Vec<&str> = without.iter().take(NAMED).map(AsRef::as_ref).collect();
+    let more = match without.len() - named.len() {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    let message = format!(
+        "endpoints get SNAT on nodes that do not take encapsulated packets: {}{more}",
+        named.join(", ")
+    );
+    Some((ConditionStatus::False, NodeReason::NodesWithoutDsr, message))
 }
 
 /// Only there if XDP is asked for.

@@ -77,6 +77,7 @@ mod tests {
             capacity: 1_000,
             fullest: None,
             from_pods: false,
+            encapsulated: false,
             lingers: None,
         }
     }

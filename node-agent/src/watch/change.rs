@@ -1,6 +1,6 @@
 //! What the watches tell, cut down to what is needed.
 
-use std::{net::IpAddr, sync::Arc};
+use std::{collections::BTreeSet, net::IpAddr, sync::Arc};
 
 use k8s_openapi::api::core::v1::{Node, Pod};
 use kpr_crds::{NodeDatapathSpec, NodeDatapathStatus};
@@ -47,6 +47,8 @@ pub enum Change {
     Node(Option<NodeInput>),
     /// The own NodeDatapath; none while there is none.
     Datapath(Option<Box<DatapathObject>>),
+    /// The nodes that take encapsulated packets (DSR); not known any more, if nobody asks.
+    DsrTakers(Option<Arc<BTreeSet<Arc<str>>>>),
 }
 
 /// What is needed of the own Node.

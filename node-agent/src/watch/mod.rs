@@ -11,12 +11,15 @@ mod gate;
 mod list;
 mod own;
 mod stream;
+mod takers;
 mod trimmed;
 
 pub use api_server::{APIS, ApiServer};
 pub use change::{Change, DatapathObject, NodeInput};
 pub use client::{ConfigError, connect};
 pub(crate) use stream::chain;
+
+use std::sync::Arc;
 
 use k8s_openapi::api::core::v1::{Node, Pod};
 use kube::{
@@ -27,17 +30,22 @@ use tokio::{sync::mpsc, task::JoinSet};
 
 use self::trimmed::Trimmed;
 use crate::{
+    agent::Snapshot,
     model::input::{ServiceInput, SliceInput, WATCH_SELECTOR},
     observe::Tasks,
 };
 
-/// Starts all watches. They end when the receiver of `changes` is gone, or the set is dropped.
+/// The agent, moment by moment.
+type Snapshots = tokio::sync::watch::Receiver<Arc<Snapshot>>;
+
+/// Starts all watches; that of other nodes whenever `snapshots` shows that it is wanted. They end when the receiver of `changes` is gone, or the set is dropped.
 pub fn spawn(
     client: &Client,
     node: &str,
     tasks: &Tasks,
     api_server: &ApiServer,
     changes: &mpsc::Sender<Change>,
+    snapshots: Snapshots,
 ) -> JoinSet<()> {
     let gate = gate::Gate::default();
     let ours = || watcher::Config::default().labels(WATCH_SELECTOR);
@@ -71,6 +79,13 @@ pub fn spawn(
     set.spawn(stream::one::<own::Own>(
         watcher(Api::all(client.clone()), named()),
         report("watch-nodedatapath"),
+        changes.clone(),
+    ));
+    set.spawn(takers::follow(
+        client.clone(),
+        snapshots,
+        tasks.clone(),
+        api_server.clone(),
         changes.clone(),
     ));
     set

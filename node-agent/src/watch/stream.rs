@@ -108,7 +108,7 @@ pub(super) async fn one<K: Named>(
 }
 
 /// Until the stream ends or nobody listens any more.
-async fn drive<K: kube::Resource + Clone>(
+pub(super) async fn drive<K: kube::Resource + Clone>(
     events: impl Stream<Item = Item<K>> + Send,
     mut report: Report,
     changes: mpsc::Sender<Change>,

@@ -7,6 +7,8 @@
 mod affinity;
 mod beside;
 mod detour;
+mod dsr;
+mod dsr6;
 mod families;
 mod filter;
 mod host_port;

@@ -2,7 +2,9 @@
 
 use kpr_abi::{BackendValue, Be16, ServiceKey, ServiceValue, Slice, V4, backend, proto, service::flags};
 use kpr_node_agent::{
-    datapath::{Acceleration, Datapath, Options, PortRange, Settings, Side, Sizes, SocketLb, TcChoice, Trial},
+    datapath::{
+        Acceleration, Datapath, Dsr, DsrDispatch, Options, PortRange, Settings, Side, Sizes, SocketLb, TcChoice, Trial,
+    },
     devices::Device,
     plan::{Op, SlotRun},
 };
@@ -52,6 +54,8 @@ pub(crate) fn settings() -> Settings {
         snat_ports: SNAT,
         socket_lb: SocketLb::All,
         bind_protection: true,
+        dsr: Dsr::Off,
+        dsr_dispatch: DsrDispatch::Geneve,
         least_connections: false,
         sizes: sizes(),
     }
@@ -274,7 +278,12 @@ impl Rig {
 
     /// Programs an IPv6 NodePort that leads to one backend, port 80.
     pub(crate) fn serve6(&mut self, proto: u8, addr: Ipv6Addr, local: bool) {
-        let flags = if local { backend::flags::LOCAL } else { 0 };
+        self.serve6_by(proto, addr, if local { backend::flags::LOCAL } else { 0 });
+    }
+
+    /// The same, with flags of the backend.
+    pub(crate) fn serve6_by(&mut self, proto: u8, addr: Ipv6Addr, flags: u8) {
+        let local = flags & backend::flags::LOCAL != 0;
         let tables = self.datapath().v6_mut();
         let value = BackendValue {
             addr: addr.into(),
@@ -397,6 +406,8 @@ impl Frontend {
 pub(crate) enum Backend {
     Local(Ipv4Addr),
     Remote(Ipv4Addr),
+    /// On another node, which takes encapsulated packets.
+    Dsr(Ipv4Addr),
 }
 
 impl Backend {
@@ -404,6 +415,7 @@ impl Backend {
         let (addr, flags) = match self {
             Self::Local(addr) => (addr, backend::flags::LOCAL),
             Self::Remote(addr) => (addr, 0),
+            Self::Dsr(addr) => (addr, backend::flags::DSR),
         };
         BackendValue {
             addr: addr.into(),

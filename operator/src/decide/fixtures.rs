@@ -196,6 +196,16 @@ impl Datapath {
         self
     }
 
+    /// It uses SNAT for some endpoints, though DSR is asked for.
+    pub(crate) fn without_dsr(self, message: &str) -> Self {
+        self.condition(
+            NodeCondition::DsrReady,
+            false,
+            NodeReason::NodesWithoutDsr.as_str(),
+            message,
+        )
+    }
+
     pub(crate) fn draining_since(mut self, since: Timestamp) -> Self {
         self.0.spec.phase = Phase::Draining;
         self.0

@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 
 use kpr_crds::RolloutFailure;
-use kpr_crds::conditions::{ConditionStatus, Observation, PolicyCondition, PolicyReason};
+use kpr_crds::conditions::{self, ConditionStatus, NodeCondition, Observation, PolicyCondition, PolicyReason};
 
-use super::{Pool, phrase};
+use super::{Pool, PoolNode, phrase};
 use crate::kube_proxy;
 use crate::rollout::{Phase, health};
 
@@ -154,12 +154,15 @@ fn degraded(pool: &Pool<'_>) -> Observation {
     let failed = pool.plan.as_ref().and_then(|plan| plan.record.failure.as_ref());
     let failed = failed.filter(|failure| failure.generation == pool.generation);
     let unknown = unknown_fields(pool);
+    let without_dsr = without_dsr(pool);
     let reason = if !failing.is_empty() {
         PolicyReason::NodesFailing
     } else if failed.is_some() {
         PolicyReason::RolloutFailed
     } else if !unknown.is_empty() {
         PolicyReason::UnknownFields
+    } else if !without_dsr.is_empty() {
+        PolicyReason::NodesWithoutDsr
     } else {
         let message = "no node reports a failure".to_owned();
         return observation(PolicyCondition::Degraded, false, PolicyReason::AsExpected, message);
@@ -177,7 +180,28 @@ fn degraded(pool: &Pool<'_>) -> Observation {
         let fields = phrase::list(fields);
         parts.push(format!("not carried out, as agents are too old for it: {fields}"));
     }
+    if !without_dsr.is_empty() {
+        parts.push(phrase::list(&without_dsr));
+    }
     observation(PolicyCondition::Degraded, true, reason, parts.join("; "))
+}
+
+/// Nodes that use SNAT where DSR is asked for. While a generation is on its way, that is as it should be: nodes that were not told of DSR yet
+/// do not take it.
+fn without_dsr(pool: &Pool<'_>) -> Vec<String> {
+    let is_on_its_way = pool
+        .plan
+        .as_ref()
+        .is_none_or(|plan| plan.progress.phase != Phase::RolledOut);
+    if is_on_its_way {
+        return Vec::new();
+    }
+    let falls_back = |node: &PoolNode<'_>| {
+        let conditions = &node.datapath?.status.as_ref()?.conditions;
+        let condition = conditions::find(conditions, NodeCondition::DsrReady.as_str())?;
+        (condition.status == "False").then(|| format!("{}: {}", node.name, condition.message))
+    };
+    pool.nodes.iter().filter_map(falls_back).collect()
 }
 
 /// Fields of the spec that agents don't know, each with their nodes.

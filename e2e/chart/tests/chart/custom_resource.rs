@@ -79,6 +79,11 @@ const TABLE: [(&str, &str, &str); 32] = [
     ("loadBalancer.mode=dsr", "/loadBalancer/mode", r#""DSR""#),
     ("loadBalancer.mode=hybrid", "/loadBalancer/mode", r#""Hybrid""#),
     (
+        "loadBalancer.dsrDispatch=ipip",
+        "/loadBalancer/dsrDispatch",
+        r#""IPIP""#,
+    ),
+    (
         "loadBalancer.acceleration=best-effort",
         "/loadBalancer/acceleration",
         r#""BestEffort""#,

@@ -7,6 +7,7 @@ pub mod churn;
 pub mod cluster_ip;
 pub mod custom_slices;
 pub mod distribution;
+pub mod dsr;
 pub mod dual_stack;
 pub mod endpoint_goes;
 pub mod granular;

@@ -11,7 +11,7 @@ use super::{TCP_PORT, Vantage, Workload, client_pod, install};
 use crate::cluster::{Cluster, eventually};
 
 /// How long traffic runs without an agent.
-const WITHOUT_AGENT: Duration = Duration::from_secs(1);
+pub(super) const WITHOUT_AGENT: Duration = Duration::from_secs(1);
 /// Connections that must survive, from inside and from outside together.
 const CONNECTIONS: u32 = 50;
 
@@ -108,14 +108,14 @@ pub(super) async fn in_sync(cluster: &Cluster, node: &str) -> Result<Value> {
 }
 
 /// What the agent of `node` has written since it started.
-async fn programming(cluster: &Cluster, node: &str) -> Result<Programming> {
+pub(super) async fn programming(cluster: &Cluster, node: &str) -> Result<Programming> {
     let status = install::ready_node(cluster, node).await?.status;
     status.and_then(|status| status.programming).context("no write count")
 }
 
 /// What the agent of `node` has written, once it is in sync and is not the one that reported `before`. Times in the API are cut
 /// to whole seconds, and an agent that was down for [`WITHOUT_AGENT`] cannot start in the second in which the one before did.
-async fn restarted(cluster: &mut Cluster, node: &str, before: &Programming) -> Result<Programming> {
+pub(super) async fn restarted(cluster: &mut Cluster, node: &str, before: &Programming) -> Result<Programming> {
     cluster.check_programs()?;
     let cluster = &*cluster;
     eventually(

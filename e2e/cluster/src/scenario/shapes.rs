@@ -8,7 +8,7 @@ use std::{
 use anyhow::{Context as _, Result, ensure};
 use k8s_openapi::api::core::v1::Pod;
 
-use super::{Deployed, TCP_PORT, UDP_PORT, Vantage, Workload, client_pod, service::pod_ip_of};
+use super::{Deployed, TCP_PORT, UDP_PORT, Vantage, Workload, client_pod, dsr, service::pod_ip_of};
 use crate::{
     address::{Addresses, Family},
     client::{Tally, UdpStyle},
@@ -23,6 +23,15 @@ const LARGE: usize = 1 << 20;
 /// With pods on node-a only: a pod of node-b, the nodes and the outside reach them, over TCP and UDP, in small and in large, by each
 /// address family of the cluster.
 pub async fn a_pod_is_reached_from_everywhere(cluster: &mut Cluster) -> Result<()> {
+    reached(cluster, false).await
+}
+
+/// The same with DSR: through node-b, too, the pod sees the client outside itself.
+pub async fn a_pod_is_reached_from_everywhere_by_dsr(cluster: &mut Cluster) -> Result<()> {
+    reached(cluster, true).await
+}
+
+async fn reached(cluster: &Cluster, dsr: bool) -> Result<()> {
     let families = cluster.testbed().spec().address_families();
     let web = Workload::named("web")
         .replicas(1)
@@ -38,6 +47,7 @@ pub async fn a_pod_is_reached_from_everywhere(cluster: &mut Cluster) -> Result<(
             web: &web,
             client: &client,
             family,
+            dsr,
         };
         check.all().await.with_context(|| format!("over {family}"))?;
     }
@@ -50,6 +60,8 @@ struct Check<'c> {
     web: &'c Deployed,
     client: &'c Pod,
     family: Family,
+    /// Nodes encapsulate what is for other nodes.
+    dsr: bool,
 }
 
 impl Check<'_> {
@@ -113,8 +125,12 @@ impl Check<'_> {
         let node_b: Addresses = spec.pod_network.towards_other_nodes(node_b);
         let node_b = node_b.of_family(self.family).context("node-b has no address")?;
         let client = self.cluster.client_address_of(self.family)?;
-        for (node, expected) in [("node-a", client), ("node-b", node_b)] {
+        let through_b = if self.dsr { client } else { node_b };
+        for (node, expected) in [("node-a", client), ("node-b", through_b)] {
             let (tcp, udp) = (self.node_port(node, TCP_PORT)?, self.node_port(node, UDP_PORT)?);
+            if self.dsr {
+                dsr::seen_as(self.cluster, &Vantage::Outside, tcp, expected).await?;
+            }
             self.served(&Vantage::Outside, tcp).await?;
             self.served(&Vantage::Outside, udp).await?;
             let [_, datagrams] = self

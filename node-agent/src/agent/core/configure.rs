@@ -15,7 +15,7 @@ use super::{
     sentence,
 };
 use crate::{
-    datapath::{Error, HandOver, Report, Settings},
+    datapath::{Dsr, Error, HandOver, Report, Settings},
     watch::DatapathObject,
 };
 
@@ -65,7 +65,10 @@ impl<L: Loader> Core<L> {
             Wanted::Active => {
                 // An object that was deleted and made anew counts its generations from 1 again.
                 let same = |applied: &Applied| applied.generation == generation && *applied.spec == object.spec;
-                let in_force = self.running.is_some() && self.applied.as_ref().is_some_and(same);
+                let is_over =
+                    |running: &Running<_>| running.settings.dsr == Dsr::Ending && !self.encapsulated.is_possible();
+                let in_force = self.running.as_ref().is_some_and(|running| !is_over(running))
+                    && self.applied.as_ref().is_some_and(same);
                 if !in_force {
                     let spec = Arc::new(object.spec.clone());
                     self.apply(generation, spec, now);
@@ -77,7 +80,7 @@ impl<L: Loader> Core<L> {
     /// Brings a configuration into force.
     fn apply(&mut self, generation: i64, spec: Arc<NodeDatapathSpec>, now: Instant) {
         let settings = match settings(&spec, self.memory_bytes) {
-            Ok(settings) => settings,
+            Ok(settings) => self.keeping_dsr(settings),
             Err(refused) => {
                 let message = refused.to_string();
                 if self.troubles.rejected.as_ref() != Some(&message) {
@@ -119,6 +122,14 @@ impl<L: Loader> Core<L> {
         }
         self.update_facts();
         self.report_stale = true;
+    }
+
+    /// Flows keep their way to the backend: what has DSR goes on with it.
+    fn keeping_dsr(&self, mut settings: Settings) -> Settings {
+        if settings.dsr == Dsr::Off && self.encapsulated.is_possible() {
+            settings.dsr = Dsr::Ending;
+        }
+        settings
     }
 
     /// Loads programs, or swaps them for ones with other settings.
@@ -194,6 +205,7 @@ impl<L: Loader> Core<L> {
                 info!("the datapath is removed: no program, pin or sysctl of kpr is left on this node");
                 self.remove_retry.reset();
                 self.removed = Some(generation);
+                self.encapsulated = MayBeOpen::new(false);
                 self.applied = self.object.as_ref().map(|object| Applied {
                     generation,
                     spec: Arc::new(object.spec.clone()),

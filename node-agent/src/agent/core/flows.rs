@@ -11,7 +11,7 @@ use super::{
     Core,
 };
 use crate::{
-    datapath::{Report, fill::CONNECTION_TRACKING},
+    datapath::{Dsr, Report, fill::CONNECTION_TRACKING},
     sweeper::{Control, Findings},
 };
 
@@ -93,9 +93,14 @@ impl<L: Loader> Core<L> {
             running.frontends_gone = gone;
             running.lingering.renew(self.sweeper.number());
         }
+        if matches!(running.settings.dsr, Dsr::Tcp | Dsr::All) {
+            self.encapsulated.renew(self.sweeper.number());
+        }
         let Some(findings) = self.sweeper.findings() else {
             return;
         };
+        self.encapsulated
+            .learn(findings.number, findings.any(|sweep| sweep.encapsulated));
         running
             .from_pods
             .learn(findings.number, findings.any(|sweep| sweep.from_pods));
@@ -116,7 +121,7 @@ impl<L: Loader> Core<L> {
         }
         let reasons = running.placement.as_ref().map(|placement| &placement.pod_reasons);
         let only_for_flows = reasons.is_some_and(|reasons| reasons.iter().any(|reason| !reason.is_lasting()));
-        if only_for_flows || running.lingering.is_possible() {
+        if only_for_flows || running.lingering.is_possible() || running.settings.dsr == Dsr::Ending {
             self.sweeper.ask();
         }
     }

@@ -8,9 +8,9 @@ mod leftovers;
 mod serve;
 mod sockets;
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
-use kpr_crds::Phase as Wanted;
+use kpr_crds::{ForwardingMode, NodeDatapathSpec, Phase as Wanted};
 use tokio::time::Instant;
 use tracing::info;
 
@@ -85,6 +85,12 @@ pub struct Core<L: Loader> {
     /// Whether TCP was among what was last told to keep, if nothing has changed since.
     sockets_settled: Option<bool>,
     sweeper: Arc<Control>,
+    /// Flows with DSR.
+    encapsulated: MayBeOpen,
+    /// Nodes that take encapsulated packets; none while it is not known.
+    dsr_takers: Option<Arc<BTreeSet<Arc<str>>>>,
+    /// Nodes with endpoints that do not, if DSR is asked for; as of the last look.
+    without_dsr: Option<Arc<[Arc<str>]>>,
     exhaustion: Exhaustion,
     syncs: Syncs,
 }
@@ -126,6 +132,7 @@ impl<L: Loader> Core<L> {
     pub fn new(node_name: &str, memory_bytes: u64, loader: L, tasks: &Tasks) -> Self {
         let backoff = || Backoff::new(RETRY_FIRST, RETRY_LONGEST);
         Self {
+            encapsulated: MayBeOpen::new(loader.may_have_dsr()),
             loader,
             memory_bytes,
             index: Index::new(),
@@ -155,6 +162,8 @@ impl<L: Loader> Core<L> {
             sockets: Arc::default(),
             sockets_settled: None,
             sweeper: Arc::default(),
+            dsr_takers: None,
+            without_dsr: None,
             exhaustion: Exhaustion::default(),
             syncs: Syncs::default(),
             tasks: CoreTasks {
@@ -197,6 +206,11 @@ impl<L: Loader> Core<L> {
                 self.update_facts();
             }
             Change::Datapath(object) => self.take_object(object),
+            Change::DsrTakers(takers) => {
+                self.dsr_takers = takers;
+                self.update_facts();
+                self.report_stale = true;
+            }
         }
     }
 
@@ -256,6 +270,7 @@ impl<L: Loader> Core<L> {
             facts.affinity_default_seconds = affinity.enabled.then_some(affinity.default_timeout_seconds);
             // Only what could be read was applied.
             facts.maglev = maglev(&spec.load_balancer).unwrap_or_default();
+            facts.dsr_takers = asks_for_dsr(spec).then(|| self.dsr_takers.clone().unwrap_or_default());
         }
         if facts != self.facts {
             let kinds_changed = facts.kinds != self.facts.kinds;
@@ -324,8 +339,14 @@ impl<L: Loader> Core<L> {
                 .collect(),
             health_checks: Arc::clone(&self.health_checks),
             node: self.node.clone(),
+            without_dsr: self.without_dsr.clone(),
         }
     }
+}
+
+/// Whether some flows get DSR.
+fn asks_for_dsr(spec: &NodeDatapathSpec) -> bool {
+    spec.load_balancer.mode != ForwardingMode::Snat
 }
 
 /// The error with its causes.

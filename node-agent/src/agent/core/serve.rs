@@ -1,6 +1,6 @@
 //! Serving: attached where it should be, programmed with what is wanted, and looked at.
 
-use std::net::IpAddr;
+use std::{net::IpAddr, sync::Arc};
 
 use jiff::Timestamp;
 use tokio::time::Instant;
@@ -13,7 +13,7 @@ use super::{
         devices::place,
         pod_devices::{Served, reasons},
     },
-    Core, Running, sentence,
+    Core, Running, asks_for_dsr, sentence,
 };
 use crate::{devices::Device, memory, model::Protocol};
 
@@ -93,7 +93,12 @@ impl<L: Loader> Core<L> {
     }
 
     /// Nothing is written before all kinds have been read in full: what the pinned maps hold goes on until then.
+    /// So must it be known which nodes take encapsulated packets, if it matters.
     pub(super) fn program(&mut self, now: Instant) {
+        let asks_for_dsr = self.applied.as_ref().is_some_and(|applied| asks_for_dsr(&applied.spec));
+        if asks_for_dsr && self.dsr_takers.is_none() {
+            return;
+        }
         let Some(running) = self.running.as_mut().filter(|_| self.synced) else {
             return;
         };
@@ -194,5 +199,20 @@ impl<L: Loader> Core<L> {
         self.watch_acceleration();
         self.watch_exhaustion(now);
         self.learn_of_flows();
+        self.without_dsr = self.nodes_without_dsr();
+    }
+
+    /// Nodes whose endpoints get SNAT, though DSR is asked for.
+    fn nodes_without_dsr(&self) -> Option<Arc<[Arc<str>]>> {
+        let takers = self.facts.dsr_takers.as_ref()?;
+        let others = |node: &&Arc<str>| **node != self.facts.name && !takers.contains(*node);
+        Some(
+            self.index
+                .endpoint_nodes()
+                .into_iter()
+                .filter(others)
+                .cloned()
+                .collect(),
+        )
     }
 }

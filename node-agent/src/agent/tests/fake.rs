@@ -21,6 +21,10 @@ use crate::{
 pub(crate) struct Kernel(Arc<Mutex<State>>);
 
 #[derive(Default)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a fault or a finding of its own, which a test switches on"
+)]
 pub(crate) struct State {
     v4: FamilyState<V4>,
     v6: FamilyState<V6>,
@@ -32,6 +36,8 @@ pub(crate) struct State {
     pub(crate) reads: usize,
     /// Whether sweeps find flows that pods began on their devices.
     pub(crate) pods_have_flows: bool,
+    /// Whether sweeps find flows with DSR.
+    pub(crate) dsr_has_flows: bool,
     /// Whether programs were on pod-facing devices when the first source range was written.
     pub(crate) placed_before_write: Option<bool>,
     /// Flows that were refused for want of a source port, since the tables were made.
@@ -58,6 +64,8 @@ pub(crate) struct State {
     pub(crate) failing_families: Vec<&'static str>,
     /// How many of the next starts fail.
     pub(crate) failing_starts: usize,
+    /// Whether flows with DSR may be there from before.
+    pub(crate) may_have_dsr: bool,
     /// Whether removing fails.
     pub(crate) failing_removal: bool,
 }
@@ -195,6 +203,10 @@ impl Loader for Kernel {
         state.writes = 0;
         drop(state);
         Ok(self.clone())
+    }
+
+    fn may_have_dsr(&self) -> bool {
+        self.state().may_have_dsr
     }
 
     fn remove(&mut self) -> Result<(), Error> {

@@ -72,10 +72,12 @@ impl Rig {
     /// Lets idle flows be swept, twice: the first of the two could have begun before what was asked last.
     pub(crate) fn swept(&mut self, kernel: &Kernel) {
         let from_pods = kernel.state().pods_have_flows;
+        let encapsulated = kernel.state().dsr_has_flows;
         for _ in 0..2 {
             self.core.sweeper().report(Findings {
                 v4: Sweep {
                     from_pods,
+                    encapsulated,
                     ..Sweep::default()
                 },
                 ..Findings::default()

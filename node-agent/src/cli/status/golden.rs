@@ -82,6 +82,7 @@ pub(crate) fn well() -> Status {
             protocols: vec!["TCP".into(), "UDP".into(), "SCTP".into()],
             ip_families: vec!["IPv4".into(), "IPv6".into()],
             forwarding: "SNAT".into(),
+            dsr_dispatch: None,
             backend_selection: "Random".into(),
             socket_lb: Feature::on(),
             pod_devices: Feature::on_with("3: source ranges"),

@@ -50,6 +50,7 @@ fn replacement(page: &mut String, status: &Status, details: &Details) -> fmt::Re
         protocols,
         ip_families,
         forwarding,
+        dsr_dispatch,
         backend_selection,
         socket_lb,
         pod_devices,
@@ -60,7 +61,7 @@ fn replacement(page: &mut String, status: &Status, details: &Details) -> fmt::Re
     } = details;
     let mode = status.policy.as_ref().map_or("Unknown", |policy| &policy.mode);
     writeln!(page, "KubeProxyReplacement Details:")?;
-    let lines = [
+    let mut lines = vec![
         ("Status", mode.to_owned()),
         ("Socket LB", socket_lb.to_string()),
         ("Pod Devices", pod_devices.to_string()),
@@ -68,10 +69,13 @@ fn replacement(page: &mut String, status: &Status, details: &Details) -> fmt::Re
         ("IP Families", ip_families.join(", ")),
         ("Devices", brief::devices(&status.devices)),
         ("Mode", forwarding.clone()),
+    ];
+    lines.extend(dsr_dispatch.clone().map(|dispatch| ("  DSR Dispatch Mode", dispatch)));
+    lines.extend([
         ("Backend Selection", backend_selection.clone()),
         ("Session Affinity", session_affinity.to_string()),
         ("XDP Acceleration", xdp_acceleration.to_string()),
-    ];
+    ]);
     for (label, text) in lines {
         writeln!(page, "  {:<21}{text}", format!("{label}:"))?;
     }

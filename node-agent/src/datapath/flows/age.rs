@@ -8,7 +8,13 @@ use kpr_abi::{
 
 /// Whether the flow is over: reset by a side, or closed by both. As the programs see it (`flow::is_closed`).
 pub(super) fn is_closed<A>(value: &FlowValue<A>, twin: Option<&FlowValue<A>>) -> bool {
-    let (one, other) = (value.state, twin.map_or(0, |twin| twin.state));
+    let other = if value.action == action::TUNNEL {
+        // That direction does not come by here.
+        state::CLOSED
+    } else {
+        twin.map_or(0, |twin| twin.state)
+    };
+    let one = value.state;
     (one | other) & state::ENDED != 0 || one & other & state::CLOSED != 0
 }
 
@@ -28,8 +34,11 @@ pub(super) fn is_expired<A: Address>(
         (other, own)
     };
     let last_seen = value.last_seen.max(twin.map_or(0, |twin| twin.last_seen));
-    let yielded = value.action == action::YIELD;
-    now.saturating_sub(last_seen) >= timeouts.idle(key.proto, forward, reply, yielded)
+    let idle = match value.action {
+        action::TUNNEL => timeouts.one_way(key.proto, own),
+        other => timeouts.idle(key.proto, forward, reply, other == action::YIELD),
+    };
+    now.saturating_sub(last_seen) >= idle
 }
 
 #[cfg(test)]
@@ -138,6 +147,34 @@ mod tests {
     }
 
     #[test]
+    fn a_flow_of_which_only_the_clients_packets_pass_ages_by_them() {
+        use state::{CLOSED, ENDED, PAST_SYN, SEEN};
+        const DATA: u8 = SEEN | PAST_SYN;
+        for (name, proto, forward, idle) in [
+            ("tcp, hands not shaken", proto::TCP, SEEN, 120),
+            ("tcp established", proto::TCP, DATA, 86_400),
+            ("tcp closed by the client", proto::TCP, DATA | CLOSED, 120),
+            ("tcp reset by the client", proto::TCP, DATA | ENDED, 10),
+            ("sctp, hands not shaken", proto::SCTP, SEEN, 3),
+            ("sctp established", proto::SCTP, DATA, 210),
+            ("sctp shut down by the client", proto::SCTP, DATA | CLOSED, 10),
+            ("udp", proto::UDP, SEEN, 120),
+        ] {
+            let (key, value) = flow(proto, (1_000, forward), (1_000, 0))[0];
+            let tunnelled = FlowValue {
+                action: action::TUNNEL,
+                ..value
+            };
+            let expired = |now| is_expired(&key, &tunnelled, None, now, &Timeouts::default());
+            assert_eq!(
+                [expired(1_000 + idle - 1), expired(1_000 + idle)],
+                [false, true],
+                "{name}"
+            );
+        }
+    }
+
+    #[test]
     fn a_direction_whose_other_half_was_evicted_goes_by_its_own_time() {
         let data = state::SEEN | state::PAST_SYN;
         for (at, idle) in [(0, 120), (1, 120)] {
@@ -163,6 +200,7 @@ mod tests {
         for proto in [proto::TCP, proto::UDP, proto::SCTP] {
             for states in 0..=u8::MAX {
                 assert!(timeouts.idle(proto, states & 0xf, states >> 4, false) >= timeouts.shortest());
+                assert!(timeouts.one_way(proto, states) >= timeouts.shortest());
             }
         }
     }

@@ -38,6 +38,8 @@ pub struct Sweep {
     pub fullest: Option<SnatUse>,
     /// Whether a flow is open that a pod's packet began on its device.
     pub from_pods: bool,
+    /// Whether a flow is open that gets DSR, at either of its two nodes.
+    pub encapsulated: bool,
     /// Whether a flow is open that has no frontend: it is gone, or there never was one. None if it wasn't looked for, since the
     /// programs don't look for any either.
     pub lingers: Option<bool>,
@@ -125,7 +127,7 @@ impl<F: MapFamily> FlowTable<F> {
         }
         // Before the table is read: a frontend that goes meanwhile is for the next sweep.
         let mut lingers = lingering.get(&0, 0).is_ok_and(|any| any != 0).then_some(false);
-        let mut from_pods = false;
+        let (mut from_pods, mut encapsulated) = (false, false);
         let mut batches = Batches::<FlowKey<F::Addr>, FlowValue<F::Addr>>::of(batches.as_fd());
         let shortest = timeouts.shortest();
         let (mut live, mut expired) = (0, 0);
@@ -148,6 +150,7 @@ impl<F: MapFamily> FlowTable<F> {
                     loads.add(value.backend);
                 }
                 from_pods |= value.state & state::FROM_POD != 0;
+                encapsulated |= value.action == action::TUNNEL || value.state & state::ENCAPSULATED != 0;
                 if lingers == Some(false) {
                     lingers = Some(is_lingering::<F>(services, key));
                 }
@@ -164,6 +167,7 @@ impl<F: MapFamily> FlowTable<F> {
             expired,
             capacity: *capacity,
             from_pods,
+            encapsulated,
             lingers,
             fullest: taken
                 .into_iter()

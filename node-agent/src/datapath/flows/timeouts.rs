@@ -102,6 +102,23 @@ impl Timeouts {
         }
     }
 
+    /// The same for a flow whose answers do not pass here (DSR). `state`: of the client's packets.
+    ///
+    /// A client that has closed may hear more from a backend that took its time, and says so with each acknowledgement; the backend's own
+    /// end is not seen. So the flow is kept for as long as one of a SYN without an answer.
+    pub(super) fn one_way(&self, proto: u8, state: u8) -> u32 {
+        let has = |bit: u8| state & bit != 0;
+        match proto {
+            proto::TCP if has(state::ENDED) => self.tcp_reset,
+            proto::TCP if has(state::CLOSED) || !has(state::PAST_SYN) => self.tcp_syn_sent,
+            proto::TCP => self.tcp_established,
+            proto::SCTP if has(state::ENDED | state::CLOSED) => self.sctp_closed,
+            proto::SCTP if !has(state::PAST_SYN) => self.sctp_init,
+            proto::SCTP => self.sctp_established,
+            _ => self.udp_stream,
+        }
+    }
+
     /// A flow that has been idle for less lives, whatever its state.
     pub(super) fn shortest(&self) -> u32 {
         let Self {

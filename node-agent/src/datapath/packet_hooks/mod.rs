@@ -1,10 +1,9 @@
 //! The packet programs, on the node's external devices: by tcx links where the kernel has them, else by clsact filters.
 
 mod clsact;
-mod pods;
 mod tcx;
 
-use super::{Attachment, Error, Options, Side, TcChoice, features::Features, link_header, pins::Pins, verify};
+use super::{Attachment, Error, Options, Side, TcChoice, features::Features, link_header, noted, pins::Pins, verify};
 use crate::devices::Device;
 use aya::{
     Ebpf,
@@ -93,7 +92,7 @@ pub(super) fn attach(
     let use_tcx = features.tcx && options.tc == TcChoice::Auto;
     let places = places(external, pod_facing);
     if !pod_facing.is_empty() {
-        pods::note(&options.run_dir)?;
+        noted::PODS.note(&options.run_dir)?;
     }
     // Whatever the other way has attached would handle packets twice.
     let (by_tcx, by_clsact): (&[Place], &[Place]) = if use_tcx { (&places, &[]) } else { (&[], &places) };
@@ -117,7 +116,7 @@ pub(super) fn attach(
         });
     }
     if pod_facing.is_empty() {
-        pods::forget(&options.run_dir)?;
+        noted::PODS.forget(&options.run_dir)?;
     }
     Ok(attachments)
 }
@@ -125,12 +124,12 @@ pub(super) fn attach(
 /// Detaches what no pin holds: clsact filters.
 pub(super) fn remove(options: &Options) -> Result<(), Error> {
     clsact::detach_others(&[], &options.run_dir)?;
-    pods::forget(&options.run_dir)
+    noted::PODS.forget(&options.run_dir)
 }
 
 /// Whether programs are on pod-facing devices, attached by this process or the one before it.
 pub(super) fn are_on_pods(options: &Options) -> bool {
-    pods::are_noted(&options.run_dir)
+    noted::PODS.may_be(&options.run_dir)
 }
 
 fn program<'a>(ebpf: &'a mut Ebpf, name: &'static str) -> Result<&'a mut SchedClassifier, Error> {

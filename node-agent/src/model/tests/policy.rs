@@ -173,3 +173,20 @@ fn refuse_only_if_no_endpoint_is_usable_anywhere() {
         }
     }
 }
+
+#[test]
+fn with_dsr_the_local_list_is_there_for_what_other_nodes_send() {
+    let service = svc("web").node_port(30080);
+    let node = node()
+        .svc(service)
+        .slice(slice("web-1", "web").with([here("10.244.0.5"), ep("10.244.1.5")]));
+    let node = node.facts(|facts| facts.dsr_takers = Some(std::sync::Arc::default()));
+    let lists = "-> 10.244.0.5:8080* 10.244.1.5:8080; local -> 10.244.0.5:8080*";
+    assert_eq!(
+        node.shows("web"),
+        [
+            format!("NodePort 0.0.0.0:30080/TCP {lists}"),
+            format!("ClusterIP 10.96.0.10:80/TCP {lists}"),
+        ]
+    );
+}

@@ -52,6 +52,7 @@ pub(super) fn backend<F: Numbered>(n: u8) -> Backend<F> {
         protocol: Protocol::Tcp,
         local: false,
         terminating: false,
+        dsr: false,
     }
 }
 
