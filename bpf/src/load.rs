@@ -55,7 +55,7 @@ fn add<F: Tables>(id: u32, difference: i64) {
         // What every kernel's eBPF has of atomic operations. `core` has none for this target, which cannot have all of them.
         // SAFETY: an aligned word of an array, which others only change in the same way.
         unsafe {
-            asm!("lock *(u64 *)({load} + 0) += {difference}", load = in(reg) load, difference = in(reg) difference)
-        };
+            asm!("lock *(u64 *)({load} + 0) += {difference}", load = in(reg) load, difference = in(reg) difference);
+        }
     }
 }

@@ -27,6 +27,7 @@ mod tests {
     use crate::{Addr4, Addr6, Be16, proto};
 
     /// Of so many keys, how many share their bit with an earlier one.
+    #[expect(clippy::large_stack_arrays, reason = "32 KiB are little for a test")]
     fn shared<A: Address>(keys: impl Iterator<Item = ServiceKey<A>>) -> usize {
         let mut bits = [0_u32; WORDS as usize];
         keys.filter(|key| {

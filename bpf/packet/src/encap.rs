@@ -88,10 +88,10 @@ pub fn write4<P: Packet>(packet: &P, l3: usize, outer: &Outer<Addr4>) -> Option<
     ip.set_u32::<12>(outer.src.0);
     ip.set_u32::<16>(outer.dst.0);
     let sum = Change::NONE
-        .more(start as u32)
-        .more(length as u32)
-        .more(DONT_FRAGMENT as u32)
-        .more(hops as u32)
+        .more(u32::from(start))
+        .more(u32::from(length))
+        .more(u32::from(DONT_FRAGMENT))
+        .more(u32::from(hops))
         .more(outer.src.0)
         .more(outer.dst.0);
     ip.set_u16::<10>(sum.checksum());
