@@ -226,7 +226,7 @@ fn enums_and_formats_are_closed() {
         (&spec["mode"], json!(["Strict", "Partial"])),
         (
             &spec["loadBalancer"]["properties"]["algorithm"],
-            json!(["Random", "Maglev"]),
+            json!(["Random", "Maglev", "LeastConnections"]),
         ),
         (
             &spec["loadBalancer"]["properties"]["mode"],

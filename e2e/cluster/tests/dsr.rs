@@ -94,7 +94,7 @@ async fn clients_of_the_backends_node_are_answered_by_ipip_and_a_tunnel() -> Res
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_pod_reaches_itself() -> Result<()> {
+async fn a_pod_reaches_itself_through_another_node() -> Result<()> {
     without_kpr(dsr::a_pod_reaches_itself).await
 }
 
