@@ -47,9 +47,11 @@ fn every_program_loads_in_every_configuration() {
     let place = Place::new();
     let mut count = 0;
     let mut most = BTreeMap::new();
-    for (node_ports, snat_ports) in RANGES {
-        // Without socket load-balancing the programs are the same and not attached.
-        for (socket_lb, dsr, dsr_dispatch) in CODE {
+    // Without socket load-balancing the programs are the same and not attached.
+    for (socket_lb, dsr, dsr_dispatch) in CODE {
+        // What DSR adds depends on ranges no more than the rest does.
+        let ranges = if dsr == Dsr::Off { &RANGES[..] } else { &RANGES[..2] };
+        for &(node_ports, snat_ports) in ranges {
             let settings = Settings {
                 node_ports,
                 snat_ports,
