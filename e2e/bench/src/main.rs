@@ -8,6 +8,7 @@ mod contest;
 mod machine;
 mod node;
 mod packets;
+mod plot;
 mod report;
 mod requests;
 mod results;

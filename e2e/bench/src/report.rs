@@ -1,19 +1,26 @@
-//! The generated part of docs/performance.md.
+//! The generated part of docs/performance.md, and the picture in it.
 
 use std::{fmt::Write as _, fs, path::Path};
 
 use anyhow::{Context as _, Result};
 
-use crate::results::{Measured, Results};
+use crate::{
+    plot,
+    results::{Measured, Results},
+};
 
 const BEGIN: &str = "<!-- written by `cargo xtask bench --report`: begin -->\n";
 const END: &str = "<!-- end -->\n";
+/// Beside the document.
+const PICTURE: &str = "performance.svg";
 
-/// Puts what was measured between the document's markers.
+/// Puts what was measured between the document's markers, and draws it beside the document.
 pub(crate) fn write(results: &Results, document: &Path) -> Result<()> {
     let text = fs::read_to_string(document).with_context(|| format!("read {}", document.display()))?;
     let text = replace(&text, &section(results)).with_context(|| format!("{} has no markers", document.display()))?;
-    fs::write(document, text).with_context(|| format!("write {}", document.display()))
+    fs::write(document, text).with_context(|| format!("write {}", document.display()))?;
+    let picture = document.with_file_name(PICTURE);
+    fs::write(&picture, plot::svg(&results.benchmarks)).with_context(|| format!("write {}", picture.display()))
 }
 
 fn replace(document: &str, section: &str) -> Option<String> {
@@ -43,7 +50,11 @@ fn section(results: &Results) -> String {
     for measured in &results.benchmarks {
         text.push_str(&row(measured));
     }
-    text.push('\n');
+    // Writing to a string cannot fail.
+    let _ = writeln!(
+        text,
+        "\n![The ratios: bars are ours to the peer's, thin lines quartiles, orange marks limits]({PICTURE})\n"
+    );
     let mut told = Vec::new();
     for measured in &results.benchmarks {
         let Measured {
