@@ -61,7 +61,6 @@ pub fn lookup_answer<F: Tables>(key: &FlowKey<F::Addr>, signals: u8) -> Option<F
             if peek::<F>(&there).is_some_and(|twin| twin.dst == key.src && twin.sport == key.dport) {
                 let _ = F::flows().remove(there);
             }
-
             (*value).action = action::YIELD;
             seen(value, signals);
             return None;

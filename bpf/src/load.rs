@@ -30,10 +30,12 @@ fn of<F: Tables>(id: u32) -> u64 {
     F::loads().get_ptr(id).map_or(0, |load| unsafe { read_volatile(load) })
 }
 
-/// A connection was led to the backend.
+/// A connection was led to the backend. Nothing happens if there are no counts.
 #[inline(always)]
 pub fn began<F: Tables>(id: u32) {
-    add::<F>(id, 1);
+    if counts() {
+        add::<F>(id, 1);
+    }
 }
 
 /// A connection to the backend has ended. Nothing happens if the id is another backend's now.

@@ -44,7 +44,7 @@ pub fn connect<S: SocketAddress>(ctx: &SockAddrContext) -> Result<(), Reason> {
     let peer = choose::<S>(ctx, &service, addr, port, number, true)?;
     // Not socket storage, which the kernel allocates: that costs more than all the rest here. The entry goes when the socket is closed,
     // so that the table does not evict those of live ones. The worst that an error costs is a socket that shows its backend.
-    if S::Family::sockets().insert(number_of(ctx), peer, 0).is_ok() && load::counts() {
+    if S::Family::sockets().insert(number_of(ctx), peer, 0).is_ok() {
         load::began::<S::Family>(peer.backend_id);
     }
     lead::<S>(ctx, &peer);

@@ -1,9 +1,10 @@
 //! Packets that come in: requests of clients, and replies of remote backends.
 //!
-//! A packet that is no service's costs one hash look-up (two where its port may be an SNAT port; two, or three if it is for the
-//! node itself, where it may be a NodePort or a hostPort).
+//! A packet that is no service's mostly costs no look-up in a hash, but three reads of arrays: the filter says that there is no frontend
+//! of its destination. One look-up is added where its port may be an SNAT port; one or two where it may be a NodePort or a hostPort, or
+//! where the filter can't tell; and one for TCP's first packet.
 
-use super::{Handled, dsr, flow, fragment, route, skb::Skb, translate, wire::Wire};
+use super::{Handled, dsr, flow, fragment, keep, route, skb::Skb, translate, wire::Wire};
 use crate::{
     balance::{self, Draw},
     clock, config, counters, load,
@@ -295,18 +296,14 @@ fn keep_chosen<F: Wire>(
     service_flags: u32,
     backend_flags: u32,
 ) -> Result<Handled, Reason> {
-    let scratch = F::chosen().get_ptr_mut(0).ok_or(Reason::DropInconsistent)?;
-    // SAFETY: this CPU's own entry, which nothing else uses until the packet is through.
-    unsafe {
-        *scratch = Chosen {
-            key: parsed.key,
-            value,
-            service_flags,
-            backend_flags,
-            class: parsed.class.into(),
-            length: 0,
-        };
-    }
+    keep::<F>(Chosen {
+        key: parsed.key,
+        value,
+        service_flags,
+        backend_flags,
+        class: parsed.class.into(),
+        length: 0,
+    })?;
     Ok(Handled::Chosen)
 }
 
@@ -324,9 +321,7 @@ pub fn establish<F: Wire>(ctx: &TcContext, l3: usize) -> Result<Handled, Reason>
         value.src = snat_source::<F>(ctx, chosen, &value)?;
         value.sport = route::NO_PORT;
         flow::create_one_way::<F>(&chosen.key, &value)?;
-        if load::counts() {
-            load::began::<F>(value.backend);
-        }
+        load::began::<F>(value.backend);
         counters::count(Reason::FlowToRemoteDsr);
         return Ok(Handled::Begun);
     }
@@ -339,8 +334,7 @@ pub fn establish<F: Wire>(ctx: &TcContext, l3: usize) -> Result<Handled, Reason>
         }
     }
     match flow::create::<F>(&chosen.key, value) {
-        Ok(()) if load::counts() => load::began::<F>(value.backend),
-        Ok(()) => {}
+        Ok(()) => load::began::<F>(value.backend),
         Err(Reason::RefuseSnatExhausted) => {
             counters::count(Reason::RefuseSnatExhausted);
             return Ok(if chosen.service_flags & flags::NODE_PORT == 0 {

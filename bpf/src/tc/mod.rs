@@ -17,9 +17,12 @@ pub const ETHERNET: u32 = 14;
 /// Offset of the network header on devices without a link header (wireguard, tun, ipip …).
 pub const NO_LINK_HEADER: u32 = 0;
 
-use crate::{config, flow};
+use crate::{
+    config, flow,
+    maps::{Chosen, Tables},
+};
 use aya_ebpf::{bindings::__sk_buff, programs::TcContext};
-use kpr_abi::{V4, V6, config::features};
+use kpr_abi::{Reason, V4, V6, config::features};
 use verdict::{
     ADMITTED, BEGIN, BEGIN_INSIDE, BEGUN, CAME_BACK, CHOSEN, DETOUR, ENCAPSULATED, ICMP, NEXT, REFUSE, REPORT_INSIDE,
     SEND_BACK, TOO_BIG, TUNNEL, TURN_BACK, verdict,
@@ -222,6 +225,15 @@ steps! {
     kpr_tunnel6 = dsr::send::tunnel::<V6>;
     kpr_too_big4 = dsr::too_big::too_big::<V4>;
     kpr_too_big6 = dsr::too_big::too_big::<V6>;
+}
+
+/// Leaves to the next step what this one has found.
+#[inline(always)]
+fn keep<F: Tables>(chosen: Chosen<F::Addr>) -> Result<(), Reason> {
+    let scratch = F::chosen().get_ptr_mut(0).ok_or(Reason::DropInconsistent)?;
+    // SAFETY: this CPU's own entry, which nothing else uses until the packet is through.
+    unsafe { *scratch = chosen };
+    Ok(())
 }
 
 /// What became of a packet that is not dropped.

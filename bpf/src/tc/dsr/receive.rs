@@ -6,7 +6,7 @@ use super::{Tunnel, is_external, read, strip};
 use crate::{
     balance, clock, counters, flow,
     maps::{Chosen, Tables},
-    tc::{Handled, fragment, skb::Skb},
+    tc::{self, Handled, fragment, skb::Skb},
 };
 use aya_ebpf::programs::TcContext;
 use kpr_abi::{
@@ -111,29 +111,25 @@ pub fn admit<F: Tunnel>(ctx: &TcContext, l3: usize) -> Result<Handled, Reason> {
     if !balance::admits::<F>(&service, parsed.key.src) {
         return Err(Reason::DropSourceRange);
     }
-    let scratch = F::chosen().get_ptr_mut(0).ok_or(Reason::DropInconsistent)?;
-    // SAFETY: this CPU's own entry, which nothing else uses until the packet is through.
-    unsafe {
-        *scratch = Chosen {
-            key: parsed.key,
-            value: FlowValue {
-                src: parsed.key.src,
-                dst: outer.dst,
-                sport: parsed.key.sport,
-                dport: port,
-                backend,
-                last_seen: clock::now(),
-                state: flow::state_of(parsed.signals) | state::ENCAPSULATED,
-                action: action::PASS,
-                device: 0,
-            },
-            // A NodePort that no flow could be made for is refused in the frontend's name: it is another node's address.
-            service_flags: service.flags & !flags::NODE_PORT,
-            backend_flags: kpr_abi::backend::flags::LOCAL.into(),
-            class: parsed.class.into(),
-            length: 0,
-        };
-    }
+    tc::keep::<F>(Chosen {
+        key: parsed.key,
+        value: FlowValue {
+            src: parsed.key.src,
+            dst: outer.dst,
+            sport: parsed.key.sport,
+            dport: port,
+            backend,
+            last_seen: clock::now(),
+            state: flow::state_of(parsed.signals) | state::ENCAPSULATED,
+            action: action::PASS,
+            device: 0,
+        },
+        // A NodePort that no flow could be made for is refused in the frontend's name: it is another node's address.
+        service_flags: service.flags & !flags::NODE_PORT,
+        backend_flags: kpr_abi::backend::flags::LOCAL.into(),
+        class: parsed.class.into(),
+        length: 0,
+    })?;
     Ok(Handled::Admitted)
 }
 

@@ -4,7 +4,7 @@ use super::Tunnel;
 use crate::{
     config,
     maps::{Chosen, Tables},
-    tc::{Handled, skb::Skb, wire::Wire},
+    tc::{self, Handled, skb::Skb, wire::Wire},
 };
 use aya_ebpf::{
     bindings::{BPF_F_ADJ_ROOM_ENCAP_L4_UDP, BPF_F_ADJ_ROOM_FIXED_GSO, bpf_adj_room_mode::BPF_ADJ_ROOM_MAC},
@@ -43,18 +43,14 @@ fn keep<F: Tables>(
     if !config::has(features::TUNNELS) {
         return Err(Reason::DropDsrUnknown);
     }
-    let scratch = F::chosen().get_ptr_mut(0).ok_or(Reason::DropInconsistent)?;
-    // SAFETY: this CPU's own entry, which nothing else uses until the packet is through.
-    unsafe {
-        *scratch = Chosen {
-            key: *key,
-            value: *value,
-            service_flags: 0,
-            backend_flags: 0,
-            class: class.into(),
-            length,
-        };
-    }
+    tc::keep::<F>(Chosen {
+        key: *key,
+        value: *value,
+        service_flags: 0,
+        backend_flags: 0,
+        class: class.into(),
+        length,
+    })?;
     Ok(Handled::Tunnels)
 }
 

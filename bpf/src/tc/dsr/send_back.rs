@@ -5,7 +5,7 @@ use super::{Tunnel, is_external, read, strip};
 use crate::{
     counters, flow,
     maps::Chosen,
-    tc::{Handled, skb::Skb},
+    tc::{self, Handled, skb::Skb},
 };
 use aya_ebpf::programs::TcContext;
 use kpr_abi::{
@@ -77,23 +77,19 @@ pub fn again<F: Tunnel>(ctx: &TcContext, l3: usize) -> Result<Handled, Reason> {
         return Err(Reason::DropDsrUnknown);
     }
     flow::remove::<F>(&parsed.key, &value);
-    let scratch = F::chosen().get_ptr_mut(0).ok_or(Reason::DropInconsistent)?;
-    // SAFETY: this CPU's own entry, which nothing else uses until the packet is through.
-    unsafe {
-        *scratch = Chosen {
-            key: parsed.key,
-            value: FlowValue {
-                src: parsed.key.src,
-                sport: parsed.key.sport,
-                action: action::FORWARD,
-                ..value
-            },
-            service_flags: 0,
-            backend_flags: 0,
-            class: parsed.class.into(),
-            length: 0,
-        };
-    }
+    tc::keep::<F>(Chosen {
+        key: parsed.key,
+        value: FlowValue {
+            src: parsed.key.src,
+            sport: parsed.key.sport,
+            action: action::FORWARD,
+            ..value
+        },
+        service_flags: 0,
+        backend_flags: 0,
+        class: parsed.class.into(),
+        length: 0,
+    })?;
     strip::<F>(ctx, outer.dispatch)?;
     Ok(Handled::Chosen)
 }
