@@ -40,7 +40,7 @@ impl<F: MapFamily> FamilyTables<F> {
         let services: ServiceTables<F> = ServiceTables::open(|name| take(ebpf, name))?;
         let mut filter = Filter::open(take(ebpf, F::FILTER)?)?;
         // Before any program of this agent runs: an agent that did not keep the filter may have written the frontends.
-        filter.restore(services.keys()?.into_iter())?;
+        filter.restore(&services.frontends()?)?;
         let capacity = |name| {
             let info = MapInfo::from_pin(pins.map(name));
             (name, info.map_or(0, |info| info.max_entries()))
@@ -77,7 +77,7 @@ impl<F: MapFamily> FamilyTables<F> {
     /// What the service maps hold, for a planner to start from.
     pub fn restore(&mut self) -> Result<Contents<F>, Error> {
         let contents = self.services.contents()?;
-        self.map_writes += self.filter.restore(contents.services.iter().map(|(key, _)| *key))?;
+        self.map_writes += self.filter.restore(&contents.services)?;
         self.source_ranges = u32::try_from(contents.source_ranges.len()).unwrap_or(u32::MAX);
         Ok(contents)
     }
@@ -123,10 +123,7 @@ impl<F: MapFamily> FamilyTables<F> {
             Op::ClearBackend { id } => {
                 let unused = BackendValue::<F::Addr>::default();
                 tables.backends.write(*id, &[unused])?;
-                // The id's next backend begins without connections. Nothing is written where they are not counted.
-                if self.packets.loads.get(id, 0).is_ok_and(|load| load != 0) {
-                    self.packets.loads.set(*id, 0, 0).map_err(map_error(F::LOADS))?;
-                }
+                self.forget_load(*id)?;
                 1
             }
         };
@@ -162,8 +159,11 @@ impl<F: MapFamily> FamilyTables<F> {
             values.push(value);
         }
         if indices.len() > 1 {
-            let (done, result) = tables.backends.write_at(&indices, &values);
+            let (done, mut result) = tables.backends.write_at(&indices, &values);
             self.map_writes += done as u64;
+            for id in ops[..done].iter().filter_map(cleared) {
+                result = result.and_then(|()| self.forget_load(id));
+            }
             return (done, result);
         }
 
@@ -203,6 +203,14 @@ impl<F: MapFamily> FamilyTables<F> {
         let Some(op) = ops.first() else { return (0, Ok(())) };
         let result = self.apply(op);
         (usize::from(result.is_ok()), result)
+    }
+
+    /// The next backend of this id begins without connections. Nothing is written where they are not counted.
+    fn forget_load(&mut self, id: u32) -> Result<(), Error> {
+        if self.packets.loads.get(&id, 0).is_ok_and(|load| load != 0) {
+            self.packets.loads.set(id, 0, 0).map_err(map_error(F::LOADS))?;
+        }
+        Ok(())
     }
 
     /// Tells the node's addresses, with the interface that each is on: those that serve NodePorts, and the others, which serve
@@ -309,6 +317,14 @@ impl<F: MapFamily> FamilyTables<F> {
 
     fn capacity(&self, map: &'static str) -> u32 {
         self.capacities.get(map).copied().unwrap_or_default()
+    }
+}
+
+/// The backend that the operation clears, if it does.
+fn cleared<F: MapFamily>(op: &Op<F>) -> Option<u32> {
+    match op {
+        Op::ClearBackend { id } => Some(*id),
+        _ => None,
     }
 }
 

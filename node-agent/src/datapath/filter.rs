@@ -3,7 +3,7 @@
 
 use super::{Error, array::Array, tables::MapFamily};
 use aya::maps::Map;
-use kpr_abi::{ServiceKey, filter};
+use kpr_abi::{ServiceKey, ServiceValue, filter};
 use std::collections::{BTreeSet, HashMap, HashSet};
 
 /// The filter of one family.
@@ -29,8 +29,8 @@ impl<F: MapFamily> Filter<F> {
     }
 
     /// Makes the map fit these frontends, which the service map holds, and returns how many words were others.
-    pub(super) fn restore(&mut self, keys: impl Iterator<Item = ServiceKey<F::Addr>>) -> Result<u64, Error> {
-        self.held = keys.collect();
+    pub(super) fn restore(&mut self, services: &[(ServiceKey<F::Addr>, ServiceValue)]) -> Result<u64, Error> {
+        self.held = services.iter().map(|(key, _)| *key).collect();
         self.users.clear();
         let mut wanted = vec![0; self.words.len()];
         for key in &self.held {

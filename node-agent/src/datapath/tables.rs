@@ -99,11 +99,14 @@ impl MapFamily for V6 {
     }
 }
 
+/// A frontend and its value.
+type Frontend<F> = (ServiceKey<<F as Family>::Addr>, ServiceValue);
+
 /// What the maps of a family hold, read back.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Contents<F: Family> {
     /// Frontends, sorted by key.
-    pub services: Vec<(ServiceKey<F::Addr>, ServiceValue)>,
+    pub services: Vec<Frontend<F>>,
     /// The slot table up to the last slot that a frontend uses; 0 in slots that none uses.
     pub slots: Vec<u32>,
     /// The backends that slots name, by id.
@@ -143,13 +146,20 @@ impl<F: MapFamily> ServiceTables<F> {
         })
     }
 
-    /// The frontends that there are.
-    pub(super) fn keys(&self) -> Result<Vec<ServiceKey<F::Addr>>, Error> {
-        let error = |source| Error::Map {
-            map: F::SERVICES,
+    /// The frontends that there are, in no order.
+    pub(super) fn frontends(&self) -> Result<Vec<Frontend<F>>, Error> {
+        let mut services = Vec::new();
+        let mut batches = Batches::<ServiceKey<F::Addr>, StoredService>::of(self.services_at_once.as_fd());
+        let failed = |source| Error::Io {
+            what: format!("read the map {}", F::SERVICES),
             source,
         };
-        self.services.keys().map(|key| key.map_err(error)).collect()
+        while let Some(entries) = batches.next().map_err(failed)? {
+            // One that does not pass its check serves nobody: whoever compares writes it anew.
+            let value = |key: &_, stored: &StoredService| stored.value(key).copied().unwrap_or_default();
+            services.extend(entries.map(|(key, stored)| (*key, value(key, stored))));
+        }
+        Ok(services)
     }
 
     /// Writes frontends, in this order. Returns how many were written.
@@ -189,17 +199,7 @@ impl<F: MapFamily> ServiceTables<F> {
     /// Reads everything that frontends lead to. Slots or backends that can't be read are left out: whoever compares sees that
     /// something is missing, and writes it anew.
     pub(super) fn contents(&self) -> Result<Contents<F>, Error> {
-        let mut services = Vec::new();
-        let mut batches = Batches::<ServiceKey<F::Addr>, StoredService>::of(self.services_at_once.as_fd());
-        let failed = |source| Error::Io {
-            what: format!("read the map {}", F::SERVICES),
-            source,
-        };
-        while let Some(entries) = batches.next().map_err(failed)? {
-            // One that does not pass its check serves nobody: whoever compares writes it anew.
-            let value = |key: &_, stored: &StoredService| stored.value(key).copied().unwrap_or_default();
-            services.extend(entries.map(|(key, stored)| (*key, value(key, stored))));
-        }
+        let mut services = self.frontends()?;
         services.sort_unstable_by_key(|(key, _)| *key);
         // Frontends of one service share slices: read each once.
         let lists: BTreeSet<(u32, u32)> = services.iter().flat_map(|(_, value)| extents(value)).collect();
