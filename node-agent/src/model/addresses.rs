@@ -101,10 +101,7 @@ impl Addresses {
         Facts {
             local,
             terminating,
-            dsr: !local && node.dsr_takers.is_some() && relevant.clone().next().is_some() && {
-                let mut relevant = relevant;
-                relevant.all(|mention| takes(&mention.node))
-            },
+            dsr: !local && relevant.clone().next().is_some() && relevant.clone().all(|mention| takes(&mention.node)),
         }
     }
 }

@@ -1,88 +1,78 @@
 //! The nodes that take encapsulated packets (DSR), as their NodeDatapaths say: watched only while DSR is asked for, since every agent hears of
 //! every node, and cut down to two fields as they are decoded.
 
-use std::{borrow::Cow, collections::BTreeSet, sync::Arc};
+use std::{collections::BTreeSet, sync::Arc};
 
 use kpr_crds::{ForwardingMode, NodeDatapath, Phase};
 use kube::{
-    Api, Client, Resource,
-    core::ObjectMeta,
+    Api, Client,
     runtime::watcher::{Config, Event, watcher},
 };
 use serde::Deserialize;
 use tokio::sync::{mpsc, watch};
 
-use super::{ApiServer, Change, stream};
-use crate::{agent::Snapshot, observe::Tasks};
+use super::{
+    ApiServer, Change, stream,
+    trimmed::{Trim, Trimmed},
+};
+use crate::{
+    agent::Snapshot,
+    model::input::{InputError, raw::Meta},
+    observe::Tasks,
+};
 
-/// What is needed of any node's NodeDatapath.
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(default)]
+/// A node, and whether it takes encapsulated packets and goes on to do so.
+#[derive(Clone, Debug, PartialEq, Eq)]
 struct Peer {
-    metadata: ObjectMeta,
+    name: Arc<str>,
+    takes: bool,
+}
+
+/// What is read of any node's NodeDatapath.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Read<'a> {
+    #[serde(borrow)]
+    metadata: Meta<'a>,
     spec: Spec,
     status: Status,
 }
 
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 struct Spec {
     phase: Phase,
     load_balancer: LoadBalancer,
 }
 
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 struct LoadBalancer {
     mode: ForwardingMode,
 }
 
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 struct Status {
     #[serde(rename = "takesDSR")]
     takes_dsr: bool,
 }
 
-impl Peer {
-    /// Whether its node takes encapsulated packets, and goes on to do so.
-    fn takes(&self) -> bool {
-        self.status.takes_dsr
-            && self.spec.phase == Phase::Active
-            && self.spec.load_balancer.mode != ForwardingMode::Snat
+impl Trim for Peer {
+    type Kind = NodeDatapath;
+    type Raw<'a> = Read<'a>;
+
+    fn meta<'r>(raw: &'r Read<'_>) -> &'r Meta<'r> {
+        &raw.metadata
     }
 
-    fn name(&self) -> Arc<str> {
-        self.metadata.name.as_deref().unwrap_or_default().into()
-    }
-}
-
-impl Resource for Peer {
-    type DynamicType = ();
-    type Scope = <NodeDatapath as Resource>::Scope;
-
-    fn kind((): &()) -> Cow<'_, str> {
-        NodeDatapath::kind(&())
-    }
-
-    fn group((): &()) -> Cow<'_, str> {
-        NodeDatapath::group(&())
-    }
-
-    fn version((): &()) -> Cow<'_, str> {
-        NodeDatapath::version(&())
-    }
-
-    fn plural((): &()) -> Cow<'_, str> {
-        NodeDatapath::plural(&())
-    }
-
-    fn meta(&self) -> &ObjectMeta {
-        &self.metadata
-    }
-
-    fn meta_mut(&mut self) -> &mut ObjectMeta {
-        &mut self.metadata
+    fn trim(raw: &Read<'_>) -> Result<Self, InputError> {
+        Ok(Self {
+            name: raw.metadata.name()?.into(),
+            takes: raw.status.takes_dsr
+                && raw.spec.phase == Phase::Active
+                && raw.spec.load_balancer.mode != ForwardingMode::Snat,
+        })
     }
 }
 
@@ -97,7 +87,7 @@ struct Takers {
 
 impl Takers {
     /// All of them, if they are others now.
-    fn on(&mut self, event: Event<Peer>) -> Option<Change> {
+    fn on(&mut self, event: Event<Trimmed<Peer>>) -> Option<Change> {
         let mut now = BTreeSet::clone(&self.known);
         match event {
             Event::Init => {
@@ -105,17 +95,24 @@ impl Takers {
                 return None;
             }
             Event::InitApply(peer) => {
-                if peer.takes() {
-                    self.listed.insert(peer.name());
-                }
+                let takers = peer.input.ok().filter(|peer| peer.takes);
+                self.listed.extend(takers.map(|peer| peer.name));
                 return None;
             }
             Event::InitDone => now = std::mem::take(&mut self.listed),
-            Event::Apply(peer) if peer.takes() => {
-                now.insert(peer.name());
-            }
-            Event::Apply(peer) | Event::Delete(peer) => {
-                now.remove(&peer.name());
+            Event::Apply(peer) => match peer.input {
+                Ok(Peer { name, takes: true }) => {
+                    now.insert(name);
+                }
+                Ok(peer) => {
+                    now.remove(&peer.name);
+                }
+                Err(_) => {}
+            },
+            Event::Delete(peer) => {
+                if let Ok(gone) = peer.input {
+                    now.remove(&gone.name);
+                }
             }
         }
         // The first list is news, even an empty one.
@@ -153,7 +150,7 @@ pub(super) async fn follow(
         }
         let task = task.get_or_insert_with(|| tasks.register("watch-dsr-nodes")).clone();
         let mut takers = Takers::default();
-        let events = watcher(Api::<Peer>::all(client.clone()), Config::default());
+        let events = watcher(Api::<Trimmed<Peer>>::all(client.clone()), Config::default());
         let report = stream::Report::new(task, api_server.clone());
         let driven = stream::drive(events, report, changes.clone(), move |event| [takers.on(event), None]);
         tokio::select! {
@@ -172,13 +169,17 @@ mod tests {
 
     use super::*;
 
-    fn peer(name: &str, mode: &str, phase: &str, takes: bool) -> Peer {
-        serde_json::from_value(json!({
+    fn peer(name: &str, mode: &str, phase: &str, takes: bool) -> Trimmed<Peer> {
+        trimmed(&json!({
             "metadata": {"name": name},
             "spec": {"policy": "all", "phase": phase, "loadBalancer": {"mode": mode, "algorithm": "Maglev"}},
             "status": {"takesDSR": takes, "devices": []},
         }))
-        .unwrap()
+    }
+
+    /// As it is decoded from text: a part is borrowed.
+    fn trimmed(object: &serde_json::Value) -> Trimmed<Peer> {
+        serde_json::from_str(&object.to_string()).unwrap()
     }
 
     fn names(change: Option<Change>) -> Option<Vec<String>> {
@@ -197,10 +198,13 @@ mod tests {
             ("SNAT", "Active", true, false),
             ("DSR", "Draining", true, false),
         ] {
-            assert_eq!(peer("a", mode, phase, says).takes(), takes, "{mode} {phase} {says}");
+            assert_eq!(
+                peer("a", mode, phase, says).input.unwrap().takes,
+                takes,
+                "{mode} {phase} {says}"
+            );
         }
-        let bare: Peer = serde_json::from_value(json!({"metadata": {"name": "a"}})).unwrap();
-        assert!(!bare.takes());
+        assert!(!trimmed(&json!({"metadata": {"name": "a"}})).input.unwrap().takes);
     }
 
     #[test]

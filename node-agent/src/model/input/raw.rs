@@ -10,7 +10,7 @@ use serde::{
     de::{IgnoredAny, MapAccess, SeqAccess, Visitor},
 };
 
-use super::{LABEL_HEADLESS, LABEL_PROXY_NAME, LABEL_SERVICE_NAME};
+use super::{InputError, LABEL_HEADLESS, LABEL_PROXY_NAME, LABEL_SERVICE_NAME};
 
 /// A text, borrowed unless it has escapes.
 #[derive(Clone, Debug, Deserialize)]
@@ -41,6 +41,11 @@ pub struct Meta<'a> {
 }
 
 impl Meta<'_> {
+    /// The object's name.
+    pub fn name(&self) -> Result<&str, InputError> {
+        self.name.as_deref().ok_or(InputError("name"))
+    }
+
     /// For the watch to go on from.
     pub fn resource_version(&self) -> Option<String> {
         self.resource_version.as_deref().map(str::to_owned)
