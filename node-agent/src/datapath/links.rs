@@ -15,9 +15,9 @@ use std::{
 
 /// For how long the kernel may still be letting go of a link whose last pin is gone: it does that after a grace period of RCU, and
 /// then from a work queue (`bpf_free_inode` and `bpf_link_put` in kernel/bpf), so a loaded machine takes its time.
-pub(super) const LETTING_GO: Duration = Duration::from_secs(5);
+const LETTING_GO: Duration = Duration::from_secs(5);
 /// Between two looks at whether it has.
-pub(super) const LOOK_AGAIN: Duration = Duration::from_millis(2);
+const LOOK_AGAIN: Duration = Duration::from_millis(2);
 
 /// Whether a link was there already.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,11 +56,19 @@ pub(super) fn swap(pin: &Path, program: BorrowedFd<'_>) -> Result<Outcome, Error
 
 /// Attaches a program with `attach`, again while the kernel says that this very program is attached there: nobody has a pin of
 /// that link any more, so it is on its way out.
-pub(super) fn attach<T>(mut attach: impl FnMut() -> Result<T, ProgramError>) -> Result<T, ProgramError> {
+pub(super) fn attach<T>(attach: impl FnMut() -> Result<T, ProgramError>) -> Result<T, ProgramError> {
+    attach_while(is_attached_twice, attach)
+}
+
+/// The same, again while an error means that an own link is on its way out.
+pub(super) fn attach_while<T, E>(
+    is_leaving: impl Fn(&E) -> bool,
+    mut attach: impl FnMut() -> Result<T, E>,
+) -> Result<T, E> {
     let until = Instant::now() + LETTING_GO;
     loop {
         match attach() {
-            Err(error) if is_attached_twice(&error) && Instant::now() < until => thread::sleep(LOOK_AGAIN),
+            Err(error) if is_leaving(&error) && Instant::now() < until => thread::sleep(LOOK_AGAIN),
             result => return result,
         }
     }

@@ -8,8 +8,6 @@ use crate::{
 use std::{
     io,
     os::fd::{AsFd, BorrowedFd, OwnedFd},
-    thread,
-    time::Instant,
 };
 
 const MODES: [XdpMode; 2] = [XdpMode::Native, XdpMode::Generic];
@@ -60,15 +58,10 @@ pub(super) fn attach(
 
 /// Attaches the program, again while it is a link of kpr's own that the kernel is letting go of.
 fn create(program: BorrowedFd<'_>, device: &Device, mode: XdpMode) -> io::Result<OwnedFd> {
-    let until = Instant::now() + links::LETTING_GO;
-    loop {
-        match sys::create_xdp_link(program, device.ifindex, flags(mode)) {
-            Err(error) if is_occupied(&error) && occupant::is_own(device.ifindex) && Instant::now() < until => {
-                thread::sleep(links::LOOK_AGAIN);
-            }
-            result => return result,
-        }
-    }
+    let is_leaving = |error: &io::Error| is_occupied(error) && occupant::is_own(device.ifindex);
+    links::attach_while(is_leaving, || {
+        sys::create_xdp_link(program, device.ifindex, flags(mode))
+    })
 }
 
 /// `EBUSY`: there is a program in this mode; `EEXIST`: in the other one (`dev_xdp_attach` in net/core/dev.c).
