@@ -17,8 +17,8 @@ const ASKED: (Ipv4Addr, u16) = (NODE, NODE_PORT);
 /// Another node, and what a client asks there.
 const OTHER: Ipv4Addr = Ipv4Addr::new(192, 168, 49, 3);
 const ASKED_THERE: (Ipv4Addr, u16) = (OTHER, NODE_PORT);
-const ETHERNET: usize = 14;
-const DISPATCHES: [DsrDispatch; 2] = [DsrDispatch::Geneve, DsrDispatch::Ipip];
+pub(crate) const ETHERNET: usize = 14;
+pub(crate) const DISPATCHES: [DsrDispatch; 2] = [DsrDispatch::Geneve, DsrDispatch::Ipip];
 
 fn dsr(dsr: Dsr, dsr_dispatch: DsrDispatch) -> Settings {
     Settings {
@@ -28,27 +28,37 @@ fn dsr(dsr: Dsr, dsr_dispatch: DsrDispatch) -> Settings {
     }
 }
 
-/// A packet inside of another one. `port`: the outer source port.
-fn encapsulated(dispatch: DsrDispatch, src: Ipv4Addr, dst: Ipv4Addr, port: u16, inner: &[u8]) -> Vec<u8> {
-    let packet = &inner[ETHERNET..];
-    let length = |more: usize| u16::try_from(packet.len() + more).unwrap().to_be_bytes();
-    let between = match dispatch {
+/// What stands between the outer IP header and an inner packet of this length and type. `port`: the outer source port.
+pub(crate) fn between(dispatch: DsrDispatch, port: u16, inner: usize, ethertype: [u8; 2]) -> Vec<u8> {
+    match dispatch {
         DsrDispatch::Ipip => Vec::new(),
         DsrDispatch::Geneve => [
             &port.to_be_bytes()[..],
             &6081_u16.to_be_bytes(),
-            &length(16),
-            &[0, 0],
-            &[0, 0, 0x08, 0x00, b'k', b'p', b'r', 0],
+            &big_endian(inner + 16),
+            &[0, 0, 0, 0],
+            &ethertype,
+            &[b'k', b'p', b'r', 0],
         ]
         .concat(),
-    };
+    }
+}
+
+/// A length as headers have it.
+pub(crate) fn big_endian(length: usize) -> [u8; 2] {
+    u16::try_from(length).unwrap().to_be_bytes()
+}
+
+/// A packet inside of another one. `port`: the outer source port.
+fn encapsulated(dispatch: DsrDispatch, src: Ipv4Addr, dst: Ipv4Addr, port: u16, inner: &[u8]) -> Vec<u8> {
+    let packet = &inner[ETHERNET..];
+    let between = between(dispatch, port, packet.len(), [0x08, 0x00]);
     let protocol = match dispatch {
         DsrDispatch::Ipip => 4,
         DsrDispatch::Geneve => 17,
     };
     let mut ip = vec![0x45, 0];
-    ip.extend(length(20 + between.len()));
+    ip.extend(big_endian(20 + between.len() + packet.len()));
     ip.extend([0, 0, 0x40, 0, 64, protocol, 0, 0]);
     ip.extend(src.octets());
     ip.extend(dst.octets());

@@ -1,6 +1,7 @@
 //! Direct server return of IPv6.
 
 use crate::{
+    dsr::{DISPATCHES, ETHERNET, between, big_endian},
     packet6::{Head, Packet6, error, pseudo_checksum},
     rig::{CLIENT6, LOCAL_POD6, NODE_PORT, NODE6, REMOTE_POD6, Rig, TCP, settings},
 };
@@ -15,8 +16,6 @@ const CLIENT_SIDE: (Ipv6Addr, u16) = (CLIENT6, 40_000);
 const ASKED: (Ipv6Addr, u16) = (NODE6, NODE_PORT);
 const OTHER: Ipv6Addr = Ipv6Addr::new(0xfd00, 0x49, 0, 0, 0, 0, 0, 3);
 const ASKED_THERE: (Ipv6Addr, u16) = (OTHER, NODE_PORT);
-const ETHERNET: usize = 14;
-const DISPATCHES: [DsrDispatch; 2] = [DsrDispatch::Geneve, DsrDispatch::Ipip];
 
 fn dsr(dsr_dispatch: DsrDispatch) -> Settings {
     Settings {
@@ -30,24 +29,13 @@ fn dsr(dsr_dispatch: DsrDispatch) -> Settings {
 fn encapsulated(dispatch: DsrDispatch, src: Ipv6Addr, dst: Ipv6Addr, chosen: ([u8; 3], u16), inner: &[u8]) -> Vec<u8> {
     let packet = &inner[ETHERNET..];
     let ([label @ .., last], port) = chosen;
-    let length = |more: usize| u16::try_from(packet.len() + more).unwrap().to_be_bytes();
-    let between = match dispatch {
-        DsrDispatch::Ipip => Vec::new(),
-        DsrDispatch::Geneve => [
-            &port.to_be_bytes()[..],
-            &6081_u16.to_be_bytes(),
-            &length(16),
-            &[0, 0],
-            &[0, 0, 0x86, 0xdd, b'k', b'p', b'r', 0],
-        ]
-        .concat(),
-    };
+    let between = between(dispatch, port, packet.len(), [0x86, 0xdd]);
     let next = match dispatch {
         DsrDispatch::Ipip => 41,
         DsrDispatch::Geneve => 17,
     };
     let mut ip = vec![0x60, label[0], label[1], last];
-    ip.extend(length(between.len()));
+    ip.extend(big_endian(between.len() + packet.len()));
     ip.extend([next, 64]);
     ip.extend(src.octets());
     ip.extend(dst.octets());

@@ -67,8 +67,7 @@ pub async fn killing_agents_breaks_nothing(cluster: &mut Cluster) -> Result<()> 
         ensure!(tally.answered() >= 50, "too few new connections to tell: {tally:?}");
     }
     for holding in held {
-        let report = holding.finish().await?;
-        ensure!(report.broken.is_empty(), "connections broke: {report:?}");
+        let report = holding.unbroken().await?;
         // At 20 ms per exchange, a connection that had hung while the agent was away would have far fewer.
         ensure!(report.fewest_exchanges >= 20, "a connection hung: {report:?}");
     }

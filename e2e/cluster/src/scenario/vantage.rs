@@ -2,7 +2,7 @@
 
 use std::{fmt, net::SocketAddr, time::Duration};
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt as _;
 
@@ -239,6 +239,13 @@ impl Holding {
     pub async fn finish(self) -> Result<Held> {
         self.0.finish(SESSION_PATIENCE).await
     }
+
+    /// The same; an error if any broke.
+    pub async fn unbroken(self) -> Result<Held> {
+        let report = self.finish().await?;
+        ensure!(report.broken.is_empty(), "connections broke: {report:?}");
+        Ok(report)
+    }
 }
 
 /// A connected UDP socket in use.
@@ -275,6 +282,14 @@ impl Load {
     /// Ends them, and tells how they fared.
     pub async fn finish(self) -> Result<Tally> {
         self.0.finish(SESSION_PATIENCE).await
+    }
+
+    /// The same; an error if one failed, or fewer than `least` were answered.
+    pub async fn all_answered(self, least: u32) -> Result<Tally> {
+        let tally = self.finish().await?;
+        ensure!(tally.failed() == 0, "requests failed: {tally:?}");
+        ensure!(tally.answered() >= least, "too little traffic to tell: {tally:?}");
+        Ok(tally)
     }
 }
 
