@@ -11,7 +11,7 @@ use crate::{
     catalogue::{Benchmark, is_meant},
     connect,
     machine::{self, Machine},
-    node, packets, report, requests,
+    node, packets, pods, report, requests,
     results::{Measured, Results},
     sync,
 };
@@ -123,31 +123,21 @@ pub(crate) fn run(cli: Cli) -> Result<()> {
                 println!("{benchmark}");
                 measured.benchmarks.push(benchmark);
             };
-            if packets::BENCHMARKS
-                .iter()
-                .any(|benchmark| is_meant(benchmark.name, &wanted.only))
-            {
+            let wants = |benchmarks: &[Benchmark]| {
+                let mut benchmarks = benchmarks.iter();
+                benchmarks.any(|benchmark| is_meant(benchmark.name, &wanted.only))
+            };
+            if wants(&packets::BENCHMARKS) {
                 packets::run(&node::machines()?, &floor, &wanted, &mut tell)?;
             }
-            if connect::BENCHMARKS
-                .iter()
-                .any(|benchmark| is_meant(benchmark.name, &wanted.only))
-            {
-                let runtime = tokio::runtime::Runtime::new()?;
+            let runtime = tokio::runtime::Runtime::new()?;
+            if wants(&connect::BENCHMARKS) {
                 runtime.block_on(connect::run(&node::machines()?, &wanted, &mut tell))?;
             }
-            if requests::BENCHMARKS
-                .iter()
-                .any(|benchmark| is_meant(benchmark.name, &wanted.only))
-            {
-                let runtime = tokio::runtime::Runtime::new()?;
-                runtime.block_on(async { requests::run(&wanted, &mut tell).await })?;
+            if wants(&requests::BENCHMARKS) {
+                runtime.block_on(requests::run(&wanted, &mut tell))?;
             }
-            if sync::BENCHMARKS
-                .iter()
-                .any(|benchmark| is_meant(benchmark.name, &wanted.only))
-            {
-                let runtime = tokio::runtime::Runtime::new()?;
+            if wants(&sync::BENCHMARKS) {
                 runtime.block_on(sync::run(&node::machines()?, &wanted, &mut tell))?;
             }
             measured.machine.ended()?;
@@ -171,7 +161,7 @@ pub(crate) fn run(cli: Cli) -> Result<()> {
             service,
             rounds,
         } => connect::client(direct, service, rounds),
-        Command::ConnectServer { address } => connect::server(address),
+        Command::ConnectServer { address } => pods::serve(address, drop),
         Command::RequestClient => requests::client(),
         Command::RequestServer { address } => requests::server(address),
         Command::SyncAnswer { address } => sync::answer(address),

@@ -9,6 +9,7 @@ mod machine;
 mod node;
 mod packets;
 mod plot;
+mod pods;
 mod report;
 mod requests;
 mod results;

@@ -2,32 +2,26 @@
 //! test cluster.
 
 mod client;
-mod server;
 pub(crate) mod services;
 
-use std::{
-    env,
-    net::{SocketAddr, SocketAddrV4},
-    time::Duration,
-};
+use std::{env, net::SocketAddrV4};
 
 use anyhow::{Context as _, Result, ensure};
 use kpr_abi::Reason;
 use kpr_cluster::testbed::{PodHost, Testbed};
 use kpr_node_agent::datapath::{Datapath, Sizes};
 
-use self::services::{CLUSTER_IP, PORT};
-pub(crate) use self::{client::client, server::server};
+pub(crate) use self::client::client;
+use self::services::CLUSTER_IP;
 use crate::{
     catalogue::{Benchmark, is_meant},
     cli::Wanted,
     contest::Summary,
     node::Node,
+    pods::Pair,
     results::{Limit, Measured},
 };
 
-/// How long a server may take to start.
-const PATIENCE: Duration = Duration::from_secs(10);
 /// Rounds in a quick run and in a whole one.
 const ROUNDS: [u32; 2] = [400, 2_000];
 
@@ -54,38 +48,21 @@ const SERVICES: [u32; 3] = [10, 1_000, 10_000];
 
 /// Runs those that are wanted, and tells each as it ends.
 pub(crate) async fn run(testbed: &Testbed, wanted: &Wanted, tell: &mut (dyn FnMut(Measured) + Send)) -> Result<()> {
-    let [here, there] = testbed.hosts() else {
-        anyhow::bail!("a test cluster has two nodes");
-    };
-    let [from, to] = [here, there].map(|host| {
-        let addresses = host.spec.pod_cidrs.nth(2);
-        let name = format!("connect-{}", host.spec.name);
-        testbed.add_pod(&host.spec.name, &name, &format!("veth-{}", host.spec.name), addresses)
-    });
-    let (from, to) = (from?, to?);
-    let backend = SocketAddrV4::new(to.addresses.v4.context("the pod has no IPv4 address")?, PORT);
-
-    let mut server = to
-        .launch(env::current_exe()?)
-        .args(["connect-server", &format!("0.0.0.0:{PORT}")])
-        .session()
-        .await?;
-    let _: SocketAddr = server.next(PATIENCE).await?;
-
+    let pods = Pair::start(testbed, "connect", "connect-server").await?;
+    let here = testbed.hosts().first().context("there is no node")?;
     let mut node = here.netns.run(|| Node::start(here, SIZES))?;
     for (benchmark, services) in BENCHMARKS.iter().zip(SERVICES) {
         if !is_meant(benchmark.name, &wanted.only) {
             continue;
         }
-        services::program(node.datapath()?, services, backend)?;
+        services::program(node.datapath()?, services, pods.backend)?;
         let [quick, whole] = ROUNDS;
         let rounds = if wanted.quick { quick } else { whole };
         eprintln!("kpr-bench: {}: {rounds} rounds", benchmark.name);
-        let summary = measure(&from, node.datapath()?, backend, rounds).await;
+        let summary = measure(&pods.from, node.datapath()?, pods.backend, rounds).await;
         tell(Measured::new(benchmark, summary.context(benchmark.name)?));
     }
-    let _: SocketAddr = server.finish(PATIENCE).await?;
-    Ok(())
+    pods.finish().await
 }
 
 pub(crate) const SIZES: Sizes = Sizes {

@@ -9,8 +9,8 @@ use kpr_node_agent::{
     plan::{Op, SlotRun},
 };
 
-/// Port of every Service and of every backend.
-pub(crate) const PORT: u16 = 80;
+use crate::pods::PORT;
+
 /// The Service that is connected to.
 pub(crate) const CLUSTER_IP: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::new(10, 96, 0, 20), PORT);
 /// First ClusterIP of the others.

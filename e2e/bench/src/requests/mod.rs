@@ -8,10 +8,7 @@ mod server;
 use std::net::SocketAddrV4;
 
 use anyhow::{Context as _, Result};
-use kpr_cluster::{
-    kube_proxy::KubeProxyMode,
-    testbed::{PodHost, Testbed},
-};
+use kpr_cluster::kube_proxy::KubeProxyMode;
 
 use self::{client::Client, peer::Peer};
 pub(crate) use self::{client::client, server::server};
@@ -20,13 +17,17 @@ use crate::{
     cli::Wanted,
     connect::{
         SIZES,
-        services::{self, CLUSTER_IP, PORT},
+        services::{self, CLUSTER_IP},
     },
     contest::{Contest, Side, play},
     node::{self, Node},
+    pods::Pair,
     results::{Limit, Measured},
 };
 
+/// Of pods, and the command that serves.
+const NAME: &str = "requests";
+const SERVER: &str = "request-server";
 /// Rounds in a quick run and in a whole one.
 const ROUNDS: [u32; 2] = [200, 1_000];
 
@@ -83,10 +84,8 @@ pub(crate) async fn run(wanted: &Wanted, tell: &mut (dyn FnMut(Measured) + Send)
         eprintln!("kpr-bench: {NOT_QUICK}: left out of a quick run, since its rules take a minute to load");
     }
     let testbed = node::machines()?;
-    let [here, _] = testbed.hosts() else {
-        anyhow::bail!("a test cluster has two nodes");
-    };
-    let pods = Pods::start(&testbed).await?;
+    let pods = Pair::start(&testbed, NAME, SERVER).await?;
+    let here = testbed.hosts().first().context("there is no node")?;
     let mut node = here.netns.run(|| Node::start(here, SIZES))?;
     let mut ours = Client::start(&pods.from).await?;
     let mut peers = Vec::new();
@@ -126,36 +125,10 @@ pub(crate) async fn run(wanted: &Wanted, tell: &mut (dyn FnMut(Measured) + Send)
             tell(Measured::new(benchmark, play(&mut contest, rounds)?));
         }
     }
-    Ok(())
-}
-
-/// A pod on each node, of which the second serves.
-struct Pods {
-    from: PodHost,
-    backend: SocketAddrV4,
-    /// Ends with this.
-    _server: kpr_cluster::process::Session,
-}
-
-impl Pods {
-    async fn start(testbed: &Testbed) -> Result<Self> {
-        let [here, there] = testbed.hosts() else {
-            anyhow::bail!("a test cluster has two nodes");
-        };
-        let [from, to] = [here, there].map(|host| {
-            let addresses = host.spec.pod_cidrs.nth(3);
-            let name = format!("requests-{}", host.spec.name);
-            testbed.add_pod(&host.spec.name, &name, &format!("veth-{}", host.spec.name), addresses)
-        });
-        let (from, to) = (from?, to?);
-        let backend = SocketAddrV4::new(to.addresses.v4.context("the pod has no IPv4 address")?, PORT);
-        let server = server::start(&to).await?;
-        Ok(Self {
-            from,
-            backend,
-            _server: server,
-        })
+    for peer in peers.into_iter().flatten() {
+        peer.finish().await?;
     }
+    pods.finish().await
 }
 
 /// The Service and its pod, by the same client.

@@ -11,8 +11,8 @@ use kpr_cluster::{
     testbed::Testbed,
 };
 
-use super::{Pods, client::Client};
-use crate::node;
+use super::{NAME, SERVER, client::Client};
+use crate::{node, pods::Pair};
 
 /// Services that are loaded at once: the kernel takes far longer for one large transaction of nftables than for many small ones.
 const CHUNK: usize = 250;
@@ -20,7 +20,7 @@ const CHUNK: usize = 250;
 /// The machines, and a client in a pod of theirs.
 pub(super) struct Peer {
     pub(super) client: Client,
-    pods: Pods,
+    pods: Pair,
     rules: Applied,
     ports: Vec<ServicePort>,
     /// How many of them have rules.
@@ -31,7 +31,7 @@ pub(super) struct Peer {
 impl Peer {
     pub(super) async fn start(mode: KubeProxyMode) -> Result<Self> {
         let testbed = node::machines()?;
-        let pods = Pods::start(&testbed).await?;
+        let pods = Pair::start(&testbed, NAME, SERVER).await?;
         let host = testbed.hosts().first().context("there is no node")?;
         let node = NodeRules {
             family: Family::V4,
@@ -47,6 +47,11 @@ impl Peer {
             ports: Vec::new(),
             _testbed: testbed,
         })
+    }
+
+    /// Ends the server; an error if it has failed.
+    pub(super) async fn finish(self) -> Result<()> {
+        self.pods.finish().await
     }
 
     /// Loads rules for so many Services, no fewer than before. The one in their middle leads to the pod: its address.

@@ -237,8 +237,6 @@ pub(crate) async fn run(testbed: &Testbed, wanted: &Wanted, tell: &mut (dyn FnMu
     if means("memory") || means("sync_one") || means("restart") {
         small.front.hold();
         first_sync(&mut small, SMALL).await?;
-    }
-    if means("memory") || means("sync_one") || means("restart") {
         tokio::time::sleep(SETTLED).await;
         tell(
             &MEMORY_AGENT_SMALL,
