@@ -30,12 +30,10 @@ pub(crate) fn run(layout: &Layout, record: bool, choice: ToolchainChoice) -> Res
     setup::run(layout, choice)?;
     build::bpf(layout, choice)?;
     build::user_space(layout, false)?;
-    let counted = kernels::count(layout)?;
     if record {
-        return write(layout, counted).map(|()| ExitCode::SUCCESS);
+        return write(layout, kernels::count(layout)?).map(|()| ExitCode::SUCCESS);
     }
-    let differences = compare(&read(layout)?, &counted);
-    print!("{}", table(&read(layout)?, &counted));
+    let differences = check(layout)?;
     for difference in &differences {
         eprintln!("{difference}");
     }
@@ -50,7 +48,7 @@ pub(crate) fn run(layout: &Layout, record: bool, choice: ToolchainChoice) -> Res
 pub(crate) fn check(layout: &Layout) -> Result<Vec<String>> {
     let counted = kernels::count(layout)?;
     let record = read(layout)?;
-    eprint!("{}", table(&record, &counted));
+    print!("{}", table(&record, &counted));
     Ok(compare(&record, &counted))
 }
 

@@ -4,7 +4,7 @@ use anyhow::Result;
 
 use super::{
     outcome::Outcome,
-    stages::{cargo, ignore, tests as run_tests},
+    stages::{ignore, one_by_one, tests as run_tests},
 };
 use crate::{
     console,
@@ -46,16 +46,8 @@ pub(super) fn is_built(layout: &Layout) -> bool {
 
 /// Run test targets that start a real control plane by themselves.
 pub(super) fn tests(layout: &Layout, targets: &[&str]) -> Result<Outcome> {
-    let mut command = cargo(layout);
-    command.args(["test", "--workspace", "--features", FEATURE, "--no-fail-fast"]);
-    for target in targets {
-        command.args(["--test", target]);
-    }
-    command.env("KPR_CONTROL_PLANE", "real");
-    if std::env::var_os("RUST_TEST_THREADS").is_none() {
-        command.env("RUST_TEST_THREADS", "1");
-    }
-    run_tests(&mut command, ignore)
+    let mut command = one_by_one(layout, targets.iter().map(|&target| (FEATURE, target)));
+    run_tests(command.env("KPR_CONTROL_PLANE", "real"), ignore)
 }
 
 /// Run the scenarios of these test targets (none: of all) on a real control plane.

@@ -4,7 +4,7 @@ use anyhow::Result;
 
 use super::{
     outcome::Outcome,
-    stages::{cargo, ignore, tests},
+    stages::{ignore, one_by_one, tests},
 };
 use crate::layout::Layout;
 
@@ -40,21 +40,7 @@ impl Other {
 
     /// Runs the scenarios with it.
     pub(super) fn run(self, layout: &Layout) -> Result<Outcome> {
-        let mut command = cargo(layout);
-        command.args([
-            "test",
-            "--workspace",
-            "--features",
-            "kpr-cluster/privileged",
-            "--no-fail-fast",
-        ]);
-        for target in SCENARIOS {
-            command.args(["--test", target]);
-        }
-        command.env("KPR_LOAD_BALANCER", self.fields());
-        if std::env::var_os("RUST_TEST_THREADS").is_none() {
-            command.env("RUST_TEST_THREADS", "1");
-        }
-        tests(&mut command, ignore)
+        let mut command = one_by_one(layout, SCENARIOS.map(|target| ("kpr-cluster/privileged", target)));
+        tests(command.env("KPR_LOAD_BALANCER", self.fields()), ignore)
     }
 }

@@ -140,17 +140,27 @@ fn privileged(layout: &Layout, belongs: impl Fn(&Path) -> bool, look: impl FnMut
     if targets.is_empty() {
         return Ok(Outcome::of_tests(Counts::default(), true));
     }
+    let targets: Vec<_> = targets
+        .iter()
+        .map(|(package, test)| (format!("{package}/{PRIVILEGED}"), test.as_str()))
+        .collect();
+    let targets = targets.iter().map(|(feature, test)| (feature.as_str(), *test));
+    tests(&mut one_by_one(layout, targets), look)
+}
+
+/// `cargo test` of some targets, with the feature that each needs, and of each target's tests one after the other.
+pub(super) fn one_by_one<'t>(layout: &Layout, targets: impl IntoIterator<Item = (&'t str, &'t str)>) -> Command {
     let mut command = cargo(layout);
     // The whole workspace with some targets, and not some packages: so dependencies keep the features that the other
     // stages have built them with.
     command.args(["test", "--workspace", "--no-fail-fast"]);
-    for (package, test) in &targets {
-        command.args(["--features", &format!("{package}/{PRIVILEGED}"), "--test", test]);
+    for (feature, test) in targets {
+        command.args(["--features", feature, "--test", test]);
     }
     if std::env::var_os("RUST_TEST_THREADS").is_none() {
         command.env("RUST_TEST_THREADS", "1");
     }
-    tests(&mut command, look)
+    command
 }
 
 /// `(package, test target)` of every privileged test.
