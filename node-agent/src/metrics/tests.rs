@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use kpr_abi::Reason;
 use tokio::{sync::watch, time::Instant};
 
-use super::{Metrics, Probe, Probes, Syncs};
+use super::{Latency, Metrics, Probe, Probes, Syncs};
 use crate::{
     agent::{Applied, Progress, Snapshot},
     cli::golden,
@@ -31,6 +31,13 @@ impl Source for Well {
 fn page() -> String {
     let (syncs, probes) = (Syncs::default(), Probes::default());
     syncs.took("IPv4", Duration::from_millis(3));
+    for (kind, took) in [
+        (Latency::Network, 700),
+        (Latency::Watch, 699),
+        (Latency::Programming, 1),
+    ] {
+        syncs.programmed(kind, "IPv4", Duration::from_millis(took));
+    }
     probes.answered(Probe::Healthz, StatusCode::OK);
     probes.answered(Probe::Healthz, StatusCode::SERVICE_UNAVAILABLE);
     probes.answered(Probe::Livez, StatusCode::OK);
@@ -79,6 +86,18 @@ fn what_the_status_says_is_a_number() {
         ),
         (
             r#"kubeproxy_sync_proxy_rules_duration_seconds_bucket{ip_family="IPv4",le="0.004"}"#,
+            1.0,
+        ),
+        (
+            r#"kubeproxy_network_programming_duration_seconds_bucket{ip_family="IPv4",le="0.5"}"#,
+            0.0,
+        ),
+        (
+            r#"kubeproxy_network_programming_duration_seconds_bucket{ip_family="IPv4",le="1"}"#,
+            1.0,
+        ),
+        (
+            r#"kubeproxy_network_programming_duration_seconds_bucket{ip_family="IPv4",le="300"}"#,
             1.0,
         ),
     ] {
