@@ -10,8 +10,12 @@ use kube::{
 };
 use serde_json::{Value, json};
 
-use super::{Deployed, TCP_PORT, Vantage, Workload, install};
-use crate::cluster::{Cluster, eventually};
+use super::{Deployed, TCP_PORT, Vantage, Workload, install, seen};
+use crate::{
+    address::Family,
+    cluster::{Cluster, eventually},
+    kube_proxy::desired::Protocol,
+};
 
 /// How long a change may take to show.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -198,7 +202,7 @@ pub async fn the_health_check_port_is_closed_after_the_type_changes(cluster: &mu
     closed(cluster, &checks).await
 }
 
-/// With policy Cluster the port is closed and nodes hide the client; back to Local, both are as before.
+/// With policy Cluster the port is closed, and nodes hide the client (but with DSR); back to Local, both are as before.
 ///
 /// Upstream: "should handle updates to ExternalTrafficPolicy field"
 pub async fn the_health_check_follows_the_external_traffic_policy(cluster: &mut Cluster) -> Result<()> {
@@ -212,8 +216,11 @@ pub async fn the_health_check_follows_the_external_traffic_policy(cluster: &mut 
     let node_port = web.node_port(cluster, "node-b", TCP_PORT)?;
     web.served(cluster, &Vantage::Outside, node_port, 1).await?;
     let tally = Vantage::Outside.http(cluster, node_port, REQUESTS).await?;
-    let node = cluster.node_address("node-b")?;
-    ensure!(tally.seen_as == [node].into(), "the pod should see {node}: {tally:?}");
+    let expected = seen::behind_another_node(cluster, "node-b", Family::V4, Protocol::Tcp)?;
+    ensure!(
+        tally.seen_as == [expected].into(),
+        "the pod should see {expected}: {tally:?}"
+    );
 
     web.patch_service(cluster, json!({"externalTrafficPolicy": "Local"}))
         .await?;

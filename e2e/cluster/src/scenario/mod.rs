@@ -33,6 +33,7 @@ mod probe;
 pub mod removal;
 pub mod restart;
 pub mod sctp;
+mod seen;
 mod server_pod;
 pub mod service;
 pub mod services;
