@@ -37,7 +37,7 @@ mod xdp;
 pub use checks::{cgroup2_mount, preflight};
 pub use error::Error;
 pub use family::FamilyTables;
-pub use flows::{FlowTable, SnatUse, Sweep, Timeouts, flow_clock};
+pub use flows::{Flow, FlowList, FlowState, FlowTable, Path, SnatUse, Sweep, Timeouts, flow_clock};
 pub use hand_over::HandOver;
 pub use kernel::Datapath;
 pub use options::{Acceleration, Dsr, DsrDispatch, Options, PortRange, Settings, Sizes, SocketLb, TcChoice};

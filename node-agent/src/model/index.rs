@@ -7,7 +7,7 @@ use std::{
 };
 
 use super::{
-    DesiredService, HealthCheck, IpFamily, NamespacedName, NodeFacts, Protocol,
+    DesiredService, HealthCheck, IpFamily, Kinds, NamespacedName, NodeFacts, Owner, Protocol,
     addresses::{Addresses, mentions, pod_mentions},
     build::Context,
     claims::Claims,
@@ -263,6 +263,15 @@ impl Index {
                 HealthCheck::of(self.services.get(name)?, slices, &node.name)
             })
             .collect()
+    }
+
+    /// Whose each frontend is, among the kinds that this node serves, in no order.
+    pub fn owners(&self, kinds: Kinds) -> impl Iterator<Item = Owner> {
+        let winners = self.claims.winners(kinds);
+        winners.filter_map(|(destination, claim)| {
+            let service = self.services.get(&claim.service);
+            Owner::new(destination, claim, service, self.pods.get(&claim.service))
+        })
     }
 
     /// The nodes that endpoints are on.

@@ -9,11 +9,12 @@ use std::{
 use http_body_util::{BodyExt, Empty};
 use hyper::{Request, StatusCode, body::Bytes};
 use hyper_util::rt::TokioIo;
+use serde::de::DeserializeOwned;
 use tokio::net::UnixStream;
 
 use super::{
     SOCKET,
-    api::{STATUS_VERSION, Status},
+    api::{FrontendName, Frontends, STATUS_VERSION, Status},
 };
 
 /// The agent answers from memory: one that takes longer than this is stuck.
@@ -57,14 +58,28 @@ impl ClientError {
 
 /// Asks the agent of the given run directory how it is.
 pub async fn get_status(run_dir: &Path) -> Result<Status, ClientError> {
-    let body = get(&run_dir.join(SOCKET), "/status").await?;
-    let status: Status = serde_json::from_slice(&body).map_err(|error| ClientError::Answer(error.to_string()))?;
-    if status.api_version == STATUS_VERSION {
-        Ok(status)
+    let status: Status = read(&get(&run_dir.join(SOCKET), "/status").await?)?;
+    of_this_version(&status.api_version)?;
+    Ok(status)
+}
+
+/// Asks the agent of the given run directory what frontends are called.
+pub async fn get_frontends(run_dir: &Path) -> Result<Vec<FrontendName>, ClientError> {
+    let answer: Frontends = read(&get(&run_dir.join(SOCKET), "/frontends").await?)?;
+    of_this_version(&answer.api_version)?;
+    Ok(answer.frontends)
+}
+
+fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T, ClientError> {
+    serde_json::from_slice(body).map_err(|error| ClientError::Answer(error.to_string()))
+}
+
+fn of_this_version(version: &str) -> Result<(), ClientError> {
+    if version == STATUS_VERSION {
+        Ok(())
     } else {
         Err(ClientError::Answer(format!(
-            "it speaks {}, this command {STATUS_VERSION}: use the kpr that came with the agent",
-            status.api_version
+            "it speaks {version}, this command {STATUS_VERSION}: use the kpr that came with the agent"
         )))
     }
 }

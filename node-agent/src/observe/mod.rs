@@ -2,6 +2,7 @@
 
 pub mod api;
 mod client;
+mod names;
 mod run_dir;
 mod server;
 mod tasks;
@@ -9,7 +10,8 @@ mod tasks;
 #[cfg(test)]
 mod tests;
 
-pub use client::{ClientError, get_status};
+pub use client::{ClientError, get_frontends, get_status};
+pub use names::{NameQuestion, Names, names};
 pub use run_dir::{RunDir, RunDirError, SOCKET};
 pub use server::{Health, Source, serve};
 pub use tasks::{Task, TaskStatus, Tasks};

@@ -14,7 +14,10 @@ use serde::Serialize;
 use tokio::net::UnixListener;
 use tokio_util::sync::CancellationToken;
 
-use super::api::Status;
+use super::{
+    api::{Frontends, STATUS_VERSION, Status},
+    names::Names,
+};
 
 /// Where the local API takes its answers from.
 pub trait Source: Send + Sync + 'static {
@@ -36,17 +39,36 @@ pub struct Health {
 }
 
 /// Answers until `stop` is cancelled.
-pub async fn serve(listener: UnixListener, source: Arc<dyn Source>, stop: CancellationToken) -> std::io::Result<()> {
-    axum::serve(listener, routes(source))
+pub async fn serve(
+    listener: UnixListener,
+    source: Arc<dyn Source>,
+    names: Names,
+    stop: CancellationToken,
+) -> std::io::Result<()> {
+    axum::serve(listener, routes(source, names))
         .with_graceful_shutdown(stop.cancelled_owned())
         .await
 }
 
-fn routes(source: Arc<dyn Source>) -> Router {
+fn routes(source: Arc<dyn Source>, names: Names) -> Router {
+    let names = Router::new().route("/frontends", get(frontends)).with_state(names);
     Router::new()
         .route("/status", get(status))
         .route("/healthz", get(healthz))
         .with_state(source)
+        .merge(names)
+}
+
+async fn frontends(State(names): State<Names>) -> Response {
+    match names.ask().await {
+        Some(frontends) => Json(Frontends {
+            api_version: STATUS_VERSION.to_owned(),
+            frontends,
+        })
+        .into_response(),
+        // The agent is about to end.
+        None => StatusCode::SERVICE_UNAVAILABLE.into_response(),
+    }
 }
 
 async fn status(State(source): State<Arc<dyn Source>>) -> Json<Status> {

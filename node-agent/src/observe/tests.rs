@@ -6,11 +6,15 @@ use jiff::Timestamp;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::UnixStream,
-    sync::watch,
+    sync::{mpsc, watch},
 };
 use tokio_util::sync::CancellationToken;
 
-use super::{ClientError, RunDir, SOCKET, Tasks, api::Phase, get_status, serve};
+use super::{
+    ClientError, NameQuestion, RunDir, SOCKET, Tasks,
+    api::{FrontendName, Phase},
+    get_frontends, get_status, names, serve,
+};
 use crate::{
     agent::{LoadTrouble, Snapshot, View},
     watch::ApiServer,
@@ -18,6 +22,7 @@ use crate::{
 
 struct Agent {
     snapshots: watch::Sender<Arc<Snapshot>>,
+    questions: mpsc::Receiver<NameQuestion>,
     stop: CancellationToken,
     _run_dir: RunDir,
 }
@@ -37,9 +42,11 @@ fn start(dir: &Path) -> Agent {
         api_server: ApiServer::new("http://192.168.49.2:8443/".into()),
     };
     let stop = CancellationToken::new();
-    tokio::spawn(serve(listener, Arc::new(view), stop.clone()));
+    let (names, questions) = names();
+    tokio::spawn(serve(listener, Arc::new(view), names, stop.clone()));
     Agent {
         snapshots,
+        questions,
         stop,
         _run_dir: run_dir,
     }
@@ -68,6 +75,28 @@ async fn the_status_is_what_the_agent_says_at_that_moment() {
         ..Snapshot::default()
     }));
     assert_eq!(get_status(dir.path()).await.unwrap().phase, Phase::Active);
+}
+
+#[tokio::test]
+async fn names_of_frontends_are_asked_of_the_core_and_of_nobody_once_it_has_ended() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut agent = start(dir.path());
+    let dns = FrontendName {
+        frontend: "10.96.0.10:53".parse().unwrap(),
+        protocol: "UDP".into(),
+        service: "kube-system/kube-dns".into(),
+        port: "dns".into(),
+    };
+    let (asked, answered) = tokio::join!(get_frontends(dir.path()), async {
+        let question = agent.questions.recv().await.unwrap();
+        question.send(vec![dns.clone()])
+    });
+    answered.unwrap();
+    assert_eq!(asked.unwrap(), [dns]);
+
+    drop(agent.questions);
+    let ended = get_frontends(dir.path()).await.unwrap_err();
+    assert!(ended.to_string().contains("503"), "{ended}");
 }
 
 #[tokio::test]

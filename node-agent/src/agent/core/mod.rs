@@ -5,6 +5,7 @@ mod check;
 mod configure;
 mod flows;
 mod leftovers;
+mod names;
 mod serve;
 mod sockets;
 
