@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
 
-use super::{affinity, backend, conntrack, exit, output::Format, probe, service, status};
+use super::{affinity, backend, conntrack, exit, log, output::Format, probe, service, status};
 
 /// Shows what kpr does on this node.
 #[derive(Clone, Debug, Parser)]
@@ -65,6 +65,8 @@ pub enum Command {
     ///
     /// Works while the agent is down.
     Maps(Format),
+    /// Which log lines the agent writes: show it, or change it while it runs.
+    Log(log::Args),
     /// For a kubelet: is the agent alive, has it reached what it was told?
     ///
     /// Exits with 0 if so. Prints why if not.

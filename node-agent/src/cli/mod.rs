@@ -7,6 +7,7 @@ mod args;
 mod backend;
 mod conntrack;
 mod exit;
+mod log;
 mod maps;
 mod names;
 mod output;
@@ -36,6 +37,7 @@ pub async fn run(args: &Args, out: &mut dyn Write) -> anyhow::Result<Exit> {
         Command::Conntrack(command) => conntrack::run(place, command, out),
         Command::Affinity(command) => affinity::run(place, command, out).await,
         Command::Maps(format) => maps::run(place, *format, out),
+        Command::Log(args) => log::run(place, args, out).await,
         Command::Probe(args) => probe::run(place, args, out).await,
     }
 }

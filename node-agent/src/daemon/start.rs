@@ -20,7 +20,7 @@ use crate::{
     devices::{Device, Watcher},
     health,
     metrics::{Metrics, Probes},
-    observe::{self, Names, RunDir, Source, Tasks},
+    observe::{self, Levels, Names, RunDir, Source, Tasks},
     sockets,
     status::{self, KubeProxy, kube_proxy::PROXY_MODE},
     sweeper,
@@ -31,7 +31,7 @@ use crate::{
 const BACKLOG: usize = 1024;
 
 /// Serves until SIGTERM or SIGINT. What is attached stays attached.
-pub async fn run(args: &Args) -> anyhow::Result<()> {
+pub async fn run(args: &Args, levels: Levels) -> anyhow::Result<()> {
     let node = args.node_name()?;
     let options = args.options()?;
     datapath::preflight(&options)?;
@@ -110,7 +110,7 @@ pub async fn run(args: &Args) -> anyhow::Result<()> {
     let mut watches = api::spawn(&client, &node, &tasks, &api_server, &changes, snapshot.clone());
     let sink = status::ApiSink::new(client.clone(), api_server.clone(), node.clone());
     background.spawn(status::write(about, sink, snapshot, kube_proxy_seen, tasks.clone()));
-    background.spawn(serve_local_api(socket, view, names, stop.clone()));
+    background.spawn(serve_local_api(socket, view, names, levels, stop.clone()));
 
     let _sockets = sockets::spawn(core.sockets(), &options, &tasks).context("start the thread that closes sockets")?;
     let _sweeper =
@@ -159,9 +159,10 @@ async fn serve_local_api(
     socket: tokio::net::UnixListener,
     view: Arc<dyn Source>,
     names: Names,
+    levels: Levels,
     stop: CancellationToken,
 ) {
-    if let Err(error) = observe::serve(socket, view, names, stop).await {
+    if let Err(error) = observe::serve(socket, view, names, levels, stop).await {
         warn!("the local API ended: {error}");
     }
 }

@@ -98,6 +98,29 @@ pub struct FrontendName {
     pub port: String,
 }
 
+/// Answer of `GET /log` and of `PUT /log`, whose body is a filter: which log lines are written.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Log {
+    /// [`STATUS_VERSION`].
+    pub api_version: String,
+    /// The filter in force, as `--log` takes it.
+    pub filter: String,
+    /// The one that the agent was started with.
+    pub initial: String,
+}
+
+impl Log {
+    /// Both filters.
+    pub fn new(filter: String, initial: String) -> Self {
+        Self {
+            api_version: STATUS_VERSION.to_owned(),
+            filter,
+            initial,
+        }
+    }
+}
+
 /// The API server, as seen from this node.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]

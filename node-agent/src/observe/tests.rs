@@ -11,9 +11,9 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    ClientError, NameQuestion, RunDir, SOCKET, Tasks,
+    ClientError, Levels, NameQuestion, RunDir, SOCKET, Tasks,
     api::{FrontendName, Phase},
-    get_frontends, get_status, names, serve,
+    get_frontends, get_log, get_status, names, serve, set_log,
 };
 use crate::{
     agent::{LoadTrouble, Snapshot, View},
@@ -41,9 +41,13 @@ fn start(dir: &Path) -> Agent {
         tasks,
         api_server: ApiServer::new("http://192.168.49.2:8443/".into()),
     };
+    let levels = Levels::new("info", |filter| match filter {
+        "debug" => Ok(()),
+        other => Err(format!("{other} is no level")),
+    });
     let stop = CancellationToken::new();
     let (names, questions) = names();
-    tokio::spawn(serve(listener, Arc::new(view), names, stop.clone()));
+    tokio::spawn(serve(listener, Arc::new(view), names, levels, stop.clone()));
     Agent {
         snapshots,
         questions,
@@ -134,4 +138,16 @@ async fn an_agent_that_is_down_is_told_from_one_that_answers_badly() {
     let agent = start(dir.path());
     get_status(dir.path()).await.unwrap();
     agent.stop.cancel();
+}
+
+#[tokio::test]
+async fn log_lines_are_filtered_otherwise_while_the_agent_runs() {
+    let dir = tempfile::tempdir().unwrap();
+    let _agent = start(dir.path());
+    assert_eq!(get_log(dir.path()).await.unwrap().filter, "info");
+    let changed = set_log(dir.path(), "debug").await.unwrap();
+    assert_eq!((changed.filter.as_str(), changed.initial.as_str()), ("debug", "info"));
+    let refused = set_log(dir.path(), "loud").await.unwrap_err();
+    assert_eq!(refused.to_string(), "the agent refused: loud is no level");
+    assert_eq!(get_log(dir.path()).await.unwrap().filter, "debug");
 }
