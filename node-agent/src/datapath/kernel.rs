@@ -8,7 +8,7 @@ use super::{
     intact::{self, MapIds},
     load, local_ports, noted, packet_hooks,
     pins::Pins,
-    reserved_ports,
+    reserved_ports, run_times,
     tables::{convert, take},
     xdp::{self, Accelerator},
 };
@@ -241,6 +241,7 @@ impl Datapath {
             counters: self.read_counters(),
             features: self.features.describe(self.options.tc, self.bind_protection),
             map_writes: self.map_writes(),
+            run_times: run_times::read(&self.ebpf),
         }
     }
 
