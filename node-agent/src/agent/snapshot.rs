@@ -7,6 +7,7 @@ use tokio::time::Instant;
 
 use super::{Progress, devices::Placement};
 use crate::{
+    cluster::Peer,
     datapath::Report,
     model::HealthCheck,
     observe::api::{Phase, Services},
@@ -52,6 +53,8 @@ pub struct Snapshot {
     pub node: Option<NodeInput>,
     /// Nodes with endpoints that do not take encapsulated packets, in order; none if DSR is not asked for.
     pub without_dsr: Option<Arc<[Arc<str>]>>,
+    /// The agents of all nodes, as their Service names them.
+    pub peers: Arc<[Peer]>,
 }
 
 /// The own NodeDatapath.

@@ -16,6 +16,7 @@ use tracing::{info, warn};
 use super::{Args, machine};
 use crate::{
     agent::{self, Core, Inputs, KernelLoader, Snapshot, View},
+    cluster::{self, ClusterHealth},
     datapath::{self, Datapath},
     devices::{Device, Watcher},
     health,
@@ -51,6 +52,7 @@ pub async fn run(args: &Args, levels: Levels) -> anyhow::Result<()> {
     let (kube_proxy, kube_proxy_seen) = watch::channel(KubeProxy::default());
     let (names, questions) = observe::names();
     let (snapshots, snapshot) = watch::channel(Arc::new(Snapshot::default()));
+    let (cluster_health, cluster_seen) = watch::channel(Arc::new(ClusterHealth::default()));
     let about = status::Agent {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         kernel: machine::kernel_release(),
@@ -63,6 +65,7 @@ pub async fn run(args: &Args, levels: Levels) -> anyhow::Result<()> {
         snapshots: snapshot.clone(),
         tasks: tasks.clone(),
         api_server: api_server.clone(),
+        cluster: cluster_seen,
     });
 
     let core = Core::new(
@@ -72,7 +75,8 @@ pub async fn run(args: &Args, levels: Levels) -> anyhow::Result<()> {
             options: options.clone(),
         },
         &tasks,
-    );
+    )
+    .with_agents(args.agents_service.clone());
     let probes = Probes::default();
     let metrics = Metrics::new(Arc::clone(&view), snapshot.clone(), &core.syncs(), &probes);
 
@@ -102,6 +106,10 @@ pub async fn run(args: &Args, levels: Levels) -> anyhow::Result<()> {
                 tasks.register(name),
             ));
         }
+    }
+    if args.agents_service.is_some() {
+        let task = tasks.register("probe-agents");
+        background.spawn(cluster::watch(node.clone(), snapshot.clone(), cluster_health, task));
     }
     let events = health::Events::new(client.clone(), &node);
     let task = tasks.register("serve-health-checks");
