@@ -26,6 +26,7 @@ mod peers;
 mod pins;
 mod report;
 mod reserved_ports;
+mod source_check;
 mod source_ranges;
 mod sys;
 mod tables;

@@ -15,6 +15,8 @@ pub struct Report {
     pub features: Vec<String>,
     /// Map writes (updates and deletes) since this process started.
     pub map_writes: u64,
+    /// Tunnels by which the kernel takes no IPv4 packet whose answer would leave by another device (`rp_filter` 1).
+    pub strict_tunnels: Vec<String>,
 }
 
 /// What [`MapFill::name`] says of maps, after the family.

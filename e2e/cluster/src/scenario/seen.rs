@@ -7,13 +7,27 @@ use kpr_crds::ForwardingMode;
 
 use crate::{address::Family, cluster::Cluster, kube_proxy::desired::Protocol, load_balancer::LoadBalancerDefaults};
 
+/// Whether packets of clients outside reach pods of other nodes as they came, with headers in front, if the policy says nothing of the mode.
+pub(super) fn packets_are_encapsulated(protocol: Protocol) -> Result<bool> {
+    let mode = LoadBalancerDefaults::of_environment()?.mode()?;
+    Ok(is_encapsulated(mode, protocol))
+}
+
+fn is_encapsulated(mode: ForwardingMode, protocol: Protocol) -> bool {
+    match mode {
+        ForwardingMode::Snat => false,
+        ForwardingMode::Dsr => true,
+        ForwardingMode::Hybrid => protocol == Protocol::Tcp,
+    }
+}
+
 /// As whom a pod of another node sees the client outside that asks `node`, if the policy says nothing of the mode.
 pub(super) fn behind_another_node(cluster: &Cluster, node: &str, family: Family, protocol: Protocol) -> Result<IpAddr> {
     let mode = LoadBalancerDefaults::of_environment()?.mode()?;
     behind_another_node_with(mode, cluster, node, family, protocol)
 }
 
-/// The same with a mode: as itself with DSR, else under the address with which `node` speaks to pods of other nodes.
+/// The same with a mode: as itself with DSR, if the pod's node takes such packets, else under the address with which `node` speaks to pods of other nodes.
 pub(super) fn behind_another_node_with(
     mode: ForwardingMode,
     cluster: &Cluster,
@@ -21,12 +35,7 @@ pub(super) fn behind_another_node_with(
     family: Family,
     protocol: Protocol,
 ) -> Result<IpAddr> {
-    let as_it_came = match mode {
-        ForwardingMode::Snat => false,
-        ForwardingMode::Dsr => true,
-        ForwardingMode::Hybrid => protocol == Protocol::Tcp,
-    };
-    if as_it_came {
+    if is_encapsulated(mode, protocol) && cluster.testbed().spec().nodes_take_encapsulated_packets() {
         return cluster.client_address_of(family);
     }
     let network = cluster.testbed().spec().pod_network;
