@@ -44,6 +44,8 @@ async fn answers(
             Probe::tcp(cluster, from, target)
         };
         let clients = clients(protocol)?;
+        probe.answered_by(pods).await?;
+        seen::settled(cluster, from, target, protocol, &clients).await?;
         let tally = probe.answered_by(pods).await?;
         ensure!(
             tally.seen_as.iter().all(|client| clients.contains(client)),
