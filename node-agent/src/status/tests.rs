@@ -477,6 +477,13 @@ async fn a_restarted_agent_does_not_say_that_it_stopped_serving() {
     let writer = start(Remembers::default(), syncing);
     sleep(Duration::from_secs(2)).await;
     assert_eq!(writer.sink.writes(), 0, "a step on the way");
+    // Other nodes would send its endpoints nothing encapsulated any more.
+    writer.sees(Snapshot {
+        placement: None,
+        ..before.clone()
+    });
+    sleep(Duration::from_secs(2)).await;
+    assert_eq!(writer.sink.writes(), 0, "devices are not known yet: another step");
     writer.sees(before);
     sleep(MOMENT).await;
     let ready = writer.sink.last().conditions.remove(0);
