@@ -20,7 +20,7 @@ use crate::{
     devices::{Device, Watcher},
     health,
     metrics::{Metrics, Probes},
-    observe::{self, RunDir, Source, Tasks},
+    observe::{self, Levels, Names, RunDir, Source, Tasks},
     sockets,
     status::{self, KubeProxy, kube_proxy::PROXY_MODE},
     sweeper,
@@ -31,7 +31,7 @@ use crate::{
 const BACKLOG: usize = 1024;
 
 /// Serves until SIGTERM or SIGINT. What is attached stays attached.
-pub async fn run(args: &Args) -> anyhow::Result<()> {
+pub async fn run(args: &Args, levels: Levels) -> anyhow::Result<()> {
     let node = args.node_name()?;
     let options = args.options()?;
     datapath::preflight(&options)?;
@@ -49,6 +49,7 @@ pub async fn run(args: &Args) -> anyhow::Result<()> {
     let (changes, backlog) = mpsc::channel(BACKLOG);
     let (devices, devices_seen) = watch::channel(None);
     let (kube_proxy, kube_proxy_seen) = watch::channel(KubeProxy::default());
+    let (names, questions) = observe::names();
     let (snapshots, snapshot) = watch::channel(Arc::new(Snapshot::default()));
     let about = status::Agent {
         version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -109,7 +110,7 @@ pub async fn run(args: &Args) -> anyhow::Result<()> {
     let mut watches = api::spawn(&client, &node, &tasks, &api_server, &changes, snapshot.clone());
     let sink = status::ApiSink::new(client.clone(), api_server.clone(), node.clone());
     background.spawn(status::write(about, sink, snapshot, kube_proxy_seen, tasks.clone()));
-    background.spawn(serve_local_api(socket, view, stop.clone()));
+    background.spawn(serve_local_api(socket, view, names, levels, stop.clone()));
 
     let _sockets = sockets::spawn(core.sockets(), &options, &tasks).context("start the thread that closes sockets")?;
     let _sweeper =
@@ -117,6 +118,7 @@ pub async fn run(args: &Args) -> anyhow::Result<()> {
     let inputs = Inputs {
         changes: backlog,
         devices: devices_seen,
+        questions,
     };
     let (runtime, ended) = (Handle::current(), stop.clone());
     let core = tokio::task::spawn_blocking(move || runtime.block_on(agent::run(core, inputs, snapshots, ended)));
@@ -153,8 +155,14 @@ pub fn uninstall(args: &Args) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn serve_local_api(socket: tokio::net::UnixListener, view: Arc<dyn Source>, stop: CancellationToken) {
-    if let Err(error) = observe::serve(socket, view, stop).await {
+async fn serve_local_api(
+    socket: tokio::net::UnixListener,
+    view: Arc<dyn Source>,
+    names: Names,
+    levels: Levels,
+    stop: CancellationToken,
+) {
+    if let Err(error) = observe::serve(socket, view, names, levels, stop).await {
         warn!("the local API ended: {error}");
     }
 }

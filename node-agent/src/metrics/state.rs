@@ -167,6 +167,21 @@ fn datapath(status: &Status, snapshot: &Snapshot, writer: &mut Writer) -> fmt::R
             )
         }),
     )?;
+    let run_times = &snapshot.report.run_times;
+    writer.counters(
+        "kpr_program_run_time_seconds",
+        "Processor time of a program while the kernel measured it",
+        run_times
+            .iter()
+            .map(|run| ([("program", run.program.as_str())], run.time.as_secs_f64())),
+    )?;
+    writer.counters(
+        "kpr_program_runs",
+        "Runs of a program while the kernel measured them",
+        run_times
+            .iter()
+            .map(|run| ([("program", run.program.as_str())], run.runs)),
+    )?;
     writer.gauges(
         "kpr_map_capacity_entries",
         "Most entries that a map can hold",

@@ -6,14 +6,15 @@ use std::{
     time::Duration,
 };
 
-use http_body_util::{BodyExt, Empty};
-use hyper::{Request, StatusCode, body::Bytes};
+use http_body_util::{BodyExt, Full};
+use hyper::{Method, Request, StatusCode, body::Bytes};
 use hyper_util::rt::TokioIo;
+use serde::de::DeserializeOwned;
 use tokio::net::UnixStream;
 
 use super::{
     SOCKET,
-    api::{STATUS_VERSION, Status},
+    api::{FrontendName, Frontends, Log, STATUS_VERSION, Status},
 };
 
 /// The agent answers from memory: one that takes longer than this is stuck.
@@ -43,6 +44,9 @@ pub enum ClientError {
         /// The local API's socket.
         socket: PathBuf,
     },
+    /// It does not do what it was asked for.
+    #[error("the agent refused: {0}")]
+    Refused(String),
     /// It answered, but not with a status.
     #[error("the agent's answer was not understood: {0}")]
     Answer(String),
@@ -57,20 +61,50 @@ impl ClientError {
 
 /// Asks the agent of the given run directory how it is.
 pub async fn get_status(run_dir: &Path) -> Result<Status, ClientError> {
-    let body = get(&run_dir.join(SOCKET), "/status").await?;
-    let status: Status = serde_json::from_slice(&body).map_err(|error| ClientError::Answer(error.to_string()))?;
-    if status.api_version == STATUS_VERSION {
-        Ok(status)
+    let status: Status = read(&get(&run_dir.join(SOCKET), "/status").await?)?;
+    of_this_version(&status.api_version)?;
+    Ok(status)
+}
+
+/// Asks the agent of the given run directory what frontends are called.
+pub async fn get_frontends(run_dir: &Path) -> Result<Vec<FrontendName>, ClientError> {
+    let answer: Frontends = read(&get(&run_dir.join(SOCKET), "/frontends").await?)?;
+    of_this_version(&answer.api_version)?;
+    Ok(answer.frontends)
+}
+
+/// Asks the agent of the given run directory which log lines it writes.
+pub async fn get_log(run_dir: &Path) -> Result<Log, ClientError> {
+    let log: Log = read(&get(&run_dir.join(SOCKET), "/log").await?)?;
+    of_this_version(&log.api_version)?;
+    Ok(log)
+}
+
+/// Tells the agent of the given run directory which log lines to write.
+pub async fn set_log(run_dir: &Path, filter: &str) -> Result<Log, ClientError> {
+    read(&ask(&run_dir.join(SOCKET), Method::PUT, "/log", filter).await?)
+}
+
+fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T, ClientError> {
+    serde_json::from_slice(body).map_err(|error| ClientError::Answer(error.to_string()))
+}
+
+fn of_this_version(version: &str) -> Result<(), ClientError> {
+    if version == STATUS_VERSION {
+        Ok(())
     } else {
         Err(ClientError::Answer(format!(
-            "it speaks {}, this command {STATUS_VERSION}: use the kpr that came with the agent",
-            status.api_version
+            "it speaks {version}, this command {STATUS_VERSION}: use the kpr that came with the agent"
         )))
     }
 }
 
 async fn get(socket: &Path, path: &str) -> Result<Bytes, ClientError> {
-    tokio::time::timeout(TIMEOUT, exchange(socket, path))
+    ask(socket, Method::GET, path, "").await
+}
+
+async fn ask(socket: &Path, method: Method, path: &str, body: &str) -> Result<Bytes, ClientError> {
+    tokio::time::timeout(TIMEOUT, exchange(socket, method, path, body))
         .await
         .unwrap_or_else(|_| {
             Err(ClientError::Stuck {
@@ -79,7 +113,7 @@ async fn get(socket: &Path, path: &str) -> Result<Bytes, ClientError> {
         })
 }
 
-async fn exchange(socket: &Path, path: &str) -> Result<Bytes, ClientError> {
+async fn exchange(socket: &Path, method: Method, path: &str, body: &str) -> Result<Bytes, ClientError> {
     let answer = |error: &dyn std::fmt::Display| ClientError::Answer(error.to_string());
     let stream = UnixStream::connect(socket)
         .await
@@ -97,15 +131,19 @@ async fn exchange(socket: &Path, path: &str) -> Result<Bytes, ClientError> {
         .map_err(|e| answer(&e))?;
     // Ends by itself when the sender is dropped.
     tokio::spawn(connection);
-    let request = Request::get(path)
+    let request = Request::builder()
+        .method(method)
+        .uri(path)
         .header(hyper::header::HOST, "agent")
-        .body(Empty::<Bytes>::new())
+        .body(Full::new(Bytes::copy_from_slice(body.as_bytes())))
         .map_err(|e| answer(&e))?;
     let response = sender.send_request(request).await.map_err(|e| answer(&e))?;
     let code = response.status();
     let body = response.into_body().collect().await.map_err(|e| answer(&e))?.to_bytes();
     if code == StatusCode::OK {
         Ok(body)
+    } else if code == StatusCode::BAD_REQUEST {
+        Err(ClientError::Refused(String::from_utf8_lossy(&body).into_owned()))
     } else {
         Err(ClientError::Answer(format!("{path} answered {code}")))
     }

@@ -2,6 +2,8 @@
 
 pub mod api;
 mod client;
+mod levels;
+mod names;
 mod run_dir;
 mod server;
 mod tasks;
@@ -9,7 +11,9 @@ mod tasks;
 #[cfg(test)]
 mod tests;
 
-pub use client::{ClientError, get_status};
+pub use client::{ClientError, get_frontends, get_log, get_status, set_log};
+pub use levels::Levels;
+pub use names::{NameQuestion, Names, names};
 pub use run_dir::{RunDir, RunDirError, SOCKET};
 pub use server::{Health, Source, serve};
 pub use tasks::{Task, TaskStatus, Tasks};

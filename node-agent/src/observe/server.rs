@@ -14,7 +14,11 @@ use serde::Serialize;
 use tokio::net::UnixListener;
 use tokio_util::sync::CancellationToken;
 
-use super::api::Status;
+use super::{
+    api::{Frontends, Log, STATUS_VERSION, Status},
+    levels::Levels,
+    names::Names,
+};
 
 /// Where the local API takes its answers from.
 pub trait Source: Send + Sync + 'static {
@@ -36,17 +40,50 @@ pub struct Health {
 }
 
 /// Answers until `stop` is cancelled.
-pub async fn serve(listener: UnixListener, source: Arc<dyn Source>, stop: CancellationToken) -> std::io::Result<()> {
-    axum::serve(listener, routes(source))
+pub async fn serve(
+    listener: UnixListener,
+    source: Arc<dyn Source>,
+    names: Names,
+    levels: Levels,
+    stop: CancellationToken,
+) -> std::io::Result<()> {
+    axum::serve(listener, routes(source, names, levels))
         .with_graceful_shutdown(stop.cancelled_owned())
         .await
 }
 
-fn routes(source: Arc<dyn Source>) -> Router {
+fn routes(source: Arc<dyn Source>, names: Names, levels: Levels) -> Router {
+    let names = Router::new().route("/frontends", get(frontends)).with_state(names);
+    let log = Router::new().route("/log", get(log).put(set_log)).with_state(levels);
     Router::new()
         .route("/status", get(status))
         .route("/healthz", get(healthz))
         .with_state(source)
+        .merge(names)
+        .merge(log)
+}
+
+async fn log(State(levels): State<Levels>) -> Json<Log> {
+    Json(Log::new(levels.current(), levels.initial().to_owned()))
+}
+
+async fn set_log(state: State<Levels>, filter: String) -> Response {
+    match state.set(filter.trim()) {
+        Ok(()) => log(state).await.into_response(),
+        Err(wrong) => (StatusCode::BAD_REQUEST, wrong).into_response(),
+    }
+}
+
+async fn frontends(State(names): State<Names>) -> Response {
+    match names.ask().await {
+        Some(frontends) => Json(Frontends {
+            api_version: STATUS_VERSION.to_owned(),
+            frontends,
+        })
+        .into_response(),
+        // The agent is about to end.
+        None => StatusCode::SERVICE_UNAVAILABLE.into_response(),
+    }
 }
 
 async fn status(State(source): State<Arc<dyn Source>>) -> Json<Status> {

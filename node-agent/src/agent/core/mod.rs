@@ -5,11 +5,13 @@ mod check;
 mod configure;
 mod flows;
 mod leftovers;
+mod names;
 mod serve;
 mod sockets;
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
+use jiff::Timestamp;
 use kpr_crds::{ForwardingMode, NodeDatapathSpec, Phase as Wanted};
 use tokio::time::Instant;
 use tracing::info;
@@ -19,6 +21,7 @@ use super::{
     Applied, CAPABILITIES, Loader, Object, Placement, Snapshot, Troubles,
     backoff::Backoff,
     exhaustion::Exhaustion,
+    latency::{Heard, Latency},
     services::DualStack,
     settings::{kinds, maglev},
 };
@@ -93,6 +96,7 @@ pub struct Core<L: Loader> {
     without_dsr: Option<Arc<[Arc<str>]>>,
     exhaustion: Exhaustion,
     syncs: Syncs,
+    latency: Latency,
 }
 
 /// A loaded datapath.
@@ -166,6 +170,7 @@ impl<L: Loader> Core<L> {
             without_dsr: None,
             exhaustion: Exhaustion::default(),
             syncs: Syncs::default(),
+            latency: Latency::new(Timestamp::now()),
             tasks: CoreTasks {
                 load: tasks.register("load-datapath"),
                 place: tasks.register("sync-devices"),
@@ -187,8 +192,15 @@ impl<L: Loader> Core<L> {
             Change::Service(input) => self.index.apply_service(*input),
             Change::ServiceGone(name) => self.index.delete_service(&name),
             Change::Slices(all) => self.index.replace_slices(all),
-            Change::Slice(input) => self.index.apply_slice(*input),
-            Change::SliceGone(name) => self.index.delete_slice(&name),
+            Change::Slice(input) => {
+                let heard = Heard::of(&input);
+                if self.index.apply_slice(*input) {
+                    self.latency.heard(heard);
+                }
+            }
+            Change::SliceGone(name) => {
+                self.index.delete_slice(&name);
+            }
             Change::Pods(all) => self.index.replace_pods(all),
             Change::Pod(input) => self.index.apply_pod(*input),
             Change::PodGone(name) => self.index.delete_pod(&NamespacedName::of_pod(&name)),

@@ -143,6 +143,7 @@ impl<L: Loader> Core<L> {
                     }
                 }
             }
+            self.latency.written(running.services.progress(), &self.syncs);
             self.report_stale = true;
         }
         self.troubles.write = running.services.failure().map(str::to_owned);

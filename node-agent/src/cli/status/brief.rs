@@ -3,7 +3,10 @@
 use std::fmt::Write;
 
 use crate::{
-    cli::age::{ago, span},
+    cli::{
+        age::{ago, span},
+        style::{bad, notable},
+    },
     observe::api::{Device, Kubernetes, Phase, Status},
 };
 
@@ -15,7 +18,7 @@ pub(super) fn render(status: &Status) -> String {
     let mut page = String::new();
     let mut line = |label: &str, text: String| {
         // Writing to a string can't fail.
-        let _ = writeln!(page, "{:<LABEL$}{}", format!("{label}:"), text.trim_end());
+        let _ = writeln!(page, "{:<LABEL$}{}", format!("{label}:"), coloured(text.trim_end()));
     };
     line("Kubernetes", kubernetes(status));
     line("Kubernetes APIs", format!("{:?}", status.kubernetes.apis));
@@ -24,6 +27,16 @@ pub(super) fn render(status: &Status) -> String {
     line("Services", services(status));
     line("Controller Status", controllers(status));
     page
+}
+
+/// With a colour for what does not go well: the first word says it.
+fn coloured(text: &str) -> String {
+    let (word, rest) = text.split_at(text.find(' ').unwrap_or(text.len()));
+    match word {
+        "Away" | "Degraded" | "Failing" => bad(word) + rest,
+        "Starting" | "Syncing" | "Waiting" => notable(word) + rest,
+        _ => text.to_owned(),
+    }
 }
 
 fn kubernetes(status: &Status) -> String {
@@ -121,5 +134,8 @@ fn services(status: &Status) -> String {
 
 fn controllers(status: &Status) -> String {
     let healthy = status.tasks.iter().filter(|task| task.healthy()).count();
-    format!("{healthy}/{} healthy", status.tasks.len())
+    let all = status.tasks.len();
+    let count = format!("{healthy}/{all}");
+    let count = if healthy == all { count } else { bad(&count) };
+    format!("{count} healthy")
 }

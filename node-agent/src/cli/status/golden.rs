@@ -4,7 +4,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::{brief, verbose, verdict};
 use crate::{
-    cli::Exit,
+    cli::{Exit, style::plain},
     observe::{
         TaskStatus,
         api::{
@@ -217,7 +217,7 @@ fn a_node_without_an_api_server_goes_on_and_says_so() {
         },
         ..well()
     };
-    let page = brief::render(&status);
+    let page = plain(&brief::render(&status));
     let line = page.lines().next().unwrap();
     assert_eq!(
         line,
@@ -229,7 +229,7 @@ fn a_node_without_an_api_server_goes_on_and_says_so() {
 #[test]
 fn a_node_that_does_not_serve_as_it_should_says_why() {
     let line = |status: &Status, label: &str| {
-        let page = brief::render(status);
+        let page = plain(&brief::render(status));
         let line = page.lines().find(|line| line.starts_with(label)).unwrap();
         line[24..].to_owned()
     };

@@ -4,7 +4,7 @@ use std::fmt::{self, Write};
 
 use super::brief;
 use crate::{
-    cli::{age::ago, table::Table},
+    cli::{age::ago, style::bad, table::Table},
     observe::api::{Details, SnatUse, Status},
 };
 
@@ -39,7 +39,11 @@ fn controllers(page: &mut String, status: &Status) -> fmt::Result {
             ago(task.last_success, status.now),
             ago(task.last_error, status.now),
             task.consecutive_failures.to_string(),
-            task.message.clone(),
+            if task.healthy() {
+                task.message.clone()
+            } else {
+                bad(&task.message)
+            },
         ]);
     }
     write!(page, "{table}")
