@@ -224,10 +224,11 @@ fn xdp_that_was_asked_for_is_told() {
 
 #[test]
 fn a_node_takes_encapsulated_packets_unless_the_kernel_would_drop_what_is_in_them() {
+    type Names = &'static [&'static str];
     let own = "this node's endpoints get SNAT, since rp_filter is 1 on flannel.1, and packets of clients outside would be dropped there: \
                set it to 2";
     let others = "endpoints get SNAT on nodes that do not take encapsulated packets: node-b";
-    let table: [(&[&str], &[&str], bool, &str, String); 4] = [
+    let table: [(Names, Names, bool, &str, String); 4] = [
         (
             &[],
             &[],
