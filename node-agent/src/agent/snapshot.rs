@@ -148,6 +148,12 @@ impl Troubles {
 impl Snapshot {
     /// Whether this is more than a step on the way: worth telling the API server.
     pub fn is_settled(&self) -> bool {
-        self.phase != Phase::Syncing || self.troubles.first().is_some()
+        let is_on_the_way = match self.phase {
+            Phase::Syncing => true,
+            // Services are programmed; the node or its devices are not known yet.
+            Phase::Active => self.placement.is_none(),
+            _ => false,
+        };
+        !is_on_the_way || self.troubles.first().is_some()
     }
 }

@@ -16,6 +16,7 @@ pub use self::{
     plugin::Plugin,
     pods::{NodeWiring, POD_BRIDGE, PodNetwork, PodWiring, SECOND_UPLINK, UPLINK},
     rule::Rule,
+    wire::RealCable,
 };
 use self::{plugin::Attachment, wire::Passing};
 use crate::{

@@ -12,10 +12,34 @@ use anyhow::{Context as _, Result};
 use nix::errno::Errno;
 
 use super::Netns;
+use crate::load_balancer::LoadBalancerDefaults;
 
 /// Has the kernel finish what `netns` sends by `device` before it leaves.
 pub(super) fn finish_packets(netns: &Netns, device: &str) -> Result<()> {
     netns.run(|| switch_offload_off(device).with_context(|| format!("switch checksum offload of {device} off")))
+}
+
+/// A cable between two machines that was made while the cluster runs, if the environment asks for cables that are like real ones: it is one
+/// for as long as this value lives.
+#[derive(Debug)]
+pub struct RealCable {
+    _passing: Option<Passing>,
+}
+
+impl RealCable {
+    /// Of a node, and of the machine at the other end, by the devices' names there.
+    pub fn if_asked_for(node: (&Netns, &str), other: (&Netns, &str)) -> Result<Self> {
+        if !LoadBalancerDefaults::of_environment()?.accelerates() {
+            return Ok(Self { _passing: None });
+        }
+        for (netns, device) in [node, other] {
+            finish_packets(netns, device)?;
+        }
+        let (netns, device) = other;
+        Ok(Self {
+            _passing: Some(Passing::attach(netns, device)?),
+        })
+    }
 }
 
 /// A program of XDP on a device, which lets everything pass. It goes with this value.

@@ -270,8 +270,9 @@ pub async fn the_health_check_follows_the_external_traffic_policy(cluster: &mut 
     closed(cluster, &open).await?;
     let node_port = web.node_port(cluster, "node-b", TCP_PORT)?;
     web.served(cluster, &Vantage::Outside, node_port, 1).await?;
-    let tally = Vantage::Outside.http(cluster, node_port, REQUESTS).await?;
     let expected = seen::behind_another_node(cluster, "node-b", Family::V4, Protocol::Tcp)?;
+    seen::settled(cluster, &Vantage::Outside, node_port, Protocol::Tcp, &[expected]).await?;
+    let tally = Vantage::Outside.http(cluster, node_port, REQUESTS).await?;
     ensure!(
         tally.seen_as == [expected].into(),
         "the pod should see {expected}: {tally:?}"
