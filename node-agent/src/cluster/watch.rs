@@ -9,10 +9,10 @@ use tokio::{sync::watch, time::sleep};
 use super::{Asked, ClusterHealth, Peer, ask::ask, choose::choose};
 use crate::{agent::Snapshot, observe::Task};
 
-/// Between two rounds.
-const EVERY: Duration = Duration::from_secs(30);
+/// From one round to the next, after [`PAUSE`].
+const EVERY: Duration = Duration::from_secs(28);
 /// The same after one in which somebody did not answer.
-const SOON: Duration = Duration::from_secs(10);
+const SOON: Duration = Duration::from_secs(8);
 /// At least so long after one, however often agents come and go.
 const PAUSE: Duration = Duration::from_secs(2);
 /// So many are asked at a time.
@@ -44,7 +44,7 @@ pub async fn watch(
         sleep(PAUSE).await;
         let others = snapshots.wait_for(|snapshot| snapshot.peers != peers);
         tokio::select! {
-            () = sleep(every - PAUSE) => {}
+            () = sleep(every) => {}
             ended = others => if ended.is_err() { return },
         }
     }

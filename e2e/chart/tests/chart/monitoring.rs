@@ -27,7 +27,7 @@ fn nothing_of_it_is_there_unless_asked_for() {
     for kind in ["ServiceMonitor", "PrometheusRule", "ConfigMap"] {
         assert_eq!(rendered.of_kind(kind).count(), 0, "{kind}");
     }
-    assert!(rendered.get("Service", "kpr-agent").is_none());
+    assert!(rendered.get("Service", "kpr-agent").is_err());
 }
 
 #[test]
@@ -47,12 +47,12 @@ fn agents_learn_of_each_other_from_a_service_of_their_health_port() {
     );
     assert_eq!(service["spec"]["publishNotReadyAddresses"], true);
     let container = &rendered.get("DaemonSet", "kpr-agent").unwrap()["spec"]["template"]["spec"]["containers"][0];
-    let told = |env: &Value| env["name"] == "KPR_AGENTS_SERVICE" && env["value"] == "default/kpr-agent-health";
+    let told = |env: &Value| env["name"] == "KPR_AGENTS_SERVICE" && env["value"] == "kube-system/kpr-agent-health";
     assert!(container["env"].as_array().unwrap().iter().any(told), "{container}");
 
     let closed = Helm::with(&["kubeProxyReplacementHealthzBindAddr="]).render().unwrap();
     assert!(
-        closed.get("Service", "kpr-agent-health").is_none(),
+        closed.get("Service", "kpr-agent-health").is_err(),
         "nobody answers there"
     );
 }
