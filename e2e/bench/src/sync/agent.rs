@@ -138,7 +138,11 @@ pub(super) fn memory(pid: u32, what: &str) -> Result<f64> {
     Ok(value.trim().trim_end_matches(" kB").parse()?)
 }
 
-/// Looks again and again, without giving the processor away for long, until there is something.
+/// Between two looks. This thread has a real-time priority: with shorter pauses it keeps `ksoftirqd` of its processor, which has none, from
+/// handing the event to the agent for milliseconds.
+const PAUSE: Duration = Duration::from_micros(50);
+
+/// Looks again and again until there is something.
 pub(super) fn spin<T>(what: &str, mut look: impl FnMut() -> Result<Option<T>>) -> Result<(T, Instant)> {
     let begun = Instant::now();
     loop {
@@ -150,6 +154,6 @@ pub(super) fn spin<T>(what: &str, mut look: impl FnMut() -> Result<Option<T>>) -
             "{what}: not within {} s",
             PATIENCE.as_secs()
         );
-        thread::sleep(Duration::from_micros(10));
+        thread::sleep(PAUSE);
     }
 }
