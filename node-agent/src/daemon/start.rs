@@ -43,8 +43,7 @@ pub async fn run(args: &Args, levels: Levels) -> anyhow::Result<()> {
         node, server, "kpr-node-agent starts"
     );
 
-    let stop = CancellationToken::new();
-    let tasks = Tasks::default();
+    let (stop, tasks, probes) = (CancellationToken::new(), Tasks::default(), Probes::default());
     let api_server = ApiServer::new(server);
     let (changes, backlog) = mpsc::channel(BACKLOG);
     let (devices, devices_seen) = watch::channel(None);
@@ -73,7 +72,6 @@ pub async fn run(args: &Args, levels: Levels) -> anyhow::Result<()> {
         },
         &tasks,
     );
-    let probes = Probes::default();
     let metrics = Metrics::new(Arc::clone(&view), snapshot.clone(), &core.syncs(), &probes);
 
     let mut background = JoinSet::new();
