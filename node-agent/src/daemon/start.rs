@@ -16,6 +16,7 @@ use tracing::{info, warn};
 use super::{Args, machine};
 use crate::{
     agent::{self, Core, Inputs, KernelLoader, Snapshot, View},
+    cluster::{self, ClusterHealth},
     datapath::{self, Datapath},
     devices::{Device, Watcher},
     health,
@@ -50,6 +51,7 @@ pub async fn run(args: &Args, levels: Levels) -> anyhow::Result<()> {
     let (kube_proxy, kube_proxy_seen) = watch::channel(KubeProxy::default());
     let (names, questions) = observe::names();
     let (snapshots, snapshot) = watch::channel(Arc::new(Snapshot::default()));
+    let (cluster_health, cluster_seen) = watch::channel(Arc::new(ClusterHealth::default()));
     let about = status::Agent {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         kernel: machine::kernel_release(),
@@ -62,6 +64,7 @@ pub async fn run(args: &Args, levels: Levels) -> anyhow::Result<()> {
         snapshots: snapshot.clone(),
         tasks: tasks.clone(),
         api_server: api_server.clone(),
+        cluster: cluster_seen,
     });
 
     let core = Core::new(
@@ -71,7 +74,8 @@ pub async fn run(args: &Args, levels: Levels) -> anyhow::Result<()> {
             options: options.clone(),
         },
         &tasks,
-    );
+    )
+    .with_agents(args.agents_service.clone());
     let metrics = Metrics::new(Arc::clone(&view), snapshot.clone(), &core.syncs(), &probes);
 
     let mut background = JoinSet::new();
@@ -83,23 +87,10 @@ pub async fn run(args: &Args, levels: Levels) -> anyhow::Result<()> {
         snapshot.clone(),
         tasks.clone(),
     ));
-    let ports = [
-        (
-            args.healthz_bind_address,
-            health::proxy_health(snapshot.clone(), probes),
-            "serve-healthz",
-        ),
-        (args.metrics_bind_address, health::metrics(metrics), "serve-metrics"),
-    ];
-    for (address, handler, name) in ports {
-        if let Some(address) = address.0 {
-            background.spawn(health::serve_at(
-                address,
-                handler,
-                snapshot.clone(),
-                tasks.register(name),
-            ));
-        }
+    serve_ports(&mut background, args, probes, metrics, &snapshot, &tasks);
+    if args.agents_service.is_some() {
+        let task = tasks.register("probe-agents");
+        background.spawn(cluster::watch(node.clone(), snapshot.clone(), cluster_health, task));
     }
     let events = health::Events::new(client.clone(), &node);
     let task = tasks.register("serve-health-checks");
@@ -151,6 +142,35 @@ pub fn uninstall(args: &Args) -> anyhow::Result<()> {
     run_dir.remove();
     info!("the datapath is removed: no program, pin or sysctl of kpr is left on this node");
     Ok(())
+}
+
+/// Opens the ports of the agent's own, as far as they are asked for.
+fn serve_ports(
+    background: &mut JoinSet<()>,
+    args: &Args,
+    probes: Probes,
+    metrics: Metrics,
+    snapshot: &watch::Receiver<Arc<Snapshot>>,
+    tasks: &Tasks,
+) {
+    let ports = [
+        (
+            args.healthz_bind_address,
+            health::proxy_health(snapshot.clone(), probes),
+            "serve-healthz",
+        ),
+        (args.metrics_bind_address, health::metrics(metrics), "serve-metrics"),
+    ];
+    for (address, handler, name) in ports {
+        if let Some(address) = address.0 {
+            background.spawn(health::serve_at(
+                address,
+                handler,
+                snapshot.clone(),
+                tasks.register(name),
+            ));
+        }
+    }
 }
 
 async fn serve_local_api(

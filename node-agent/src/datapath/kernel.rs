@@ -8,7 +8,7 @@ use super::{
     intact::{self, MapIds},
     load, local_ports, noted, packet_hooks,
     pins::Pins,
-    reserved_ports, run_times,
+    reserved_ports, run_times, source_check,
     tables::{convert, take},
     xdp::{self, Accelerator},
 };
@@ -241,6 +241,7 @@ impl Datapath {
             counters: self.read_counters(),
             features: self.features.describe(self.options.tc, self.bind_protection),
             map_writes: self.map_writes(),
+            strict_tunnels: source_check::strict_tunnels(&self.devices.0, &self.options.sysctl_root),
             run_times: run_times::read(&self.ebpf),
         }
     }

@@ -27,6 +27,7 @@ mod pins;
 mod report;
 mod reserved_ports;
 mod run_times;
+mod source_check;
 mod source_ranges;
 mod sys;
 mod tables;

@@ -17,6 +17,8 @@ pub struct Report {
     pub features: Vec<String>,
     /// Map writes (updates and deletes) since this process started.
     pub map_writes: u64,
+    /// Tunnels by which the kernel takes no IPv4 packet whose answer would leave by another device (`rp_filter` 1).
+    pub strict_tunnels: Vec<String>,
     /// How long programs have run; none unless the kernel measures it.
     pub run_times: Vec<RunTime>,
 }

@@ -274,6 +274,23 @@ impl Index {
         })
     }
 
+    /// Where a port of a Service's endpoints is, by the node that they are on; of several on one node, or of several addresses, the first.
+    pub fn endpoints_by_node(&self, service: &NamespacedName, port: &str) -> BTreeMap<Arc<str>, SocketAddr> {
+        let mut found = BTreeMap::new();
+        for slice in self.slices.get(service).into_iter().flatten() {
+            let Some(port) = slice.ports.iter().find(|own| &*own.name == port) else {
+                continue;
+            };
+            for endpoint in &slice.endpoints {
+                if let Some(node) = &endpoint.node {
+                    let address = SocketAddr::new(endpoint.addr, port.port);
+                    found.entry(Arc::clone(node)).or_insert(address);
+                }
+            }
+        }
+        found
+    }
+
     /// The nodes that endpoints are on.
     pub fn endpoint_nodes(&self) -> BTreeSet<&Arc<str>> {
         let slices = self.slices.values().flatten();

@@ -71,6 +71,43 @@ pub struct Status {
     /// The background tasks.
     #[serde(default)]
     pub tasks: Vec<TaskStatus>,
+    /// What the agents of other nodes say; none while none is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cluster: Option<Cluster>,
+}
+
+/// What agents said when this one last asked them.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Cluster {
+    /// When that was.
+    pub at: Timestamp,
+    /// Agents that are known; in a large cluster not all of them are asked.
+    pub known: u32,
+    /// Those that were asked, this one first.
+    pub nodes: Vec<ClusterNode>,
+}
+
+/// An agent that was asked.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ClusterNode {
+    /// Name of the Node.
+    pub name: String,
+    /// Its address.
+    pub address: IpAddr,
+    /// It is this node.
+    pub own: bool,
+    /// It answered.
+    pub reachable: bool,
+    /// It said that its node serves Services.
+    pub serves: bool,
+    /// How long the answer took, in microseconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub took_us: Option<u64>,
+    /// Why there was none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub message: Option<String>,
 }
 
 /// Answer of `GET /frontends`: what the frontends that maps hold are called.

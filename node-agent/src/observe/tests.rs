@@ -40,6 +40,7 @@ fn start(dir: &Path) -> Agent {
         snapshots: seen,
         tasks,
         api_server: ApiServer::new("http://192.168.49.2:8443/".into()),
+        cluster: watch::channel(Arc::default()).1,
     };
     let levels = Levels::new("info", |filter| match filter {
         "debug" => Ok(()),

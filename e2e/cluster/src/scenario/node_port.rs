@@ -54,6 +54,9 @@ async fn seen_through(cluster: &Cluster, node: &str, expected: [IpAddr; 2]) -> R
     );
     web.served(cluster, &Vantage::Outside, tcp, 1).await?;
     web.served(cluster, &Vantage::Outside, udp, 1).await?;
+    let [over_tcp, over_udp] = expected;
+    seen::settled(cluster, &Vantage::Outside, tcp, Protocol::Tcp, &[over_tcp]).await?;
+    seen::settled(cluster, &Vantage::Outside, udp, Protocol::Udp, &[over_udp]).await?;
     let http = Vantage::Outside.http(cluster, tcp, REQUESTS).await?;
     let datagrams = Vantage::Outside
         .udp(cluster, udp, UdpStyle::Unconnected, REQUESTS)

@@ -10,7 +10,12 @@ use super::{
     Probe, ServerPod, Vantage, install, seen, server_pods,
     service::{cluster_ip, create_service, node_port},
 };
-use crate::{address::Family, cluster::Cluster, kube_proxy::desired::Protocol};
+use crate::{
+    address::Family,
+    cluster::Cluster,
+    kube_proxy::desired::Protocol,
+    net::{RealCable, SECOND_UPLINK},
+};
 
 /// A NodePort Service for TCP and UDP in front of the pods with the label `app: web`.
 async fn service(cluster: &Cluster) -> Result<Service> {
@@ -39,6 +44,8 @@ async fn answers(
             Probe::tcp(cluster, from, target)
         };
         let clients = clients(protocol)?;
+        probe.answered_by(pods).await?;
+        seen::settled(cluster, from, target, protocol, &clients).await?;
         let tally = probe.answered_by(pods).await?;
         ensure!(
             tally.seen_as.iter().all(|client| clients.contains(client)),
@@ -105,14 +112,14 @@ pub async fn clients_of_a_second_network_are_served_by_its_device(cluster: &mut 
     };
     answers(cluster, &service, &Vantage::Outside, first, &both, seen(here)).await?;
 
-    second_network(cluster).await?;
+    let _cable = second_network(cluster).await?;
     let (second, there) = ([192, 168, 50, 2].into(), [192, 168, 50, 100].into());
     answers(cluster, &service, &Vantage::Outside, second, &both, seen(there)).await?;
     answers(cluster, &service, &Vantage::Outside, first, &both, seen(here)).await
 }
 
 /// A cable between node-a and the client, 192.168.50.0/24.
-async fn second_network(cluster: &Cluster) -> Result<()> {
+async fn second_network(cluster: &Cluster) -> Result<RealCable> {
     let node = cluster.testbed().host("node-a")?.netns.clone();
     let client = cluster.testbed().client().clone();
     // Runs `ip`: not on a thread of the runtime.
@@ -121,8 +128,11 @@ async fn second_network(cluster: &Cluster) -> Result<()> {
             "link add eth1 type veth peer name eth1 netns {}",
             client.name()
         )])?;
+        // Before anything is sent by it.
+        let cable = RealCable::if_asked_for((&node, SECOND_UPLINK), (&client, SECOND_UPLINK))?;
         client.ip(&["addr add 192.168.50.100/24 dev eth1", "link set eth1 up"])?;
-        node.ip(&["addr add 192.168.50.2/24 dev eth1", "link set eth1 up"])
+        node.ip(&["addr add 192.168.50.2/24 dev eth1", "link set eth1 up"])?;
+        Ok(cable)
     })
     .await?
 }

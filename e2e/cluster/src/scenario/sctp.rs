@@ -44,7 +44,7 @@ pub async fn a_service_needs_no_sctp_in_the_kernel(cluster: &mut Cluster) -> Res
 pub async fn the_outside_reaches_a_local_and_a_remote_pod(cluster: &mut Cluster) -> Result<()> {
     let (service, _pod) = deploy(cluster).await?;
     for family in families(cluster) {
-        for (node, seen) in [
+        for (node, expected) in [
             ("node-a", cluster.client_address_of(family)?),
             (
                 "node-b",
@@ -52,7 +52,9 @@ pub async fn the_outside_reaches_a_local_and_a_remote_pod(cluster: &mut Cluster)
             ),
         ] {
             let target = SocketAddr::new(cluster.node_address_of(node, family)?, node_port(&service)?);
-            seen_as(cluster, &Vantage::Outside, target, seen).await?;
+            answered(cluster, &Vantage::Outside, target).await?;
+            seen::settled(cluster, &Vantage::Outside, target, Protocol::Sctp, &[expected]).await?;
+            seen_as(cluster, &Vantage::Outside, target, expected).await?;
         }
     }
     Ok(())

@@ -137,6 +137,8 @@ impl Check<'_> {
             }
             self.served(&Vantage::Outside, tcp).await?;
             self.served(&Vantage::Outside, udp).await?;
+            let [_, over_udp] = expected;
+            seen::settled(self.cluster, &Vantage::Outside, udp, Protocol::Udp, &[over_udp]).await?;
             let [_, datagrams] = self
                 .seen(&Vantage::Outside, tcp, udp, expected)
                 .await

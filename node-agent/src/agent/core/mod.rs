@@ -26,6 +26,7 @@ use super::{
     settings::{kinds, maglev},
 };
 use crate::{
+    cluster::Peer,
     datapath::{Report, Settings},
     devices::Device,
     metrics::Syncs,
@@ -97,6 +98,9 @@ pub struct Core<L: Loader> {
     exhaustion: Exhaustion,
     syncs: Syncs,
     latency: Latency,
+    /// The Service of the agents themselves, if it is known.
+    agents: Option<NamespacedName>,
+    peers: Arc<[Peer]>,
 }
 
 /// A loaded datapath.
@@ -171,12 +175,23 @@ impl<L: Loader> Core<L> {
             exhaustion: Exhaustion::default(),
             syncs: Syncs::default(),
             latency: Latency::new(Timestamp::now()),
+            agents: None,
+            peers: Arc::default(),
             tasks: CoreTasks {
                 load: tasks.register("load-datapath"),
                 place: tasks.register("sync-devices"),
                 program: tasks.register("sync-lb-maps"),
                 check: tasks.register("check-datapath"),
             },
+        }
+    }
+
+    /// The agents of all nodes are the endpoints of this Service, and their port of this name says how they are.
+    #[must_use]
+    pub fn with_agents(self, service: Option<NamespacedName>) -> Self {
+        Self {
+            agents: service,
+            ..self
         }
     }
 
@@ -352,6 +367,7 @@ impl<L: Loader> Core<L> {
             health_checks: Arc::clone(&self.health_checks),
             node: self.node.clone(),
             without_dsr: self.without_dsr.clone(),
+            peers: Arc::clone(&self.peers),
         }
     }
 }
