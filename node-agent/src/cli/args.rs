@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
 
-use super::{affinity, backend, conntrack, exit, log, output::Format, probe, service, status};
+use super::{affinity, backend, completion, conntrack, exit, log, manual, output::Format, probe, service, status};
 
 /// Shows what kpr does on this node.
 #[derive(Clone, Debug, Parser)]
@@ -67,6 +67,14 @@ pub enum Command {
     Maps(Format),
     /// Which log lines the agent writes: show it, or change it while it runs.
     Log(log::Args),
+    /// Print a script by which a shell completes command lines of kpr.
+    ///
+    /// Such as: source <(kpr completion bash)
+    Completion(completion::Args),
+    /// Print a manual page, for man or groff.
+    ///
+    /// Such as: kpr manual conntrack list | man -l -
+    Manual(manual::Args),
     /// For a kubelet: is the agent alive, has it reached what it was told?
     ///
     /// Exits with 0 if so. Prints why if not.

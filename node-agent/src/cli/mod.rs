@@ -5,9 +5,11 @@ mod affinity;
 mod age;
 mod args;
 mod backend;
+mod completion;
 mod conntrack;
 mod exit;
 mod log;
+mod manual;
 mod maps;
 mod names;
 mod output;
@@ -38,6 +40,8 @@ pub async fn run(args: &Args, out: &mut dyn Write) -> anyhow::Result<Exit> {
         Command::Affinity(command) => affinity::run(place, command, out).await,
         Command::Maps(format) => maps::run(place, *format, out),
         Command::Log(args) => log::run(place, args, out).await,
+        Command::Completion(args) => completion::run(*args, out),
+        Command::Manual(args) => manual::run(args, out),
         Command::Probe(args) => probe::run(place, args, out).await,
     }
 }

@@ -99,7 +99,9 @@ mod tests {
     fn list(format: Output, items: &[Value]) -> String {
         let mut out = Vec::new();
         let mut list = Items::new(format, &mut out);
-        items.iter().for_each(|item| list.item(item).unwrap());
+        for item in items {
+            list.item(item).unwrap();
+        }
         list.end().unwrap();
         String::from_utf8(out).unwrap()
     }

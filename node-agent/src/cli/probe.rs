@@ -60,7 +60,12 @@ pub(super) async fn run(place: &Place, args: &Args, out: &mut dyn Write) -> anyh
         ok: message.is_none(),
         message,
     };
-    let page = || answer.message.iter().map(|message| format!("{message}\n")).collect();
+    let page = || {
+        answer
+            .message
+            .clone()
+            .map_or_else(String::new, |message| message + "\n")
+    };
     args.format.output.print(out, &answer, page)?;
     Ok(exit)
 }

@@ -18,6 +18,9 @@ pub(super) fn notable(text: &str) -> String {
 
 /// How many characters of the text are seen.
 pub(super) fn width(text: &str) -> usize {
+    if !text.contains('\x1b') {
+        return text.chars().count();
+    }
     let seen = anstream::adapter::strip_str(text);
     seen.map(|part| part.chars().count()).sum()
 }

@@ -44,8 +44,7 @@ pub async fn run(args: &Args, levels: Levels) -> anyhow::Result<()> {
         node, server, "kpr-node-agent starts"
     );
 
-    let stop = CancellationToken::new();
-    let tasks = Tasks::default();
+    let (stop, tasks, probes) = (CancellationToken::new(), Tasks::default(), Probes::default());
     let api_server = ApiServer::new(server);
     let (changes, backlog) = mpsc::channel(BACKLOG);
     let (devices, devices_seen) = watch::channel(None);
@@ -77,7 +76,6 @@ pub async fn run(args: &Args, levels: Levels) -> anyhow::Result<()> {
         &tasks,
     )
     .with_agents(args.agents_service.clone());
-    let probes = Probes::default();
     let metrics = Metrics::new(Arc::clone(&view), snapshot.clone(), &core.syncs(), &probes);
 
     let mut background = JoinSet::new();
@@ -89,24 +87,7 @@ pub async fn run(args: &Args, levels: Levels) -> anyhow::Result<()> {
         snapshot.clone(),
         tasks.clone(),
     ));
-    let ports = [
-        (
-            args.healthz_bind_address,
-            health::proxy_health(snapshot.clone(), probes),
-            "serve-healthz",
-        ),
-        (args.metrics_bind_address, health::metrics(metrics), "serve-metrics"),
-    ];
-    for (address, handler, name) in ports {
-        if let Some(address) = address.0 {
-            background.spawn(health::serve_at(
-                address,
-                handler,
-                snapshot.clone(),
-                tasks.register(name),
-            ));
-        }
-    }
+    serve_ports(&mut background, args, probes, metrics, &snapshot, &tasks);
     if args.agents_service.is_some() {
         let task = tasks.register("probe-agents");
         background.spawn(cluster::watch(node.clone(), snapshot.clone(), cluster_health, task));
@@ -161,6 +142,35 @@ pub fn uninstall(args: &Args) -> anyhow::Result<()> {
     run_dir.remove();
     info!("the datapath is removed: no program, pin or sysctl of kpr is left on this node");
     Ok(())
+}
+
+/// Opens the ports of the agent's own, as far as they are asked for.
+fn serve_ports(
+    background: &mut JoinSet<()>,
+    args: &Args,
+    probes: Probes,
+    metrics: Metrics,
+    snapshot: &watch::Receiver<Arc<Snapshot>>,
+    tasks: &Tasks,
+) {
+    let ports = [
+        (
+            args.healthz_bind_address,
+            health::proxy_health(snapshot.clone(), probes),
+            "serve-healthz",
+        ),
+        (args.metrics_bind_address, health::metrics(metrics), "serve-metrics"),
+    ];
+    for (address, handler, name) in ports {
+        if let Some(address) = address.0 {
+            background.spawn(health::serve_at(
+                address,
+                handler,
+                snapshot.clone(),
+                tasks.register(name),
+            ));
+        }
+    }
 }
 
 async fn serve_local_api(

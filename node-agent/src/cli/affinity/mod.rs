@@ -34,15 +34,17 @@ pub(super) async fn run(place: &Place, command: &Command, out: &mut dyn Write) -
     let mut entries = service::read(&place.bpffs_root)?;
     service::name(&mut entries, &Names::ask_or_tell(place).await);
     if output.is_text() {
-        let mut table = table();
+        let (mut table, is_wide) = (table(), *output == Output::Wide);
         family::<V4>(place, &entries, |rows| {
-            rows.iter()
-                .for_each(|row| table.row(cells(row, *output == Output::Wide)));
+            for row in rows {
+                table.row(cells(row, is_wide));
+            }
             Ok(table.print_part(out)?)
         })?;
         family::<V6>(place, &entries, |rows| {
-            rows.iter()
-                .for_each(|row| table.row(cells(row, *output == Output::Wide)));
+            for row in rows {
+                table.row(cells(row, is_wide));
+            }
             Ok(table.print_part(out)?)
         })?;
         table.print_part(out)?;

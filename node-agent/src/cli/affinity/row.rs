@@ -197,7 +197,7 @@ netns 4711     10.96.1.1:80/TCP and 1 more   9 (gone)        3h0m
         };
         let clients = [client(Some("198.51.100.7"), 0, 7, 0)];
         let line = |is_wide| {
-            lines(&[named.clone()], &clients, is_wide)
+            lines(std::slice::from_ref(&named), &clients, is_wide)
                 .lines()
                 .nth(1)
                 .unwrap()

@@ -61,7 +61,9 @@ impl Row {
     /// All of them. Where nobody has any connection, none are counted.
     pub(super) fn all(mut rows: Vec<Self>) -> Vec<Self> {
         if rows.iter().all(|row| row.connections == Some(0)) {
-            rows.iter_mut().for_each(|row| row.connections = None);
+            for row in &mut rows {
+                row.connections = None;
+            }
         }
         rows
     }

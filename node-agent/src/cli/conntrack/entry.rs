@@ -152,7 +152,9 @@ pub(super) mod tests {
 
     fn render(is_wide: bool) -> String {
         let mut table = table(is_wide);
-        some().iter().for_each(|flow| table.row(cells(flow, is_wide)));
+        for flow in &some() {
+            table.row(cells(flow, is_wide));
+        }
         plain(&table.to_string())
     }
 

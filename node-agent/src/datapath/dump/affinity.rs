@@ -33,7 +33,7 @@ pub fn affinity<F: MapFamily, E: From<Error>>(
     };
     let mut batches = Batches::<AffinityKey<F::Addr>, AffinityValue>::of(map.as_fd());
     while let Some(entries) = batches.next().map_err(unreadable(F::AFFINITY))? {
-        part(entries.map(|(key, value)| client::<F>(key, value)).collect())?;
+        part(entries.map(|(key, value)| client::<F>(key, *value)).collect())?;
     }
     Ok(true)
 }
@@ -43,7 +43,7 @@ pub fn own_netns() -> Option<u64> {
     sys::netns_cookie().ok()
 }
 
-fn client<F: MapFamily>(key: &AffinityKey<F::Addr>, value: &AffinityValue) -> Client {
+fn client<F: MapFamily>(key: &AffinityKey<F::Addr>, value: AffinityValue) -> Client {
     let ip: F::Ip = key.client.into();
     let [low, high] = key.netns;
     Client {

@@ -258,8 +258,8 @@ mod tests {
     fn flow(source: &str, action: u8, bits: u8) -> [Entry; 2] {
         let (src, sport) = place("198.51.100.7:40000");
         let (dst, dport) = place("192.168.49.2:30080");
-        let (new_src, new_sport) = place(source);
-        let (new_dst, new_dport) = place("10.244.1.2:80");
+        let (source, source_port) = place(source);
+        let (backend, backend_port) = place("10.244.1.2:80");
         let key = FlowKey {
             src,
             dst,
@@ -270,10 +270,10 @@ mod tests {
             zero: 0,
         };
         let value = FlowValue {
-            src: new_src,
-            dst: new_dst,
-            sport: new_sport,
-            dport: new_dport,
+            src: source,
+            dst: backend,
+            sport: source_port,
+            dport: backend_port,
             backend: 4,
             last_seen: NOW - 20,
             state: bits,

@@ -1,0 +1,96 @@
+//! The command line of `kubectl kpr`.
+
+use std::num::NonZeroU8;
+
+use clap::Parser;
+
+const HELP: &str =
+    "Exit codes: the greatest of what kpr ended with on any node (kpr --help), 1 if a node could not be asked.";
+
+/// Asks the agents of all nodes: runs kpr in their pods, and prints each node's answer under its name.
+#[derive(Clone, Debug, Parser)]
+#[command(name = "kubectl-kpr", bin_name = "kubectl kpr", version, after_help = HELP)]
+pub(crate) struct Args {
+    /// Ask this node only; may be given several times, or as a list with commas
+    #[arg(long, value_name = "NAME", value_delimiter = ',')]
+    pub(crate) node: Vec<String>,
+    /// Ask so many nodes at a time
+    #[arg(long, value_name = "NUMBER", default_value = "10")]
+    pub(crate) parallel: NonZeroU8,
+    /// Namespace of the agents' pods (all namespaces)
+    #[arg(long, short, value_name = "NAMESPACE")]
+    pub(crate) namespace: Option<String>,
+    /// Labels of the agents' pods
+    #[arg(
+        long,
+        short = 'l',
+        value_name = "SELECTOR",
+        default_value = "app.kubernetes.io/name=kpr-agent"
+    )]
+    pub(crate) selector: String,
+    /// The context of the kubeconfig to use, as of kubectl
+    #[arg(long, value_name = "NAME")]
+    pub(crate) context: Option<String>,
+    /// The kubeconfig to use, as of kubectl
+    #[arg(long, value_name = "FILE")]
+    pub(crate) kubeconfig: Option<String>,
+    /// What kpr is asked on each node, such as: service list -o wide
+    #[arg(
+        value_name = "COMMAND",
+        required = true,
+        trailing_var_arg = true,
+        allow_hyphen_values = true
+    )]
+    pub(crate) command: Vec<String>,
+}
+
+impl Args {
+    /// Whether the command asks for JSON.
+    pub(crate) fn wants_json(&self) -> bool {
+        let one = ["-ojson", "-o=json", "--output=json"];
+        let pair = |words: &[String]| ["-o", "--output"].contains(&words[0].as_str()) && words[1] == "json";
+        self.command.iter().any(|word| one.contains(&word.as_str())) || self.command.windows(2).any(pair)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    fn parse(line: &str) -> Args {
+        let words = line.split(' ');
+        Args::try_parse_from(std::iter::once("kubectl-kpr").chain(words)).unwrap()
+    }
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Args::command().debug_assert();
+    }
+
+    #[test]
+    fn what_stands_behind_the_command_is_the_commands_own() {
+        let args = parse("--node a,b --node c conntrack list --limit 3 --node x -n y");
+        assert_eq!(args.node, ["a", "b", "c"]);
+        assert_eq!(
+            args.command,
+            ["conntrack", "list", "--limit", "3", "--node", "x", "-n", "y"]
+        );
+        assert_eq!(args.namespace, None);
+    }
+
+    #[test]
+    fn json_is_asked_for_in_each_of_claps_ways() {
+        for (line, json) in [
+            ("status -o json", true),
+            ("status -ojson", true),
+            ("status --output=json", true),
+            ("status --output json --verbose", true),
+            ("status -o yaml", false),
+            ("status", false),
+        ] {
+            assert_eq!(parse(line).wants_json(), json, "{line}");
+        }
+    }
+}

@@ -1,0 +1,28 @@
+//! Calls of kubectl.
+
+use std::{env, process::Output};
+
+use anyhow::{Context as _, Result};
+use tokio::process::Command;
+
+use crate::args::Args;
+
+/// Names another program than `kubectl`.
+const PROGRAM: &str = "KUBECTL";
+
+/// Runs kubectl with these arguments, in the context that was asked for. A call that is dropped ends it.
+pub(crate) async fn run(args: &Args, arguments: &[&str]) -> Result<Output> {
+    let program = env::var_os(PROGRAM).unwrap_or_else(|| "kubectl".into());
+    let mut command = Command::new(&program);
+    for (flag, value) in [("--context", &args.context), ("--kubeconfig", &args.kubeconfig)] {
+        if let Some(value) = value {
+            command.args([flag, value]);
+        }
+    }
+    command
+        .args(arguments)
+        .kill_on_drop(true)
+        .stdin(std::process::Stdio::null());
+    let run = command.output().await;
+    run.with_context(|| format!("cannot run {} ({PROGRAM} names another program)", program.display()))
+}

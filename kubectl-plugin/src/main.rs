@@ -1,0 +1,70 @@
+//! `kubectl kpr`: runs `kpr` in the agents' pods, and prints each node's answer under its name.
+//!
+//! It speaks to the API server through `kubectl`, which called it: so it has the same context, credentials and proxies, whatever they
+//! are, and runs wherever kubectl does.
+
+mod answer;
+mod args;
+mod kubectl;
+mod pods;
+
+use std::{
+    io::{self, Write as _},
+    process::ExitCode,
+};
+
+use anyhow::{Context as _, Result};
+use clap::Parser as _;
+use futures::{StreamExt as _, stream};
+
+use answer::Answer;
+use args::Args;
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> ExitCode {
+    let args = Args::parse();
+    match run(&args).await {
+        Ok(worst) => ExitCode::from(worst),
+        Err(error) => {
+            eprintln!("kubectl kpr: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Asks the nodes, some at a time, and prints their answers in the order of their names. Returns the worst exit code.
+async fn run(args: &Args) -> Result<u8> {
+    let pods = pods::find(args).await?;
+    let mut answers = stream::iter(pods.iter().map(|pod| Answer::ask(args, pod))).buffered(args.parallel.get().into());
+    if args.wants_json() {
+        let answers: Vec<_> = answers.collect().await;
+        let whole = answer::json(&answers);
+        println_all(&(serde_json::to_string_pretty(&whole)? + "\n"))?;
+        answers.iter().for_each(Answer::print_errors);
+        return Ok(worst(&answers));
+    }
+    let mut worst_of_all = 0;
+    let mut is_first = true;
+    while let Some(answer) = answers.next().await {
+        if !std::mem::take(&mut is_first) {
+            println_all("\n")?;
+        }
+        println_all(&answer.page())?;
+        answer.print_errors();
+        worst_of_all = worst_of_all.max(answer.code);
+    }
+    Ok(worst_of_all)
+}
+
+fn worst(answers: &[Answer]) -> u8 {
+    answers.iter().map(|answer| answer.code).max().unwrap_or_default()
+}
+
+/// A reader that has seen enough is no error.
+fn println_all(text: &str) -> Result<()> {
+    let mut out = io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error).context("cannot print"),
+        _ => Ok(()),
+    }
+}

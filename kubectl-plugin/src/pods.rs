@@ -1,0 +1,109 @@
+//! Which pods to ask.
+
+use anyhow::{Context as _, Result, bail, ensure};
+use serde::Deserialize;
+
+use crate::{args::Args, kubectl};
+
+/// An agent's pod.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Pod {
+    /// Its node.
+    pub(crate) node: String,
+    pub(crate) namespace: String,
+    pub(crate) name: String,
+    /// Why it can't be asked, if it does not run.
+    pub(crate) trouble: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct List {
+    items: Vec<Item>,
+}
+
+#[derive(Deserialize)]
+struct Item {
+    metadata: Metadata,
+    #[serde(default)]
+    spec: Spec,
+    #[serde(default)]
+    status: Status,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Metadata {
+    name: String,
+    namespace: String,
+    deletion_timestamp: Option<String>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Spec {
+    node_name: Option<String>,
+}
+
+#[derive(Default, Deserialize)]
+struct Status {
+    phase: Option<String>,
+}
+
+/// The pods of the nodes that are asked for, in the order of the nodes' names.
+pub(crate) async fn find(args: &Args) -> Result<Vec<Pod>> {
+    let mut arguments = vec!["get", "pods", "--output", "json", "--selector", &args.selector];
+    match &args.namespace {
+        Some(namespace) => arguments.extend(["--namespace", namespace]),
+        None => arguments.push("--all-namespaces"),
+    }
+    let output = kubectl::run(args, &arguments).await?;
+    if !output.status.success() {
+        bail!(
+            "the agents' pods cannot be listed: {}",
+            String::from_utf8_lossy(&output.stderr).trim()
+        );
+    }
+    let list: List = serde_json::from_slice(&output.stdout).context("kubectl's list of pods was not understood")?;
+    choose(list, args)
+}
+
+fn choose(list: List, args: &Args) -> Result<Vec<Pod>> {
+    let mut pods: Vec<_> = list.items.into_iter().filter_map(Pod::of).collect();
+    // One that is about to go may stand beside the one that comes after it.
+    pods.sort_by(|a, b| (&a.node, a.trouble.is_some(), &a.name).cmp(&(&b.node, b.trouble.is_some(), &b.name)));
+    pods.dedup_by(|later, first| later.node == first.node);
+    ensure!(
+        !pods.is_empty(),
+        "no pod of an agent has the labels {:?} (--selector and --namespace name others)",
+        args.selector
+    );
+    for node in &args.node {
+        ensure!(
+            pods.iter().any(|pod| pod.node == *node),
+            "no agent's pod is on a node {node:?}"
+        );
+    }
+    pods.retain(|pod| args.node.is_empty() || args.node.contains(&pod.node));
+    Ok(pods)
+}
+
+impl Pod {
+    /// None if it has no node yet.
+    fn of(item: Item) -> Option<Self> {
+        let Item { metadata, spec, status } = item;
+        let phase = status.phase.unwrap_or_default();
+        let trouble = if phase != "Running" {
+            Some(format!("is {phase:?}"))
+        } else if metadata.deletion_timestamp.is_some() {
+            Some("is about to end".to_owned())
+        } else {
+            None
+        };
+        Some(Self {
+            node: spec.node_name?,
+            namespace: metadata.namespace,
+            name: metadata.name,
+            trouble,
+        })
+    }
+}
