@@ -21,6 +21,7 @@ pub mod kube_proxy_parked;
 pub mod latency;
 pub mod load_balancer;
 pub mod localhost_node_port;
+pub mod look_inside;
 pub mod maglev;
 pub mod many_flows;
 pub mod node_port;
