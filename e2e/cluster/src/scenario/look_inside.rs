@@ -35,7 +35,15 @@ pub async fn kpr_tells_what_its_node_does_with_or_without_an_agent(cluster: &mut
     let node_port = web.node_port(cluster, NODE, TCP_PORT)?;
     web.served(cluster, &Vantage::Outside, node_port, 2).await?;
     let stuck = sticky.node_port(cluster, NODE, TCP_PORT)?;
-    sticky.served(cluster, &Vantage::Outside, stuck, 1).await?;
+    eventually("the client with affinity is answered", PATIENCE, || async {
+        let tally = Vantage::Outside.http(cluster, stuck, 1).await?;
+        Ok(if tally.failed() == 0 {
+            Ok(())
+        } else {
+            Err(format!("{tally:?}"))
+        })
+    })
+    .await?;
     let mut held = Vec::new();
     for port in FIRST_PORT..FIRST_PORT + CONNECTIONS {
         held.push((port, Vantage::Outside.hold_from(cluster, port, node_port).await?));
