@@ -37,10 +37,10 @@ struct Kubectl {
 
 impl Kubectl {
     fn new() -> Self {
-        let directory = tempfile::tempdir().unwrap();
+        let directory = tempfile::tempdir().expect("a directory");
         let kubectl = Self { directory };
-        fs::write(kubectl.path(), KUBECTL).unwrap();
-        fs::set_permissions(kubectl.path(), fs::Permissions::from_mode(0o755)).unwrap();
+        fs::write(kubectl.path(), KUBECTL).expect("a script");
+        fs::set_permissions(kubectl.path(), fs::Permissions::from_mode(0o755)).expect("a script to run");
         kubectl
     }
 
@@ -49,7 +49,7 @@ impl Kubectl {
     }
 
     fn calls(&self) -> String {
-        fs::read_to_string(self.directory.path().join("kubectl.calls")).unwrap()
+        fs::read_to_string(self.directory.path().join("kubectl.calls")).expect("calls")
     }
 
     fn kpr(&self, arguments: &[&str]) -> Output {
@@ -62,7 +62,7 @@ fn run(kubectl: &Path, arguments: &[&str]) -> Output {
         .args(arguments)
         .env("KUBECTL", kubectl)
         .output()
-        .unwrap()
+        .expect("kubectl-kpr runs")
 }
 
 fn text(bytes: &[u8]) -> String {
