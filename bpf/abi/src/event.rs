@@ -3,11 +3,7 @@
 //! Only the object `kpr-bpf-events` has the maps named here, and the code that fills them; the programs that a node runs while nobody listens
 //! have neither.
 
-use crate::{
-    Be16,
-    layout::layout,
-    reason::Reason,
-};
+use crate::{Be16, layout::layout, reason::Reason};
 
 /// What happened to a packet or a socket call, and how far the programs had come with it.
 ///

@@ -2,8 +2,7 @@
 
 use crate::{
     Addr4, Addr6, Address, AffinityKey, AffinityValue, BackendValue, Be16, Event, FlowKey, FlowValue, FragmentKey,
-    FragmentValue, PeerKey, PeerValue, ServiceKey, ServiceValue, Slice, SourceRange, StoredService,
-    event::Wanted,
+    FragmentValue, PeerKey, PeerValue, ServiceKey, ServiceValue, Slice, SourceRange, StoredService, event::Wanted,
     xdp::HardwareAddress,
 };
 

@@ -6,7 +6,8 @@
 use crate::socket::address::{Addr, Call as _, SocketAddress};
 use aya_ebpf::{
     helpers::{
-        bpf_get_current_cgroup_id, bpf_get_current_comm, bpf_get_current_pid_tgid, bpf_get_prandom_u32, bpf_ktime_get_ns,
+        bpf_get_current_cgroup_id, bpf_get_current_comm, bpf_get_current_pid_tgid, bpf_get_prandom_u32,
+        bpf_ktime_get_ns,
     },
     macros::map,
     maps::{Array, PerCpuArray, RingBuf},

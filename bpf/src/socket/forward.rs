@@ -78,13 +78,7 @@ pub fn sendmsg<S: SocketAddress>(ctx: &S::Call) -> Result<(), Reason> {
 
 /// Reads the frontend that the destination names, if it names one.
 #[inline(always)]
-fn find<S: SocketAddress>(
-    ctx: &S::Call,
-    addr: Addr<S>,
-    port: Be16,
-    proto: u8,
-    service: &mut ServiceValue,
-) -> bool {
+fn find<S: SocketAddress>(ctx: &S::Call, addr: Addr<S>, port: Be16, proto: u8, service: &mut ServiceValue) -> bool {
     if config::has(features::HOST_NAMESPACE_ONLY) && !is_on_host(ctx) {
         return false;
     }

@@ -3,6 +3,7 @@
 use super::{
     Acceleration, Attachment, Counter, Dsr, Error, HandOver, Options, PortRange, Report, Settings, SocketLb, cgroup,
     checks,
+    events::Events,
     family::FamilyTables,
     features::Features,
     intact::{self, MapIds},
@@ -33,6 +34,7 @@ pub struct Datapath {
     v4: FamilyTables<V4>,
     v6: FamilyTables<V6>,
     counters: PerCpuArray<MapData, u64>,
+    events: Option<Events>,
     socket_groups: [cgroup::Group; 2],
     socket_hooks: Vec<Attachment>,
     packet_hooks: Vec<Attachment>,
@@ -61,6 +63,7 @@ impl Datapath {
         let v4 = FamilyTables::open(&mut ebpf, &pins)?;
         let v6 = FamilyTables::open(&mut ebpf, &pins)?;
         let counters = convert(maps::COUNTERS, take(&mut ebpf, maps::COUNTERS)?)?;
+        let events = settings.events.map(|_| Events::open(&mut ebpf)).transpose()?;
         noted::DSR.set(&options.run_dir, settings.dsr != Dsr::Off)?;
         let accelerator = Accelerator::open(&mut ebpf)?;
         reserved_ports::reserve(settings.snat_ports, options)?;
@@ -82,6 +85,7 @@ impl Datapath {
             v4,
             v6,
             counters,
+            events,
             socket_groups,
             socket_hooks,
             packet_hooks: Vec::new(),
@@ -206,6 +210,11 @@ impl Datapath {
             source,
         })?;
         self.map_ids.pin_again(&self.pins)
+    }
+
+    /// What the programs tell, if they were loaded with events; once.
+    pub fn take_events(&mut self) -> Option<Events> {
+        self.events.take()
     }
 
     /// How many frontends were deleted so far to which flows may go on.

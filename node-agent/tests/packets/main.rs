@@ -9,6 +9,7 @@ mod beside;
 mod detour;
 mod dsr;
 mod dsr6;
+mod events;
 mod families;
 mod filter;
 mod host_port;
