@@ -12,6 +12,7 @@ pub mod cli;
 pub mod daemon;
 pub mod datapath;
 pub mod devices;
+pub mod events;
 mod hash;
 pub mod health;
 pub mod maglev;

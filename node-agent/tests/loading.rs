@@ -54,10 +54,10 @@ fn every_program_loads_in_every_configuration() {
     for (socket_lb, dsr, dsr_dispatch) in CODE {
         // What DSR adds depends on ranges no more than the rest does.
         let ranges = if dsr == Dsr::Off { &RANGES[..] } else { &RANGES[..2] };
-        let both = ranges
-            .iter()
-            .flat_map(|ranges| [(ranges, None), (ranges, Some(EVENTS))]);
-        for (&(node_ports, snat_ports), events) in both {
+        // Nor does what events add.
+        let told = ranges.iter().take(1).map(|ranges| (ranges, Some(EVENTS)));
+        let told_or_not = ranges.iter().map(|ranges| (ranges, None)).chain(told);
+        for (&(node_ports, snat_ports), events) in told_or_not {
             let settings = Settings {
                 node_ports,
                 snat_ports,

@@ -34,6 +34,7 @@ pub async fn run<L: Loader>(
 ) {
     // The next change waits until then for others.
     let mut until = Instant::now();
+    let mut listened = core.events().wanted();
     loop {
         let due = core.work(Instant::now());
         publish(&snapshots, core.snapshot());
@@ -50,6 +51,8 @@ pub async fn run<L: Loader>(
                     core.take_devices(devices);
                 }
             }
+            // The next work does what is to be done.
+            Ok(()) = listened.changed() => {}
             () = async { sleep_until(due.unwrap_or_else(Instant::now)).await }, if due.is_some() => {}
             // Every source is gone, and nothing is due.
             else => stop.cancelled().await,

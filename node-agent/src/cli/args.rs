@@ -62,6 +62,11 @@ pub enum Command {
         #[command(subcommand)]
         command: ServiceCommand,
     },
+    /// What happens to connections, live: flows that begin, and what is refused or dropped, one line each.
+    ///
+    /// Asks the agent, which loads programs that tell what they do for as long as somebody listens. What this command is too slow for, or
+    /// the programs have no room for, is counted and shown.
+    Monitor(super::monitor::Args),
     /// For a kubelet: is the agent alive, has it reached what it was told?
     ///
     /// Exits with 0 if so. Prints why if not.

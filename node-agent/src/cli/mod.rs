@@ -3,6 +3,7 @@
 mod age;
 mod args;
 mod exit;
+mod monitor;
 mod probe;
 mod service;
 mod status;
@@ -25,6 +26,7 @@ pub async fn run(args: &Args, out: &mut dyn Write) -> anyhow::Result<Exit> {
         Command::Service {
             command: ServiceCommand::List { output },
         } => service::list(&args.place, *output, out),
+        Command::Monitor(asked) => monitor::run(&args.place, asked).await,
         Command::Probe { question } => probe::run(&args.place, *question, out).await,
     }
 }

@@ -18,6 +18,7 @@ use crate::{
     agent::{self, Core, Inputs, KernelLoader, Snapshot, View},
     datapath::{self, Datapath},
     devices::{Device, Watcher},
+    events::{self, Hub},
     health,
     metrics::{Metrics, Probes},
     observe::{self, RunDir, Source, Tasks},
@@ -102,14 +103,15 @@ pub async fn run(args: &Args) -> anyhow::Result<()> {
             ));
         }
     }
-    let events = health::Events::new(client.clone(), &node);
+    let checks = health::Events::new(client.clone(), &node);
     let task = tasks.register("serve-health-checks");
-    background.spawn(health::serve_checks(snapshot.clone(), events, task));
+    background.spawn(health::serve_checks(snapshot.clone(), checks, task));
     background.spawn(status::Events::new(client.clone(), &node).tell(snapshot.clone()));
     let mut watches = api::spawn(&client, &node, &tasks, &api_server, &changes, snapshot.clone());
     let sink = status::ApiSink::new(client.clone(), api_server.clone(), node.clone());
     background.spawn(status::write(about, sink, snapshot, kube_proxy_seen, tasks.clone()));
-    background.spawn(serve_local_api(socket, view, stop.clone()));
+    background.spawn(events::read(core.events()));
+    background.spawn(serve_local_api(socket, view, core.events(), stop.clone()));
 
     let _sockets = sockets::spawn(core.sockets(), &options, &tasks).context("start the thread that closes sockets")?;
     let _sweeper =
@@ -153,8 +155,13 @@ pub fn uninstall(args: &Args) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn serve_local_api(socket: tokio::net::UnixListener, view: Arc<dyn Source>, stop: CancellationToken) {
-    if let Err(error) = observe::serve(socket, view, stop).await {
+async fn serve_local_api(
+    socket: tokio::net::UnixListener,
+    view: Arc<dyn Source>,
+    events: Arc<Hub>,
+    stop: CancellationToken,
+) {
+    if let Err(error) = observe::serve(socket, view, events, stop).await {
         warn!("the local API ended: {error}");
     }
 }

@@ -35,6 +35,7 @@ pub struct Datapath {
     v6: FamilyTables<V6>,
     counters: PerCpuArray<MapData, u64>,
     events: Option<Events>,
+    tells: bool,
     socket_groups: [cgroup::Group; 2],
     socket_hooks: Vec<Attachment>,
     packet_hooks: Vec<Attachment>,
@@ -86,6 +87,7 @@ impl Datapath {
             v6,
             counters,
             events,
+            tells: settings.events.is_some(),
             socket_groups,
             socket_hooks,
             packet_hooks: Vec::new(),
@@ -248,7 +250,13 @@ impl Datapath {
             acceleration: self.accelerator.report(),
             maps: [self.v4.fill(), self.v6.fill()].concat(),
             counters: self.read_counters(),
-            features: self.features.describe(self.options.tc, self.bind_protection),
+            features: {
+                let chosen = self.features.describe(self.options.tc, self.bind_protection);
+                let told = self
+                    .tells
+                    .then(|| "events: told, because somebody listens (kpr monitor)".to_owned());
+                chosen.into_iter().chain(told).collect()
+            },
             map_writes: self.map_writes(),
         }
     }

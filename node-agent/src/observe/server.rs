@@ -7,14 +7,15 @@ use axum::{
     extract::State,
     http::StatusCode,
     response::{IntoResponse, Response},
-    routing::get,
+    routing::{get, post},
 };
 use jiff::Timestamp;
 use serde::Serialize;
 use tokio::net::UnixListener;
 use tokio_util::sync::CancellationToken;
 
-use super::api::Status;
+use super::{api::Status, stream};
+use crate::events::{Filter, Hub};
 
 /// Where the local API takes its answers from.
 pub trait Source: Send + Sync + 'static {
@@ -36,8 +37,14 @@ pub struct Health {
 }
 
 /// Answers until `stop` is cancelled.
-pub async fn serve(listener: UnixListener, source: Arc<dyn Source>, stop: CancellationToken) -> std::io::Result<()> {
-    axum::serve(listener, routes(source))
+pub async fn serve(
+    listener: UnixListener,
+    source: Arc<dyn Source>,
+    events: Arc<Hub>,
+    stop: CancellationToken,
+) -> std::io::Result<()> {
+    let routes = routes(source).merge(event_routes(events, stop.clone()));
+    axum::serve(listener, routes)
         .with_graceful_shutdown(stop.cancelled_owned())
         .await
 }
@@ -47,6 +54,18 @@ fn routes(source: Arc<dyn Source>) -> Router {
         .route("/status", get(status))
         .route("/healthz", get(healthz))
         .with_state(source)
+}
+
+fn event_routes(events: Arc<Hub>, stop: CancellationToken) -> Router {
+    Router::new().route("/events", post(listen)).with_state((events, stop))
+}
+
+/// Lines of JSON, for as long as they are read.
+async fn listen(State((events, stop)): State<(Arc<Hub>, CancellationToken)>, Json(filter): Json<Filter>) -> Response {
+    match events.listen(filter) {
+        Ok(listening) => stream::lines(listening, stop).into_response(),
+        Err(wrong) => (StatusCode::BAD_REQUEST, wrong).into_response(),
+    }
 }
 
 async fn status(State(source): State<Arc<dyn Source>>) -> Json<Status> {

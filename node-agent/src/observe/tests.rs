@@ -37,7 +37,7 @@ fn start(dir: &Path) -> Agent {
         api_server: ApiServer::new("http://192.168.49.2:8443/".into()),
     };
     let stop = CancellationToken::new();
-    tokio::spawn(serve(listener, Arc::new(view), stop.clone()));
+    tokio::spawn(serve(listener, Arc::new(view), Arc::default(), stop.clone()));
     Agent {
         snapshots,
         stop,
