@@ -23,6 +23,7 @@ pub mod load_balancer;
 pub mod localhost_node_port;
 pub mod maglev;
 pub mod many_flows;
+pub mod monitor;
 pub mod node_port;
 pub mod odd_addresses;
 pub mod out_of_window;
