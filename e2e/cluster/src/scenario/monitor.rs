@@ -61,7 +61,7 @@ pub async fn whoever_listens_sees_flows_and_drops_and_leaves_nothing_behind(clus
     );
     ensure!(flow["client"].is_string() && flow["backend"].is_string(), "{flow}");
 
-    web.served(cluster, &inside, cluster_ip, 1).await?;
+    web.served(cluster, &inside, cluster_ip, 2).await?;
     let led = seen(&mut monitor, |event| event["frontend"] == json!(cluster_ip)).await?;
     ensure!(
         led["hook"] == "connect" && led["reason"] == "socket_translated",
