@@ -151,3 +151,31 @@ fn every_field_is_described() {
         });
     }
 }
+
+/// Every condition and reason, as the types spell it in `as_str`.
+fn spelled(source: &str) -> Vec<&str> {
+    let quoted = source
+        .lines()
+        .filter_map(|line| line.split_once("=> \"")?.1.split('"').next());
+    quoted
+        .filter(|word| !["True", "False", "Unknown"].contains(word))
+        .collect()
+}
+
+#[test]
+fn every_condition_and_reason_is_explained_to_operators() {
+    let page = read("docs/operations.md");
+    for source in [
+        include_str!("../src/conditions/types.rs"),
+        include_str!("../src/conditions/reason.rs"),
+    ] {
+        let words = spelled(source);
+        assert!(words.len() > 10, "{words:?}");
+        for word in words {
+            assert!(
+                page.contains(&format!("`{word}`")),
+                "docs/operations.md does not explain {word}"
+            );
+        }
+    }
+}

@@ -62,13 +62,41 @@ fn a_probe_without_an_agent_is_one_line_and_exits_with_3() {
 }
 
 #[test]
-fn service_list_without_a_datapath_is_one_sentence_and_exits_with_1() {
+fn what_reads_maps_is_one_sentence_without_a_datapath_and_exits_with_1() {
     let dir = tempfile::tempdir().unwrap();
-    let output = kpr(dir.path(), &["service", "list"]);
-    assert_eq!((code(&output), stdout(&output).as_str()), (Some(1), ""));
-    let message = stderr(&output);
-    assert!(message.starts_with("kpr: no datapath is pinned under "), "{message}");
-    assert_eq!(message.lines().count(), 1);
+    for args in [
+        &["service", "list"][..],
+        &["service", "get", "1"],
+        &["backend", "list"],
+        &["conntrack", "list"],
+        &["conntrack", "flush", "--all"],
+        &["affinity", "list"],
+        &["maps"],
+    ] {
+        for format in ["text", "json"] {
+            let output = kpr(dir.path(), &[args, &["-o", format]].concat());
+            assert_eq!((code(&output), stdout(&output).as_str()), (Some(1), ""), "{args:?}");
+            let message = stderr(&output);
+            assert!(
+                message.starts_with("kpr: no datapath is pinned under "),
+                "{args:?}: {message}"
+            );
+            assert_eq!(message.lines().count(), 1, "{args:?}: {message}");
+        }
+    }
+}
+
+#[test]
+fn completion_and_manual_need_no_node() {
+    let dir = tempfile::tempdir().unwrap();
+    for (args, words) in [
+        (&["completion", "bash"][..], "complete -F"),
+        (&["manual", "conntrack", "flush"], "kpr\\-conntrack\\-flush"),
+    ] {
+        let output = kpr(dir.path(), args);
+        assert_eq!(code(&output), Some(0), "{args:?}");
+        assert!(stdout(&output).contains(words), "{args:?}: {}", stdout(&output));
+    }
 }
 
 #[test]
@@ -76,6 +104,9 @@ fn a_command_line_that_is_not_understood_exits_with_2() {
     for (program, args) in [
         (KPR, &["frobnicate"][..]),
         (KPR, &["status", "-o", "xml"]),
+        (KPR, &["service", "get", "web"]),
+        (KPR, &["conntrack", "flush"]),
+        (KPR, &["conntrack", "list", "--client", "web"]),
         (AGENT, &["--frobnicate"]),
     ] {
         assert_eq!(code(&run(program, args)), Some(2), "{program} {args:?}");

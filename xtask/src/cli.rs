@@ -170,8 +170,10 @@ pub(crate) enum StageName {
     Chart,
     /// Tests that load the eBPF programs into this machine's kernel.
     Bpf,
-    /// Scenarios with real traffic in the test cluster.
+    /// Scenarios with real traffic in the test cluster, and some of them with other load balancers.
     E2e,
+    /// All scenarios with each of the other load balancers: more than an hour, and only if it is asked for.
+    Matrix,
     /// How many instructions packets take, in an emulator.
     Instructions,
     /// What `cargo xtask conformance` runs: a real control plane. Skipped on machines without Go.

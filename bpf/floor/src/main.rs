@@ -10,6 +10,9 @@
 //! | `floor_reply` | the same for packets that answer |
 //! | `start_xdp`, `floor_xdp_empty`, `floor_xdp_miss` | the same in XDP |
 //! | `floor_xdp_fwd`, `floor_xdp_reply` | as `floor_forward` and `floor_reply`; the program fixes the transport checksum and writes the link header itself, and sends the packet out by the device that it came in by |
+//! | `floor_xdp_udp` | as `floor_xdp_fwd`, of UDP |
+//! | `floor_xdp_bare` | as `floor_xdp_udp`, but knows the link header: it asks for no route |
+//! | `generate`, `sink` | the other end of the node's cable, in XDP: sends the node packets, and counts what it sends on |
 //! | `floor_begin` | parses, finds the frontend (one look-up in a hash), draws a backend and a source port, makes both entries of the flow, and does what `floor_forward` does |
 #![no_std]
 #![no_main]
@@ -20,6 +23,7 @@ mod packet;
 mod route;
 mod start;
 mod translate;
+mod wire;
 mod xdp;
 
 use aya_ebpf::{
@@ -94,13 +98,37 @@ pub fn floor_xdp_miss(ctx: XdpContext) -> u32 {
 /// A packet of a flow that is known.
 #[xdp_program]
 pub fn floor_xdp_fwd(ctx: XdpContext) -> u32 {
-    xdp::established(&ctx, direction::FORWARD)
+    xdp::established::<{ xdp::TCP }>(&ctx, direction::FORWARD)
 }
 
 /// A packet that answers one.
 #[xdp_program]
 pub fn floor_xdp_reply(ctx: XdpContext) -> u32 {
-    xdp::established(&ctx, direction::REPLY)
+    xdp::established::<{ xdp::TCP }>(&ctx, direction::REPLY)
+}
+
+/// A datagram of a flow that is known.
+#[xdp_program]
+pub fn floor_xdp_udp(ctx: XdpContext) -> u32 {
+    xdp::established::<{ xdp::UDP }>(&ctx, direction::FORWARD)
+}
+
+/// The same, without a question for the way out.
+#[xdp_program]
+pub fn floor_xdp_bare(ctx: XdpContext) -> u32 {
+    xdp::bare::<{ xdp::UDP }>(&ctx, direction::FORWARD)
+}
+
+/// Makes the frame the next packet, and sends it to the node.
+#[xdp_program]
+pub fn generate(ctx: XdpContext) -> u32 {
+    wire::generate(&ctx)
+}
+
+/// Counts what the node sends on.
+#[xdp_program]
+pub fn sink(ctx: XdpContext) -> u32 {
+    wire::sink(&ctx)
 }
 
 #[inline(always)]

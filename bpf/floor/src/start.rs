@@ -35,8 +35,9 @@ pub fn start_xdp(ctx: &XdpContext) -> u32 {
     XDP_ABORTED
 }
 
+/// The next packet's headers.
 #[inline(always)]
-fn next() -> Option<&'static Template> {
+pub fn next() -> Option<&'static Template> {
     let cursor = CURSOR.get_ptr_mut(0)?;
     // SAFETY: a map value that was just looked up; measurements run one at a time.
     let index = unsafe {
@@ -48,8 +49,9 @@ fn next() -> Option<&'static Template> {
     PACKETS.get(index)
 }
 
+/// Writes a packet's headers over its first bytes.
 #[inline(always)]
-fn restore(head: Option<*mut u8>, template: &Template) {
+pub fn restore(head: Option<*mut u8>, template: &Template) {
     const WORDS: usize = HEADERS / 8;
     let Some(start) = head else {
         return;

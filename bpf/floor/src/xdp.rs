@@ -1,7 +1,7 @@
 //! The same before there is a socket buffer.
 
 use crate::{
-    maps::{FLOWS, FRONTENDS},
+    maps::{FLOWS, FRONTENDS, LINK_HEADER},
     route,
 };
 use aya_ebpf::{
@@ -9,16 +9,17 @@ use aya_ebpf::{
     programs::XdpContext,
 };
 use core::mem::MaybeUninit;
-use kpr_abi::{Addr4, ServiceKey, xdp::HardwareAddress};
+use kpr_abi::{Addr4, FlowValue, ServiceKey, xdp::HardwareAddress};
 use kpr_packet::{Packet, Parsed, Window, ipv4};
 
 /// Offset of the network header.
-const ETHERNET: usize = 14;
-/// Offset of TCP's checksum in its header.
-const CHECKSUM: usize = 16;
+pub const ETHERNET: usize = 14;
+/// Transport protocols: the offset of the checksum in the header.
+pub const TCP: usize = 16;
+pub const UDP: usize = 6;
 
 /// The frame of an XDP program.
-struct Frame<'a>(&'a XdpContext);
+pub struct Frame<'a>(pub &'a XdpContext);
 
 impl Packet for Frame<'_> {
     #[inline(always)]
@@ -56,14 +57,35 @@ pub fn miss(ctx: &XdpContext) -> u32 {
     }
 }
 
-/// Finds the flow of a packet of this direction, and sends it on.
+/// Finds the flow of a packet of this direction and transport protocol, and sends it on.
 #[inline(always)]
-pub fn established(ctx: &XdpContext, direction: u8) -> u32 {
-    forward(ctx, direction).unwrap_or(XDP_ABORTED)
+pub fn established<const PROTOCOL: usize>(ctx: &XdpContext, direction: u8) -> u32 {
+    forward::<PROTOCOL>(ctx, direction, |parsed, to| {
+        let mut params = MaybeUninit::uninit();
+        let way = route::ask(ctx, ctx.ingress_ifindex() as u32, parsed.key.proto, to, &mut params).ok()?;
+        let (next, own) = (HardwareAddress::from(way.dmac), HardwareAddress::from(way.smac));
+        Some([next.halves, own.halves])
+    })
+    .unwrap_or(XDP_ABORTED)
 }
 
+/// The same to a next hop that is known without asking.
 #[inline(always)]
-fn forward(ctx: &XdpContext, direction: u8) -> Option<u32> {
+pub fn bare<const PROTOCOL: usize>(ctx: &XdpContext, direction: u8) -> u32 {
+    forward::<PROTOCOL>(ctx, direction, |_, _| {
+        let [a, b, c, d, e, f] = LINK_HEADER.load();
+        Some([[a, b, c], [d, e, f]])
+    })
+    .unwrap_or(XDP_ABORTED)
+}
+
+/// `way`: hardware addresses of the next hop and of the device.
+#[inline(always)]
+fn forward<const PROTOCOL: usize>(
+    ctx: &XdpContext,
+    direction: u8,
+    way: impl FnOnce(&Parsed<Addr4>, &FlowValue<Addr4>) -> Option<[[u16; 3]; 2]>,
+) -> Option<u32> {
     let frame = Frame(ctx);
     let mut parsed = parse(ctx)?;
     parsed.key.direction = direction;
@@ -73,18 +95,16 @@ fn forward(ctx: &XdpContext, direction: u8) -> Option<u32> {
     if parsed.hops <= 1 {
         return None;
     }
-    let mut params = MaybeUninit::uninit();
-    let way = route::ask(ctx, ctx.ingress_ifindex() as u32, parsed.key.proto, &to, &mut params).ok()?;
-    let checksum: Window<2> = frame.window(parsed.l4 + CHECKSUM)?;
+    let [next, own] = way(&parsed, &to)?;
+    let checksum: Window<2> = frame.window(parsed.l4 + PROTOCOL)?;
     let link: Window<ETHERNET> = frame.window(0)?;
     let change = ipv4::rewrite(&frame, &parsed, &to, true)?;
     checksum.set_u16::<0>(change.pseudo.and(change.ports).apply(checksum.u16::<0>()));
-    let (next, own) = (HardwareAddress::from(way.dmac), HardwareAddress::from(way.smac));
-    link.set_u16::<0>(next.halves[0]);
-    link.set_u16::<2>(next.halves[1]);
-    link.set_u16::<4>(next.halves[2]);
-    link.set_u16::<6>(own.halves[0]);
-    link.set_u16::<8>(own.halves[1]);
-    link.set_u16::<10>(own.halves[2]);
+    link.set_u16::<0>(next[0]);
+    link.set_u16::<2>(next[1]);
+    link.set_u16::<4>(next[2]);
+    link.set_u16::<6>(own[0]);
+    link.set_u16::<8>(own[1]);
+    link.set_u16::<10>(own[2]);
     Some(XDP_TX)
 }

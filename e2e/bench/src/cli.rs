@@ -9,7 +9,7 @@ use anyhow::{Result, ensure};
 
 use crate::{
     catalogue::{Benchmark, is_meant},
-    connect,
+    connect, forward,
     machine::{self, Machine},
     node, packets, pods, report, requests,
     results::{Measured, Results},
@@ -67,7 +67,7 @@ enum Command {
     ConnectServer { address: SocketAddr },
     /// Send datagrams back
     #[command(hide = true)]
-    SyncAnswer { address: SocketAddr },
+    Echo { address: SocketAddr },
     /// Send a datagram every millisecond
     #[command(hide = true)]
     SyncAsk { target: SocketAddrV4 },
@@ -137,6 +137,9 @@ pub(crate) fn run(cli: Cli) -> Result<()> {
             if wants(&requests::BENCHMARKS) {
                 runtime.block_on(requests::run(&wanted, &mut tell))?;
             }
+            if wants(&forward::BENCHMARKS) {
+                runtime.block_on(forward::run(&floor, &wanted, &mut tell))?;
+            }
             if wants(&sync::BENCHMARKS) {
                 runtime.block_on(sync::run(&node::machines()?, &wanted, &mut tell))?;
             }
@@ -164,7 +167,7 @@ pub(crate) fn run(cli: Cli) -> Result<()> {
         Command::ConnectServer { address } => pods::serve(address, drop),
         Command::RequestClient => requests::client(),
         Command::RequestServer { address } => requests::server(address),
-        Command::SyncAnswer { address } => sync::answer(address),
+        Command::Echo { address } => pods::echo(address),
         Command::SyncAsk { target } => sync::ask(target),
         Command::Report { results, document } => report::write(&Results::read(&results)?, &document),
     }
@@ -175,5 +178,6 @@ fn all() -> impl Iterator<Item = &'static Benchmark> {
         .iter()
         .chain(&connect::BENCHMARKS)
         .chain(&requests::BENCHMARKS)
+        .chain(&forward::BENCHMARKS)
         .chain(&sync::BENCHMARKS)
 }

@@ -29,6 +29,36 @@ pub(crate) trait Contest {
     }
 }
 
+/// So many rounds with any number of sides, each sampled twice: in order, and then in the opposite order. As [`play`] does, after one
+/// round that does not count. What each round saw of each side, for [`compare`].
+pub(crate) fn play_all(
+    sides: usize,
+    rounds: u32,
+    mut sample: impl FnMut(usize) -> Result<f64>,
+) -> Result<Vec<Vec<f64>>> {
+    let mut round = || {
+        let mut seen = vec![0.0; sides];
+        for side in (0..sides).chain((0..sides).rev()) {
+            seen[side] += sample(side)? / 2.0;
+        }
+        Ok(seen)
+    };
+    round()?;
+    (0..rounds).map(|_| round()).collect()
+}
+
+/// Two of those sides.
+pub(crate) fn compare(rounds: &[Vec<f64>], ours: usize, peer: usize) -> Result<Summary> {
+    let rounds: Vec<Round> = rounds
+        .iter()
+        .map(|seen| Round {
+            ours: seen[ours],
+            peer: seen[peer],
+        })
+        .collect();
+    summary(&rounds)
+}
+
 /// What one round saw, without the overhead.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Round {
@@ -171,6 +201,26 @@ mod tests {
         );
         assert_eq!(drifting.order.len(), 4 * 6, "one round more, which does not count");
         assert_eq!(drifting.order[4..8], ORDER);
+    }
+
+    #[test]
+    fn a_steady_drift_cancels_out_among_any_number_of_sides() {
+        let mut order = Vec::new();
+        let rounds = play_all(3, 5, |side| {
+            order.push(side);
+            #[expect(clippy::cast_precision_loss, reason = "small numbers")]
+            let sample = (side * 100 + order.len()) as f64;
+            Ok(sample)
+        })
+        .unwrap();
+        assert_eq!(order[6..12], [0, 1, 2, 2, 1, 0]);
+        assert_eq!((order.len(), rounds.len()), (6 * 6, 5));
+        for seen in &rounds {
+            assert!((seen[1] - seen[0] - 100.0).abs() < 1e-9, "{seen:?}");
+            assert!((seen[2] - seen[1] - 100.0).abs() < 1e-9, "{seen:?}");
+        }
+        let summary = compare(&rounds, 2, 1).unwrap();
+        assert!((summary.ours - summary.peer - 100.0).abs() < 1e-9, "{summary:?}");
     }
 
     #[test]

@@ -82,13 +82,22 @@ pub(crate) fn stay_on_one_cpu() -> Result<()> {
 
 /// Lets all threads of a process run before whatever else the machine has to do, and takes turns among them.
 pub(crate) fn hurry(pid: u32) -> Result<()> {
-    let parameters = libc::sched_param { sched_priority: 1 };
     for task in fs::read_dir(format!("/proc/{pid}/task"))? {
-        let thread = task?.file_name().to_string_lossy().parse()?;
-        // SAFETY: `parameters` lives until the call returns, which changes nothing but a thread's priority.
-        let result = unsafe { libc::sched_setscheduler(thread, libc::SCHED_RR, &raw const parameters) };
-        nix::errno::Errno::result(result).with_context(|| format!("give thread {thread} a real-time priority"))?;
+        hurry_thread(task?.file_name().to_string_lossy().parse()?)?;
     }
+    Ok(())
+}
+
+/// The same for this thread alone.
+pub(crate) fn hurry_this_thread() -> Result<()> {
+    hurry_thread(0)
+}
+
+fn hurry_thread(thread: libc::pid_t) -> Result<()> {
+    let parameters = libc::sched_param { sched_priority: 1 };
+    // SAFETY: `parameters` lives until the call returns, which changes nothing but a thread's priority.
+    let result = unsafe { libc::sched_setscheduler(thread, libc::SCHED_RR, &raw const parameters) };
+    nix::errno::Errno::result(result).with_context(|| format!("give thread {thread} a real-time priority"))?;
     Ok(())
 }
 

@@ -2,9 +2,11 @@
 //! starts them.
 
 mod catalogue;
+mod checksum;
 mod cli;
 mod connect;
 mod contest;
+mod forward;
 mod machine;
 mod node;
 mod packets;
@@ -13,6 +15,7 @@ mod pods;
 mod report;
 mod requests;
 mod results;
+mod rules;
 mod sync;
 
 use std::process::ExitCode;

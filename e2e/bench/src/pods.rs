@@ -2,7 +2,7 @@
 
 use std::{
     env, io,
-    net::{SocketAddr, SocketAddrV4, TcpListener, TcpStream},
+    net::{SocketAddr, SocketAddrV4, TcpListener, TcpStream, UdpSocket},
     thread,
     time::Duration,
 };
@@ -61,6 +61,22 @@ pub(crate) fn serve(address: SocketAddr, each: fn(TcpStream)) -> Result<()> {
     let listener = TcpListener::bind(address)?;
     println!("\"{}\"", listener.local_addr()?);
     thread::spawn(move || listener.incoming().filter_map(Result::ok).for_each(each));
+    io::copy(&mut io::stdin(), &mut io::sink())?;
+    println!("\"{address}\"");
+    Ok(())
+}
+
+/// Sends back what comes until standard input ends. Says where it listens when it does, and again at its end.
+pub(crate) fn echo(address: SocketAddr) -> Result<()> {
+    let socket = UdpSocket::bind(address).with_context(|| format!("listen on {address}"))?;
+    println!("\"{address}\"");
+    thread::spawn(move || {
+        let mut buffer = [0; 64];
+        while let Ok((length, from)) = socket.recv_from(&mut buffer) {
+            // Who is gone does not hear it.
+            let _ = socket.send_to(&buffer[..length], from);
+        }
+    });
     io::copy(&mut io::stdin(), &mut io::sink())?;
     println!("\"{address}\"");
     Ok(())

@@ -3,6 +3,8 @@
 use std::env::{self, VarError};
 
 use anyhow::{Context as _, Result, ensure};
+use kpr_crds::ForwardingMode;
+use serde::Deserialize as _;
 use serde_json::{Map, Value};
 
 /// The environment variable: fields of `spec.loadBalancer` and their values, such as `acceleration=Native,algorithm=Maglev,mode=DSR`.
@@ -41,6 +43,14 @@ impl LoadBalancerDefaults {
         self.0.get("acceleration").is_some_and(|value| value != "Disabled")
     }
 
+    /// How packets reach backends on other nodes, in policies that do not say.
+    pub fn mode(&self) -> Result<ForwardingMode> {
+        let Some(mode) = self.0.get("mode") else {
+            return Ok(ForwardingMode::default());
+        };
+        ForwardingMode::deserialize(mode).with_context(|| format!("mode {mode}"))
+    }
+
     /// Adds them to a policy's spec.
     pub fn add_to(&self, spec: &mut Value) {
         if self.0.is_empty() {
@@ -67,6 +77,7 @@ mod tests {
     fn what_a_policy_says_itself_stays() {
         let defaults = LoadBalancerDefaults::parse("acceleration=Native, mode=DSR,maglevTableSize=1021").unwrap();
         assert!(defaults.accelerates());
+        assert_eq!(defaults.mode().unwrap(), ForwardingMode::Dsr);
         for (spec, expected) in [
             (
                 json!({"mode": "Strict"}),
@@ -89,6 +100,7 @@ mod tests {
         let defaults = LoadBalancerDefaults::parse("").unwrap();
         defaults.add_to(&mut spec);
         assert_eq!((spec, defaults.accelerates()), (json!({"mode": "Strict"}), false));
+        assert_eq!(defaults.mode().unwrap(), ForwardingMode::Snat);
     }
 
     #[test]
@@ -96,5 +108,6 @@ mod tests {
         for text in ["Native", "acceleration=", "=Native"] {
             assert!(LoadBalancerDefaults::parse(text).is_err(), "{text}");
         }
+        assert!(LoadBalancerDefaults::parse("mode=dsr").unwrap().mode().is_err());
     }
 }

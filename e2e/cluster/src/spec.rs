@@ -217,6 +217,12 @@ impl ClusterSpec {
         self.pod_network != PodNetwork::Vxlan || self.masquerade || self.rp_filter != 1 || family == Family::V6
     }
 
+    /// Whether nodes take what others have encapsulated (DSR). A strict `rp_filter` has the kernel drop what a client outside says when it
+    /// comes by an overlay, so they don't; IPv6 has no such check.
+    pub fn nodes_take_encapsulated_packets(&self) -> bool {
+        self.pod_network != PodNetwork::Vxlan || self.rp_filter != 1 || !self.families.has(Family::V4)
+    }
+
     /// Where the nodes reach the API server: never a Service address, so that agents do not depend on themselves.
     pub fn api_endpoint(&self) -> Option<SocketAddr> {
         let address: IpAddr = self.nodes.first()?.addresses.primary()?;

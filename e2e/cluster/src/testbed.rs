@@ -117,6 +117,11 @@ impl Testbed {
             .with_context(|| format!("there is no node {name}"))
     }
 
+    /// The namespace of what joins the machines.
+    pub fn switch(&self) -> &Netns {
+        self.network.switch()
+    }
+
     /// The outside client's namespace.
     pub fn client(&self) -> &Netns {
         self.network.client()

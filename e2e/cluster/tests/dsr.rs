@@ -57,6 +57,12 @@ async fn bridge_with_strict_reverse_path_filter() -> Result<()> {
     .await
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nodes_with_strict_tunnels_get_snat() -> Result<()> {
+    let spec = ClusterSpec::of(Shape::Vxlan).rp_filter(1);
+    without_kpr_on(spec, dsr::nodes_with_strict_tunnels_get_snat).await
+}
+
 async fn answers(shape: Shape, dispatch: &str) -> Result<()> {
     let spec = ClusterSpec::of(shape).families(Families::DualStack);
     without_kpr_on(spec, async |cluster| {

@@ -14,6 +14,11 @@ async fn metrics_follow_the_datapath() -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn agents_ask_each_other_how_they_are() -> Result<()> {
+    with_kpr(health::agents_ask_each_other_how_they_are).await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_node_that_is_to_go_is_not_eligible() -> Result<()> {
     with_kpr(health::a_node_that_is_to_go_is_not_eligible).await
 }

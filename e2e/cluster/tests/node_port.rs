@@ -14,8 +14,8 @@ async fn a_local_pod_sees_the_clients_address() -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_remote_pod_sees_the_nodes_address() -> Result<()> {
-    with_kpr(node_port::a_remote_pod_sees_the_nodes_address).await
+async fn a_remote_pod_sees_the_address_that_the_mode_promises() -> Result<()> {
+    with_kpr(node_port::a_remote_pod_sees_the_address_that_the_mode_promises).await
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -10,6 +10,7 @@ mod core;
 mod details;
 mod devices;
 mod exhaustion;
+mod latency;
 mod node_addresses;
 mod pod_devices;
 mod programmer;

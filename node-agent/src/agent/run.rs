@@ -9,7 +9,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use super::{Core, Loader, Snapshot};
-use crate::{devices::Device, watch::Change};
+use crate::{devices::Device, observe::NameQuestion, watch::Change};
 
 /// How long changes gather after others were carried out: a rollout changes an EndpointSlice several times within milliseconds,
 /// and one plan for all of them is cheaper than many. The first after a quiet time is carried out at once.
@@ -21,6 +21,8 @@ pub struct Inputs {
     pub changes: mpsc::Receiver<Change>,
     /// From the kernel; none before the first look.
     pub devices: watch::Receiver<Option<Vec<Device>>>,
+    /// From whoever wants to know what frontends are called.
+    pub questions: mpsc::Receiver<NameQuestion>,
 }
 
 /// Runs until `stop` is cancelled. The datapath is left as it is: it goes on without the agent.
@@ -53,6 +55,10 @@ pub async fn run<L: Loader>(
             }
             // The next work does what is to be done.
             Ok(()) = listened.changed() => {}
+            Some(question) = inputs.questions.recv() => {
+                // Who asked may be gone.
+                let _ = question.send(core.frontend_names());
+            }
             () = async { sleep_until(due.unwrap_or_else(Instant::now)).await }, if due.is_some() => {}
             // Every source is gone, and nothing is due.
             else => stop.cancelled().await,

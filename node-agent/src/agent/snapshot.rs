@@ -7,6 +7,7 @@ use tokio::time::Instant;
 
 use super::{Progress, devices::Placement};
 use crate::{
+    cluster::Peer,
     datapath::Report,
     model::HealthCheck,
     observe::api::{Phase, Services},
@@ -52,6 +53,8 @@ pub struct Snapshot {
     pub node: Option<NodeInput>,
     /// Nodes with endpoints that do not take encapsulated packets, in order; none if DSR is not asked for.
     pub without_dsr: Option<Arc<[Arc<str>]>>,
+    /// The agents of all nodes, as their Service names them.
+    pub peers: Arc<[Peer]>,
 }
 
 /// The own NodeDatapath.
@@ -145,6 +148,12 @@ impl Troubles {
 impl Snapshot {
     /// Whether this is more than a step on the way: worth telling the API server.
     pub fn is_settled(&self) -> bool {
-        self.phase != Phase::Syncing || self.troubles.first().is_some()
+        let is_on_the_way = match self.phase {
+            Phase::Syncing => true,
+            // Services are programmed; the node or its devices are not known yet.
+            Phase::Active => self.placement.is_none(),
+            _ => false,
+        };
+        !is_on_the_way || self.troubles.first().is_some()
     }
 }

@@ -8,6 +8,7 @@ use tokio::sync::watch;
 
 use super::{Snapshot, details};
 use crate::{
+    cluster::{Asked, ClusterHealth},
     datapath,
     health::{Moment, ProxyHealth},
     observe::{
@@ -34,6 +35,8 @@ pub struct View {
     pub tasks: Tasks,
     /// The API server.
     pub api_server: ApiServer,
+    /// What the agents of other nodes say.
+    pub cluster: watch::Receiver<Arc<ClusterHealth>>,
 }
 
 impl Source for View {
@@ -97,6 +100,7 @@ impl Source for View {
             map_writes: report.map_writes,
             repairs: snapshot.repairs,
             tasks: self.tasks.list(),
+            cluster: cluster(&self.node, &self.cluster.borrow()),
         }
     }
 
@@ -111,6 +115,29 @@ impl Source for View {
             }),
         }
     }
+}
+
+/// None while no other agent is known.
+fn cluster(own: &str, health: &ClusterHealth) -> Option<api::Cluster> {
+    let node = |asked: &Asked| api::ClusterNode {
+        name: asked.peer.node.to_string(),
+        address: asked.peer.address.ip(),
+        own: *asked.peer.node == *own,
+        reachable: asked.answer.is_ok(),
+        serves: asked.answer.as_ref().is_ok_and(|answer| answer.serves),
+        took_us: asked
+            .answer
+            .as_ref()
+            .ok()
+            .map(|answer| u64::try_from(answer.took.as_micros()).unwrap_or(u64::MAX)),
+        message: asked.answer.as_ref().err().cloned(),
+    };
+    let at = health.at.filter(|_| !health.asked.is_empty())?;
+    Some(api::Cluster {
+        at,
+        known: u32::try_from(health.known).unwrap_or(u32::MAX),
+        nodes: health.asked.iter().map(node).collect(),
+    })
 }
 
 /// What was taken away of a kube-proxy, and what stays.

@@ -1,6 +1,6 @@
 //! `kpr`: shows what kpr does on this node.
 
-use std::io::Write;
+use std::io::{self, BufWriter, Write};
 
 use clap::Parser;
 use kpr_node_agent::cli::{Args, Exit, run};
@@ -8,17 +8,23 @@ use kpr_node_agent::cli::{Args, Exit, run};
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Exit {
     let args = Args::parse();
-    // Printed at once at the end: a reader that closes the pipe early must not look like an error halfway.
-    let mut out = Vec::new();
-    let exit = run(&args, &mut out).await.unwrap_or_else(|error| {
-        eprintln!("kpr: {error:#}");
-        Exit::Error
-    });
-    match std::io::stdout().write_all(&out) {
-        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
-            eprintln!("kpr: cannot print: {error}");
+    // Takes colours out unless it is a terminal.
+    let mut out = BufWriter::new(anstream::stdout());
+    let result = run(&args, &mut out).await;
+    let printed = out.flush().map_err(anyhow::Error::from);
+    match (result, printed) {
+        // A reader that has seen enough is no error.
+        (Ok(exit), Err(error)) if is_closed_pipe(&error) => exit,
+        (Err(error), _) if is_closed_pipe(&error) => Exit::Ok,
+        (Ok(exit), Ok(())) => exit,
+        (Err(error), _) | (_, Err(error)) => {
+            eprintln!("kpr: {error:#}");
             Exit::Error
         }
-        _ => exit,
     }
+}
+
+fn is_closed_pipe(error: &anyhow::Error) -> bool {
+    let cause = error.root_cause().downcast_ref::<io::Error>();
+    cause.is_some_and(|cause| cause.kind() == io::ErrorKind::BrokenPipe)
 }

@@ -1,10 +1,10 @@
-//! The command line of `kpr`.
+//! The command line of `kpr`. Each command has its own arguments beside it.
 
 use std::path::PathBuf;
 
-use clap::{Parser, Subcommand, ValueEnum};
+use clap::{Parser, Subcommand};
 
-use super::exit;
+use super::{affinity, backend, conntrack, exit, log, monitor, output::Format, probe, service, status};
 
 /// Shows what kpr does on this node.
 #[derive(Clone, Debug, Parser)]
@@ -48,72 +48,41 @@ pub enum Command {
     ///
     /// Asks the agent. While the agent is down, shows what the pinned maps tell (the datapath goes on without the
     /// agent) and exits with 3.
-    Status {
-        /// Also show the background tasks, how Services are served, every map's size and fill, and drops by reason
-        #[arg(long, short)]
-        verbose: bool,
-        /// How to print the answer
-        #[arg(long, short, value_name = "FORMAT", value_enum, default_value_t)]
-        output: Output,
-    },
+    Status(status::Args),
     /// The Services that this node serves.
-    Service {
-        /// What about them.
-        #[command(subcommand)]
-        command: ServiceCommand,
-    },
+    #[command(subcommand)]
+    Service(service::Command),
+    /// The backends that its frontends lead to.
+    #[command(subcommand)]
+    Backend(backend::Command),
+    /// The flows that it translates packet by packet.
+    #[command(subcommand)]
+    Conntrack(conntrack::Command),
+    /// The clients that stick to a backend.
+    #[command(subcommand)]
+    Affinity(affinity::Command),
+    /// The pinned maps: kinds, sizes, fill and memory.
+    ///
+    /// Works while the agent is down.
+    Maps(Format),
+    /// Which log lines the agent writes: show it, or change it while it runs.
+    Log(log::Args),
     /// What happens to connections, live: flows that begin, and what is refused or dropped, one line each.
     ///
     /// Asks the agent, which loads programs that tell what they do for as long as somebody listens. What this command is too slow for, or
     /// the programs have no room for, is counted and shown.
-    Monitor(super::monitor::Args),
+    Monitor(monitor::Args),
     /// For a kubelet: is the agent alive, has it reached what it was told?
     ///
     /// Exits with 0 if so. Prints why if not.
-    Probe {
-        /// What is asked.
-        #[arg(value_enum)]
-        question: Question,
-    },
-}
-
-/// What a kubelet asks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Question {
-    /// Does the agent answer?
-    Live,
-    /// Does the node serve Services as it was told, if it was told anything?
-    Ready,
-}
-
-/// What about Services.
-#[derive(Clone, Debug, Subcommand)]
-pub enum ServiceCommand {
-    /// List every frontend with its backends, as programmed.
-    ///
-    /// Reads the pinned maps, so it shows what packets meet, and works while the agent is down.
-    List {
-        /// How to print the answer
-        #[arg(long, short, value_name = "FORMAT", value_enum, default_value_t)]
-        output: Output,
-    },
-}
-
-/// How to print an answer.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
-pub enum Output {
-    /// For people.
-    #[default]
-    Text,
-    /// For programs.
-    Json,
+    Probe(probe::Args),
 }
 
 #[cfg(test)]
 mod tests {
     use clap::CommandFactory;
 
-    use super::*;
+    use super::{super::Output, *};
 
     #[test]
     fn the_command_line_is_consistent() {
@@ -126,9 +95,7 @@ mod tests {
         assert_eq!(args.place.bpffs_root, PathBuf::from("/b"));
         assert!(matches!(
             args.command,
-            Command::Service {
-                command: ServiceCommand::List { output: Output::Json }
-            }
+            Command::Service(service::Command::List(format)) if format.output == Output::Json
         ));
     }
 }

@@ -16,6 +16,8 @@ pub enum Exit {
     AgentUnreachable = 3,
     /// The agent answers, and says that the node does not serve Services as it should.
     Unhealthy = 4,
+    /// What was asked for by name, id or address is not on this node.
+    NotFound = 5,
 }
 
 /// For the end of `--help`.
@@ -24,7 +26,8 @@ pub(super) const HELP: &str = "Exit codes:
   1  the command could not do its work
   2  the command line was not understood
   3  the agent of this node does not answer
-  4  the agent answers, but the node does not serve Services as it should (kpr status)";
+  4  the agent answers, but the node does not serve Services as it should (kpr status)
+  5  what was asked for is not on this node (kpr service get)";
 
 impl Termination for Exit {
     fn report(self) -> ExitCode {

@@ -1,12 +1,22 @@
 //! The `kpr` command: what an operator asks a node.
 
+mod absent;
+mod affinity;
 mod age;
 mod args;
+mod backend;
+mod conntrack;
 mod exit;
+mod log;
+mod maps;
 mod monitor;
+mod names;
+mod output;
 mod probe;
+mod protocol;
 mod service;
 mod status;
+mod style;
 mod table;
 
 #[cfg(test)]
@@ -14,26 +24,22 @@ pub(crate) use status::golden;
 
 use std::io::Write;
 
-use anyhow::Context;
-
-pub use args::{Args, Command, Output, Question, ServiceCommand};
+pub use args::{Args, Command};
 pub use exit::Exit;
+pub use output::Output;
 
-/// Carries out one command and prints its answer to `out`.
+/// Carries out one command and prints its answer to `out`, with colours.
 pub async fn run(args: &Args, out: &mut dyn Write) -> anyhow::Result<Exit> {
+    let place = &args.place;
     match &args.command {
-        Command::Status { verbose, output } => status::run(&args.place, *verbose, *output, out).await,
-        Command::Service {
-            command: ServiceCommand::List { output },
-        } => service::list(&args.place, *output, out),
-        Command::Monitor(asked) => monitor::run(&args.place, asked).await,
-        Command::Probe { question } => probe::run(&args.place, *question, out).await,
+        Command::Status(args) => status::run(place, args, out).await,
+        Command::Service(command) => service::run(place, command, out).await,
+        Command::Backend(command) => backend::run(place, command, out),
+        Command::Conntrack(command) => conntrack::run(place, command, out),
+        Command::Affinity(command) => affinity::run(place, command, out).await,
+        Command::Maps(format) => maps::run(place, *format, out),
+        Command::Log(args) => log::run(place, args, out).await,
+        Command::Monitor(args) => monitor::run(place, args, out).await,
+        Command::Probe(args) => probe::run(place, args, out).await,
     }
-}
-
-/// Prints a value as JSON that people can read too.
-fn print_json(out: &mut dyn Write, value: &impl serde::Serialize) -> anyhow::Result<()> {
-    serde_json::to_writer_pretty(&mut *out, value).context("cannot print JSON")?;
-    writeln!(out)?;
-    Ok(())
 }

@@ -4,35 +4,65 @@
 
 use std::io::Write;
 
-use super::{
-    Exit,
-    args::{Place, Question},
-};
+use clap::ValueEnum;
+use serde::Serialize;
+
+use super::{Exit, args::Place, output::Format};
 use crate::observe::{
     self,
     api::{Phase, Status},
 };
 
+/// What is asked.
+#[derive(Clone, Copy, Debug, clap::Args)]
+pub struct Args {
+    /// What is asked
+    #[arg(value_enum)]
+    question: Question,
+    #[command(flatten)]
+    format: Format,
+}
+
+/// What a kubelet asks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Question {
+    /// Does the agent answer?
+    Live,
+    /// Does the node serve Services as it was told, if it was told anything?
+    Ready,
+}
+
+/// The answer.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Answer {
+    ok: bool,
+    /// Why not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    message: Option<String>,
+}
+
 /// Answers in one line, and by the exit code.
-pub(super) async fn run(place: &Place, question: Question, out: &mut dyn Write) -> anyhow::Result<Exit> {
-    let status = match observe::get_status(&place.run_dir).await {
-        Ok(status) => status,
-        Err(error) if error.is_unreachable() => {
-            writeln!(out, "{error}")?;
-            return Ok(Exit::AgentUnreachable);
-        }
-        Err(error) => return Err(error.into()),
-    };
-    match question {
-        Question::Live => Ok(Exit::Ok),
-        Question::Ready => match unready(&status) {
-            None => Ok(Exit::Ok),
-            Some(why) => {
-                writeln!(out, "{why}")?;
-                Ok(Exit::Unhealthy)
+pub(super) async fn run(place: &Place, args: &Args, out: &mut dyn Write) -> anyhow::Result<Exit> {
+    let (message, exit) = match observe::get_status(&place.run_dir).await {
+        Ok(status) => match args.question {
+            Question::Live => (None, Exit::Ok),
+            Question::Ready => {
+                let message = unready(&status);
+                let exit = if message.is_none() { Exit::Ok } else { Exit::Unhealthy };
+                (message, exit)
             }
         },
-    }
+        Err(error) if error.is_unreachable() => (Some(error.to_string()), Exit::AgentUnreachable),
+        Err(error) => return Err(error.into()),
+    };
+    let answer = Answer {
+        ok: message.is_none(),
+        message,
+    };
+    let page = || answer.message.iter().map(|message| format!("{message}\n")).collect();
+    args.format.output.print(out, &answer, page)?;
+    Ok(exit)
 }
 
 /// Why the agent has not reached what it was told. One that was told nothing has: its node is in no pool.

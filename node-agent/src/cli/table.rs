@@ -1,21 +1,30 @@
 //! Left-aligned columns, three blanks apart, as kubectl prints them.
 
-use std::fmt::{self, Write};
+use std::{
+    fmt::{self, Write},
+    io,
+};
+
+use super::style;
 
 const GAP: usize = 3;
 
 /// A table; every row has as many cells as the header.
 #[derive(Clone, Debug)]
-pub(super) struct Table<const N: usize> {
-    rows: Vec<[String; N]>,
+pub(super) struct Table {
+    rows: Vec<Vec<String>>,
+    /// Columns are at least as wide.
+    widths: Vec<usize>,
     indent: usize,
 }
 
-impl<const N: usize> Table<N> {
+impl Table {
     /// A table that has only its header.
-    pub(super) fn new(header: [&str; N]) -> Self {
+    pub(super) fn new<'a>(header: impl IntoIterator<Item = &'a str>) -> Self {
+        let header: Vec<_> = header.into_iter().map(str::to_owned).collect();
         Self {
-            rows: vec![header.map(str::to_owned)],
+            widths: vec![0; header.len()],
+            rows: vec![header],
             indent: 0,
         }
     }
@@ -26,23 +35,40 @@ impl<const N: usize> Table<N> {
     }
 
     /// Adds a row.
-    pub(super) fn row(&mut self, cells: [String; N]) {
-        self.rows.push(cells);
+    pub(super) fn row(&mut self, cells: impl IntoIterator<Item = String>) {
+        self.rows.push(cells.into_iter().collect());
+    }
+
+    /// Prints the rows that there are and forgets them: for a table that is too long to be laid out as a whole. Columns only get
+    /// wider.
+    pub(super) fn print_part(&mut self, out: &mut dyn io::Write) -> io::Result<()> {
+        write!(out, "{self}")?;
+        self.widths = self.widths();
+        self.rows.clear();
+        Ok(())
+    }
+
+    fn widths(&self) -> Vec<usize> {
+        let mut widths = self.widths.clone();
+        for row in &self.rows {
+            for (width, cell) in widths.iter_mut().zip(row) {
+                *width = (*width).max(style::width(cell));
+            }
+        }
+        widths
     }
 }
 
-impl<const N: usize> fmt::Display for Table<N> {
+impl fmt::Display for Table {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut widths = [0; N];
+        let widths = self.widths();
+        let mut line = String::new();
         for row in &self.rows {
-            for (width, cell) in widths.iter_mut().zip(row) {
-                *width = (*width).max(cell.chars().count());
-            }
-        }
-        for row in &self.rows {
-            let mut line = " ".repeat(self.indent);
+            line.clear();
+            line.extend(std::iter::repeat_n(' ', self.indent));
             for (width, cell) in widths.iter().zip(row) {
-                write!(line, "{cell:<width$}", width = width + GAP)?;
+                let blanks = width + GAP - style::width(cell);
+                write!(line, "{cell}{:blanks$}", "")?;
             }
             writeln!(f, "{}", line.trim_end())?;
         }
@@ -63,5 +89,24 @@ mod tests {
             table.to_string(),
             "  ID      Frontend\n  1       10.96.0.1:443/TCP\n  10000\n"
         );
+    }
+
+    #[test]
+    fn a_coloured_cell_is_as_wide_as_it_is_seen() {
+        let mut table = Table::new(["State", "ID"]);
+        table.row([style::bad("gone"), "1".into()]);
+        assert_eq!(style::plain(&table.to_string()), "State   ID\ngone    1\n");
+    }
+
+    #[test]
+    fn a_table_in_parts_has_one_header_and_keeps_its_columns() {
+        let mut table = Table::new(["ID", "Name"]);
+        let mut out = Vec::new();
+        table.row(["1000".into(), "a".into()]);
+        table.print_part(&mut out).unwrap();
+        table.row(["1".into(), "b".into()]);
+        table.print_part(&mut out).unwrap();
+        let expected = "ID     Name\n1000   a\n1      b\n";
+        assert_eq!(String::from_utf8(out).unwrap(), expected);
     }
 }

@@ -5,7 +5,10 @@ use std::{net::SocketAddr, path::PathBuf, str::FromStr};
 use anyhow::Context;
 use clap::{Parser, Subcommand, ValueEnum};
 
-use crate::datapath::{Options, TcChoice, cgroup2_mount};
+use crate::{
+    datapath::{Options, TcChoice, cgroup2_mount},
+    model::NamespacedName,
+};
 
 /// Serves Kubernetes Services on this node with eBPF, in place of kube-proxy.
 ///
@@ -74,6 +77,9 @@ pub struct Args {
         default_value = "127.0.0.1:10249"
     )]
     pub metrics_bind_address: BindAddress,
+    /// Service whose endpoints are the agents of all nodes, as NAMESPACE/NAME: they ask each other how they are, at its port `healthz`
+    #[arg(long, value_name = "SERVICE", env = "KPR_AGENTS_SERVICE", value_parser = service_name)]
+    pub agents_service: Option<NamespacedName>,
     /// How log lines are written
     #[arg(
         long,
@@ -91,6 +97,15 @@ pub struct Args {
     /// What to do instead of serving.
     #[command(subcommand)]
     pub command: Option<Command>,
+}
+
+fn service_name(text: &str) -> Result<NamespacedName, String> {
+    match text.split_once('/') {
+        Some((namespace, name)) if !namespace.is_empty() && !name.is_empty() && !name.contains('/') => {
+            Ok(NamespacedName::new(namespace, name))
+        }
+        _ => Err("not a namespace and a name, such as kube-system/kpr-agent".to_owned()),
+    }
 }
 
 /// Where to listen; none: nowhere.
@@ -201,6 +216,19 @@ mod tests {
             BindAddress(Some(address))
         );
         assert!(parse("10256").unwrap_err().to_string().contains("0.0.0.0:10256"));
+    }
+
+    #[test]
+    fn the_agents_service_has_a_namespace_and_a_name() {
+        let parse = |text: &str| Args::try_parse_from(["kpr-node-agent", "--agents-service", text]);
+        let expected = Some(NamespacedName::new("kube-system", "kpr-agent"));
+        assert_eq!(parse("kube-system/kpr-agent").unwrap().agents_service, expected);
+        for wrong in ["kpr-agent", "/kpr-agent", "kube-system/", "a/b/c"] {
+            assert!(
+                parse(wrong).unwrap_err().to_string().contains("kube-system/kpr-agent"),
+                "{wrong}"
+            );
+        }
     }
 
     #[test]

@@ -13,9 +13,9 @@ use crate::memory;
 /// Sets up logging, then does what the command line says.
 pub async fn main(args: &Args) -> anyhow::Result<()> {
     memory::give_back_large();
-    logging::init(args.log_format, &args.log)?;
+    let levels = logging::init(args.log_format, &args.log)?;
     match &args.command {
-        None => run(args).await,
+        None => run(args, levels).await,
         Some(Command::Uninstall) => uninstall(args),
     }
 }

@@ -16,12 +16,12 @@ use tracing::{info, warn};
 use super::{Args, machine};
 use crate::{
     agent::{self, Core, Inputs, KernelLoader, Snapshot, View},
+    cluster::{self, ClusterHealth},
     datapath::{self, Datapath},
     devices::{Device, Watcher},
-    events::{self, Hub},
-    health,
+    events, health,
     metrics::{Metrics, Probes},
-    observe::{self, RunDir, Source, Tasks},
+    observe::{self, Answers, Levels, RunDir, Source, Tasks},
     sockets,
     status::{self, KubeProxy, kube_proxy::PROXY_MODE},
     sweeper,
@@ -32,7 +32,7 @@ use crate::{
 const BACKLOG: usize = 1024;
 
 /// Serves until SIGTERM or SIGINT. What is attached stays attached.
-pub async fn run(args: &Args) -> anyhow::Result<()> {
+pub async fn run(args: &Args, levels: Levels) -> anyhow::Result<()> {
     let node = args.node_name()?;
     let options = args.options()?;
     datapath::preflight(&options)?;
@@ -50,7 +50,9 @@ pub async fn run(args: &Args) -> anyhow::Result<()> {
     let (changes, backlog) = mpsc::channel(BACKLOG);
     let (devices, devices_seen) = watch::channel(None);
     let (kube_proxy, kube_proxy_seen) = watch::channel(KubeProxy::default());
+    let (names, questions) = observe::names();
     let (snapshots, snapshot) = watch::channel(Arc::new(Snapshot::default()));
+    let (cluster_health, cluster_seen) = watch::channel(Arc::new(ClusterHealth::default()));
     let about = status::Agent {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         kernel: machine::kernel_release(),
@@ -63,6 +65,7 @@ pub async fn run(args: &Args) -> anyhow::Result<()> {
         snapshots: snapshot.clone(),
         tasks: tasks.clone(),
         api_server: api_server.clone(),
+        cluster: cluster_seen,
     });
 
     let core = Core::new(
@@ -72,7 +75,8 @@ pub async fn run(args: &Args) -> anyhow::Result<()> {
             options: options.clone(),
         },
         &tasks,
-    );
+    )
+    .with_agents(args.agents_service.clone());
     let probes = Probes::default();
     let metrics = Metrics::new(Arc::clone(&view), snapshot.clone(), &core.syncs(), &probes);
 
@@ -103,6 +107,10 @@ pub async fn run(args: &Args) -> anyhow::Result<()> {
             ));
         }
     }
+    if args.agents_service.is_some() {
+        let task = tasks.register("probe-agents");
+        background.spawn(cluster::watch(node.clone(), snapshot.clone(), cluster_health, task));
+    }
     let checks = health::Events::new(client.clone(), &node);
     let task = tasks.register("serve-health-checks");
     background.spawn(health::serve_checks(snapshot.clone(), checks, task));
@@ -111,7 +119,13 @@ pub async fn run(args: &Args) -> anyhow::Result<()> {
     let sink = status::ApiSink::new(client.clone(), api_server.clone(), node.clone());
     background.spawn(status::write(about, sink, snapshot, kube_proxy_seen, tasks.clone()));
     background.spawn(events::read(core.events()));
-    background.spawn(serve_local_api(socket, view, core.events(), stop.clone()));
+    let answers = Answers {
+        source: view,
+        names,
+        levels,
+        events: core.events(),
+    };
+    background.spawn(serve_local_api(socket, answers, stop.clone()));
 
     let _sockets = sockets::spawn(core.sockets(), &options, &tasks).context("start the thread that closes sockets")?;
     let _sweeper =
@@ -119,6 +133,7 @@ pub async fn run(args: &Args) -> anyhow::Result<()> {
     let inputs = Inputs {
         changes: backlog,
         devices: devices_seen,
+        questions,
     };
     let (runtime, ended) = (Handle::current(), stop.clone());
     let core = tokio::task::spawn_blocking(move || runtime.block_on(agent::run(core, inputs, snapshots, ended)));
@@ -155,13 +170,8 @@ pub fn uninstall(args: &Args) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn serve_local_api(
-    socket: tokio::net::UnixListener,
-    view: Arc<dyn Source>,
-    events: Arc<Hub>,
-    stop: CancellationToken,
-) {
-    if let Err(error) = observe::serve(socket, view, events, stop).await {
+async fn serve_local_api(socket: tokio::net::UnixListener, answers: Answers, stop: CancellationToken) {
+    if let Err(error) = observe::serve(socket, answers, stop).await {
         warn!("the local API ended: {error}");
     }
 }

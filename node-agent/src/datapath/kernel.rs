@@ -9,7 +9,7 @@ use super::{
     intact::{self, MapIds},
     load, local_ports, noted, packet_hooks,
     pins::Pins,
-    reserved_ports,
+    reserved_ports, run_times, source_check,
     tables::{convert, take},
     xdp::{self, Accelerator},
 };
@@ -258,6 +258,8 @@ impl Datapath {
                 chosen.into_iter().chain(told).collect()
             },
             map_writes: self.map_writes(),
+            strict_tunnels: source_check::strict_tunnels(&self.devices.0, &self.options.sysctl_root),
+            run_times: run_times::read(&self.ebpf),
         }
     }
 

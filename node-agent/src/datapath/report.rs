@@ -1,5 +1,7 @@
 //! What the datapath is doing, for status, metrics and the command line.
 
+pub use super::run_times::RunTime;
+
 /// One look at the datapath.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Report {
@@ -15,6 +17,10 @@ pub struct Report {
     pub features: Vec<String>,
     /// Map writes (updates and deletes) since this process started.
     pub map_writes: u64,
+    /// Tunnels by which the kernel takes no IPv4 packet whose answer would leave by another device (`rp_filter` 1).
+    pub strict_tunnels: Vec<String>,
+    /// How long programs have run; none unless the kernel measures it.
+    pub run_times: Vec<RunTime>,
 }
 
 /// What [`MapFill::name`] says of maps, after the family.

@@ -26,7 +26,7 @@ pub struct Hub {
     state: Mutex<State>,
     wanted: watch::Sender<Wanted>,
     feed: mpsc::UnboundedSender<Feed>,
-    fed: Mutex<Option<mpsc::UnboundedReceiver<Feed>>>,
+    reader: Mutex<Option<mpsc::UnboundedReceiver<Feed>>>,
 }
 
 #[derive(Default)]
@@ -49,12 +49,12 @@ struct Listener {
 
 impl Default for Hub {
     fn default() -> Self {
-        let (feed, fed) = mpsc::unbounded_channel();
+        let (feed, reader) = mpsc::unbounded_channel();
         Self {
             state: Mutex::default(),
             wanted: watch::Sender::new(Wanted::default()),
             feed,
-            fed: Mutex::new(Some(fed)),
+            reader: Mutex::new(Some(reader)),
         }
     }
 }
@@ -142,8 +142,8 @@ impl Hub {
     }
 
     /// What the reader is told; once.
-    pub(super) fn fed(&self) -> Option<mpsc::UnboundedReceiver<Feed>> {
-        self.fed.lock().unwrap_or_else(PoisonError::into_inner).take()
+    pub(super) fn reader(&self) -> Option<mpsc::UnboundedReceiver<Feed>> {
+        self.reader.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
     /// Programs that tell are attached, or are so no more.

@@ -20,14 +20,14 @@ const AT_ONCE: usize = 1_024;
 
 /// Passes on what is told, for as long as there is a hub.
 pub async fn read(hub: Arc<Hub>) {
-    let Some(mut fed) = hub.fed() else { return };
+    let Some(mut news) = hub.reader() else { return };
     let mut wanted = hub.wanted();
     let mut sources = Sources::default();
     let mut look = interval(LOOK);
     look.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         tokio::select! {
-            Some(feed) = fed.recv() => sources.take(feed, &hub, &wanted),
+            Some(feed) = news.recv() => sources.take(feed, &hub, &wanted),
             Ok(()) = wanted.changed() => sources.want(*wanted.borrow_and_update()),
             () = sources.readable() => sources.pass(&hub),
             _ = look.tick(), if !sources.is_empty() => {

@@ -109,7 +109,7 @@ impl Told {
             protocol: protocol(event.proto),
             client,
             frontend: socket(event.frontend, event.frontend_port),
-            service: names.of(event).map(|name| name.to_string()),
+            service: names.of(event).map(str::to_owned),
             backend: (event.backend_id != 0).then(|| socket(event.backend, event.backend_port)),
             source: source.filter(|source| Some(*source) != client && event.steps & step::REPLY == 0),
             process: is_call.then(|| Process {

@@ -14,34 +14,106 @@ use prometheus_client::{
 
 type Label = [(&'static str, &'static str); 1];
 
+type Durations = Family<Label, Histogram, fn() -> Histogram>;
+
+/// Between which moments of a change of endpoints.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Latency {
+    /// From the change of a Pod or Service, by the clock of the control plane, to the last map write.
+    Network,
+    /// From there to this agent.
+    Watch,
+    /// From there to the last map write.
+    Programming,
+}
+
 /// How long it takes to bring the tables of an address family to what is wanted. Clones count together.
 #[derive(Clone, Debug)]
-pub struct Syncs(Family<Label, Histogram, fn() -> Histogram>);
+pub struct Syncs {
+    took: Durations,
+    network: Durations,
+    watch: Durations,
+    programming: Durations,
+}
 
 impl Default for Syncs {
     fn default() -> Self {
-        // kube-proxy's buckets: from a millisecond to 16 seconds.
-        Self(Family::new_with_constructor(|| {
-            Histogram::new(exponential_buckets(0.001, 2.0, 15))
-        }))
+        Self {
+            // kube-proxy's buckets: from a millisecond to 16 seconds.
+            took: Family::new_with_constructor(|| Histogram::new(exponential_buckets(0.001, 2.0, 15))),
+            network: Family::new_with_constructor(|| Histogram::new(network_buckets())),
+            watch: Family::new_with_constructor(|| Histogram::new(exponential_buckets(0.001, 2.0, 17))),
+            // From a tenth of a millisecond to 3 seconds.
+            programming: Family::new_with_constructor(|| Histogram::new(exponential_buckets(0.000_1, 2.0, 16))),
+        }
     }
+}
+
+/// kube-proxy's: finer up to a second, then a second each up to a minute, and wider up to five minutes.
+fn network_buckets() -> impl Iterator<Item = f64> {
+    let seconds = (1..60).chain((60..120).step_by(5)).chain((120..=300).step_by(30));
+    [0.25, 0.5].into_iter().chain(seconds.map(f64::from))
 }
 
 impl Syncs {
     /// A sync of the family took so long.
     pub fn took(&self, family: &'static str, duration: Duration) {
-        self.0
-            .get_or_create(&[("ip_family", family)])
-            .observe(duration.as_secs_f64());
+        observe(&self.took, family, duration);
+    }
+
+    /// A change of endpoints took so long.
+    pub fn programmed(&self, kind: Latency, family: &'static str, duration: Duration) {
+        observe(self.of(kind), family, duration);
+    }
+
+    fn of(&self, kind: Latency) -> &Durations {
+        match kind {
+            Latency::Network => &self.network,
+            Latency::Watch => &self.watch,
+            Latency::Programming => &self.programming,
+        }
+    }
+
+    /// How many changes were counted.
+    #[cfg(test)]
+    pub(crate) fn count(&self, kind: Latency, family: &'static str) -> u64 {
+        let mut registry = Registry::default();
+        registry.register("durations", "", self.of(kind).clone());
+        let mut page = String::new();
+        prometheus_client::encoding::prometheus_text::encode(&mut page, &registry).expect("a page");
+        let series = format!(r#"durations_count{{ip_family="{family}"}} "#);
+        let line = page.lines().find_map(|line| line.strip_prefix(&series));
+        line.map_or(0, |count| count.parse().expect("a number"))
     }
 
     pub(super) fn register(&self, registry: &mut Registry) {
         registry.register(
             "kubeproxy_sync_proxy_rules_duration_seconds",
             "Time from the first change that is programmed to the last map write",
-            self.0.clone(),
+            self.took.clone(),
+        );
+        registry.register(
+            "kubeproxy_network_programming_duration_seconds",
+            "Time from the change of a Pod or Service to the last map write for the EndpointSlice that tells of it",
+            self.network.clone(),
+        );
+        registry.register(
+            "kpr_watch_lag_seconds",
+            "Time from the change of a Pod or Service until the agent hears of the EndpointSlice that tells of it",
+            self.watch.clone(),
+        );
+        registry.register(
+            "kpr_endpoint_programming_duration_seconds",
+            "Time from when the agent hears of a changed EndpointSlice to the last map write for it",
+            self.programming.clone(),
         );
     }
+}
+
+fn observe(durations: &Durations, family: &'static str, duration: Duration) {
+    durations
+        .get_or_create(&[("ip_family", family)])
+        .observe(duration.as_secs_f64());
 }
 
 /// Which health check somebody asked.

@@ -81,6 +81,25 @@ fn agent(status: &Status, writer: &mut Writer) -> fmt::Result {
         "Whether the API server answered last time",
         u64::from(status.kubernetes.reachable),
     )?;
+    let nodes = || status.cluster.iter().flat_map(|cluster| &cluster.nodes);
+    let count = |count: usize| u64::try_from(count).unwrap_or(u64::MAX);
+    writer.gauges(
+        "kpr_cluster_agents",
+        "Agents that this one asks how they are, by what came of it",
+        status.cluster.iter().flat_map(|_| {
+            let of = |reachable, serves| {
+                nodes()
+                    .filter(|node| node.reachable == reachable && node.serves == serves)
+                    .count()
+            };
+            [
+                ("serves", of(true, true)),
+                ("reachable", of(true, false)),
+                ("unreachable", of(false, false)),
+            ]
+            .map(|(answer, agents)| ([("answer", answer)], count(agents)))
+        }),
+    )?;
     writer.gauges(
         "kpr_task_consecutive_failures",
         "Failures of a background task since it last succeeded",
@@ -166,6 +185,21 @@ fn datapath(status: &Status, snapshot: &Snapshot, writer: &mut Writer) -> fmt::R
                 1_u64,
             )
         }),
+    )?;
+    let run_times = &snapshot.report.run_times;
+    writer.counters(
+        "kpr_program_run_time_seconds",
+        "Processor time of a program while the kernel measured it",
+        run_times
+            .iter()
+            .map(|run| ([("program", run.program.as_str())], run.time.as_secs_f64())),
+    )?;
+    writer.counters(
+        "kpr_program_runs",
+        "Runs of a program while the kernel measured them",
+        run_times
+            .iter()
+            .map(|run| ([("program", run.program.as_str())], run.runs)),
     )?;
     writer.gauges(
         "kpr_map_capacity_entries",

@@ -7,10 +7,11 @@ use jiff::Timestamp;
 use kpr_abi::Reason;
 use tokio::{sync::watch, time::Instant};
 
-use super::{Metrics, Probe, Probes, Syncs};
+use super::{Latency, Metrics, Probe, Probes, Syncs};
 use crate::{
     agent::{Applied, Progress, Snapshot},
     cli::golden,
+    datapath::{Report, RunTime},
     observe::{Health, Source, api::Status},
 };
 
@@ -31,6 +32,13 @@ impl Source for Well {
 fn page() -> String {
     let (syncs, probes) = (Syncs::default(), Probes::default());
     syncs.took("IPv4", Duration::from_millis(3));
+    for (kind, took) in [
+        (Latency::Network, 700),
+        (Latency::Watch, 699),
+        (Latency::Programming, 1),
+    ] {
+        syncs.programmed(kind, "IPv4", Duration::from_millis(took));
+    }
     probes.answered(Probe::Healthz, StatusCode::OK);
     probes.answered(Probe::Healthz, StatusCode::SERVICE_UNAVAILABLE);
     probes.answered(Probe::Livez, StatusCode::OK);
@@ -45,6 +53,14 @@ fn page() -> String {
             updated: Some(Instant::now()),
             pending_since: None,
         }],
+        report: Report {
+            run_times: vec![RunTime {
+                program: "kpr_ingress".to_owned(),
+                time: Duration::from_millis(1_500),
+                runs: 10_000,
+            }],
+            ..Report::default()
+        },
         ..Snapshot::default()
     }));
     Metrics::new(Arc::new(Well), snapshots, &syncs, &probes).text()
@@ -70,6 +86,11 @@ fn what_the_status_says_is_a_number() {
         ("kpr_map_write_failures_total", 2.0),
         (r#"kpr_programming_pending_seconds{ip_family="IPv4"}"#, 0.0),
         ("kpr_snat_ports", 20_536.0),
+        (r#"kpr_cluster_agents{answer="serves"}"#, 1.0),
+        (r#"kpr_cluster_agents{answer="reachable"}"#, 0.0),
+        (r#"kpr_cluster_agents{answer="unreachable"}"#, 1.0),
+        (r#"kpr_program_run_time_seconds_total{program="kpr_ingress"}"#, 1.5),
+        (r#"kpr_program_runs_total{program="kpr_ingress"}"#, 10_000.0),
         (r#"kubeproxy_proxy_healthz_total{code="200"}"#, 1.0),
         (r#"kubeproxy_proxy_healthz_total{code="503"}"#, 1.0),
         (r#"kubeproxy_proxy_livez_total{code="200"}"#, 1.0),
@@ -79,6 +100,18 @@ fn what_the_status_says_is_a_number() {
         ),
         (
             r#"kubeproxy_sync_proxy_rules_duration_seconds_bucket{ip_family="IPv4",le="0.004"}"#,
+            1.0,
+        ),
+        (
+            r#"kubeproxy_network_programming_duration_seconds_bucket{ip_family="IPv4",le="0.5"}"#,
+            0.0,
+        ),
+        (
+            r#"kubeproxy_network_programming_duration_seconds_bucket{ip_family="IPv4",le="1"}"#,
+            1.0,
+        ),
+        (
+            r#"kubeproxy_network_programming_duration_seconds_bucket{ip_family="IPv4",le="300"}"#,
             1.0,
         ),
     ] {

@@ -43,11 +43,11 @@ impl<'a> Writer<'a> {
     }
 
     /// Several of a kind, each with its labels.
-    pub(super) fn counters<'l, const N: usize>(
+    pub(super) fn counters<'l, const N: usize, V: EncodeCounterValue>(
         &mut self,
         name: &str,
         help: &str,
-        values: impl IntoIterator<Item = ([Label<'l>; N], u64)>,
+        values: impl IntoIterator<Item = ([Label<'l>; N], V)>,
     ) -> fmt::Result {
         let mut metric = self.0.encode_descriptor(name, help, None, MetricType::Counter)?;
         for (labels, value) in values {

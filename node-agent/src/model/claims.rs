@@ -96,6 +96,15 @@ impl Claims {
         }
     }
 
+    /// Who has each destination, among the kinds that this node serves.
+    pub(super) fn winners(&self, kinds: Kinds) -> impl Iterator<Item = (&Destination, &Claim)> {
+        let claimed = self.by_destination.iter();
+        claimed.filter_map(move |(destination, claims)| {
+            let winner = claims.iter().find(|claim| kinds.serves(claim.kind))?;
+            Some((destination, winner))
+        })
+    }
+
     /// Who has the destination, among the kinds that this node serves.
     pub(super) fn winner(&self, destination: &Destination, kinds: Kinds) -> Option<&Claim> {
         let claims = self.by_destination.get(destination)?;

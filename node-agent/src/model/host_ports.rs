@@ -125,14 +125,19 @@ impl Context<'_> {
     }
 }
 
+/// What stands for a hostPort where Services have names of ports.
+pub(super) fn port_name(pod: &Pod, port: &HostPort) -> ServicePortName {
+    ServicePortName {
+        service: pod.name.clone(),
+        port: format!("{}/{}", port.port, port.protocol).into(),
+    }
+}
+
 fn frontend<F: IpFamily>(pod: &Pod, port: &HostPort, host: F::Ip, backends: &Arc<[Backend<F>]>) -> Frontend<F> {
     Frontend {
         key: ServiceKey::new(F::Addr::from(host), Be16::new(port.port), port.protocol.number()),
         kind: Kind::HostPort,
-        port: ServicePortName {
-            service: pod.name.clone(),
-            port: format!("{}/{}", port.port, port.protocol).into(),
-        },
+        port: port_name(pod, port),
         cluster: Arc::clone(backends),
         local: Arc::clone(backends),
         external_local: false,

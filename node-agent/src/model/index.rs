@@ -7,7 +7,7 @@ use std::{
 };
 
 use super::{
-    DesiredService, HealthCheck, IpFamily, NamespacedName, NodeFacts, Protocol,
+    DesiredService, HealthCheck, IpFamily, Kinds, NamespacedName, NodeFacts, Owner, Protocol,
     addresses::{Addresses, mentions, pod_mentions},
     build::Context,
     claims::Claims,
@@ -93,15 +93,17 @@ impl Index {
         }
     }
 
-    /// An EndpointSlice was added or changed.
-    pub fn apply_slice(&mut self, input: SliceInput) {
+    /// An EndpointSlice was added or changed. Whether that changes what is known.
+    pub fn apply_slice(&mut self, input: SliceInput) -> bool {
         let mut slice = match input {
             SliceInput::Used(slice) => slice,
             SliceInput::Ignored { name, .. } => return self.delete_slice(&name),
         };
+        // A slice that says the same for another reason is the same.
+        slice.triggered = None;
         let known = self.slices.get(&slice.service);
         if known.is_some_and(|slices| place_of(slices, &slice.name).is_ok_and(|place| slices[place] == slice)) {
-            return;
+            return false;
         }
         self.delete_slice(&slice.name);
         self.share_texts(&mut slice);
@@ -113,12 +115,13 @@ impl Index {
         // Most Services have one.
         slices.reserve_exact(1);
         slices.insert(place, slice);
+        true
     }
 
-    /// An EndpointSlice is gone.
-    pub fn delete_slice(&mut self, name: &NamespacedName) {
+    /// An EndpointSlice is gone. Whether it was known.
+    pub fn delete_slice(&mut self, name: &NamespacedName) -> bool {
         let Some(service) = self.service_of.remove(name) else {
-            return;
+            return false;
         };
         if let Some(slices) = self.slices.get_mut(&service) {
             if let Ok(place) = place_of(slices, name) {
@@ -130,6 +133,7 @@ impl Index {
             }
         }
         self.dirty.insert(service);
+        true
     }
 
     /// A Pod of this node was added or changed.
@@ -259,6 +263,32 @@ impl Index {
                 HealthCheck::of(self.services.get(name)?, slices, &node.name)
             })
             .collect()
+    }
+
+    /// Whose each frontend is, among the kinds that this node serves, in no order.
+    pub fn owners(&self, kinds: Kinds) -> impl Iterator<Item = Owner> {
+        let winners = self.claims.winners(kinds);
+        winners.filter_map(|(destination, claim)| {
+            let service = self.services.get(&claim.service);
+            Owner::new(destination, claim, service, self.pods.get(&claim.service))
+        })
+    }
+
+    /// Where a port of a Service's endpoints is, by the node that they are on; of several on one node, or of several addresses, the first.
+    pub fn endpoints_by_node(&self, service: &NamespacedName, port: &str) -> BTreeMap<Arc<str>, SocketAddr> {
+        let mut found = BTreeMap::new();
+        for slice in self.slices.get(service).into_iter().flatten() {
+            let Some(port) = slice.ports.iter().find(|own| &*own.name == port) else {
+                continue;
+            };
+            for endpoint in &slice.endpoints {
+                if let Some(node) = &endpoint.node {
+                    let address = SocketAddr::new(endpoint.addr, port.port);
+                    found.entry(Arc::clone(node)).or_insert(address);
+                }
+            }
+        }
+        found
     }
 
     /// The nodes that endpoints are on.

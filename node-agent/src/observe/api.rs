@@ -1,6 +1,6 @@
 //! What the local API answers: shared by the agent, which fills it in, and the command line, which prints it.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -71,6 +71,91 @@ pub struct Status {
     /// The background tasks.
     #[serde(default)]
     pub tasks: Vec<TaskStatus>,
+    /// What the agents of other nodes say; none while none is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cluster: Option<Cluster>,
+}
+
+/// What agents said when this one last asked them.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Cluster {
+    /// When that was.
+    pub at: Timestamp,
+    /// Agents that are known; in a large cluster not all of them are asked.
+    pub known: u32,
+    /// Those that were asked, this one first.
+    pub nodes: Vec<ClusterNode>,
+}
+
+/// An agent that was asked.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ClusterNode {
+    /// Name of the Node.
+    pub name: String,
+    /// Its address.
+    pub address: IpAddr,
+    /// It is this node.
+    pub own: bool,
+    /// It answered.
+    pub reachable: bool,
+    /// It said that its node serves Services.
+    pub serves: bool,
+    /// How long the answer took, in microseconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub took_us: Option<u64>,
+    /// Why there was none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub message: Option<String>,
+}
+
+/// Answer of `GET /frontends`: what the frontends that maps hold are called.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Frontends {
+    /// [`STATUS_VERSION`].
+    pub api_version: String,
+    /// Each once, in no order.
+    pub frontends: Vec<FrontendName>,
+}
+
+/// What a frontend is called in Kubernetes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct FrontendName {
+    /// Address and port; the unspecified address stands for every address of the node.
+    pub frontend: SocketAddr,
+    /// "TCP", "UDP" or "SCTP".
+    pub protocol: String,
+    /// `namespace/name` of the Service; `namespace/pod/name` of a Pod with a hostPort.
+    pub service: String,
+    /// Name of the Service's port; empty for the single port of a Service that does not name it.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub port: String,
+}
+
+/// Answer of `GET /log` and of `PUT /log`, whose body is a filter: which log lines are written.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Log {
+    /// [`STATUS_VERSION`].
+    pub api_version: String,
+    /// The filter in force, as `--log` takes it.
+    pub filter: String,
+    /// The one that the agent was started with.
+    pub initial: String,
+}
+
+impl Log {
+    /// Both filters.
+    pub fn new(filter: String, initial: String) -> Self {
+        Self {
+            api_version: STATUS_VERSION.to_owned(),
+            filter,
+            initial,
+        }
+    }
 }
 
 /// The API server, as seen from this node.

@@ -8,17 +8,17 @@ use std::{
 
 use http_body_util::{BodyExt, Full};
 use hyper::{
-    Request, Response, StatusCode,
+    Method, Request, Response, StatusCode,
     body::{Bytes, Incoming},
 };
 use hyper_util::rt::TokioIo;
+use serde::de::DeserializeOwned;
 use tokio::net::UnixStream;
 
 use super::{
     SOCKET,
-    api::{STATUS_VERSION, Status},
+    api::{FrontendName, Frontends, Log, STATUS_VERSION, Status},
 };
-use crate::events::{Filter, Line};
 
 /// The agent answers from memory: one that takes longer than this is stuck.
 const TIMEOUT: Duration = Duration::from_secs(5);
@@ -47,8 +47,8 @@ pub enum ClientError {
         /// The local API's socket.
         socket: PathBuf,
     },
-    /// It does not understand what was asked.
-    #[error("{0}")]
+    /// It does not do what it was asked for.
+    #[error("the agent refused: {0}")]
     Refused(String),
     /// It answered, but not with a status.
     #[error("the agent's answer was not understood: {0}")]
@@ -64,73 +64,77 @@ impl ClientError {
 
 /// Asks the agent of the given run directory how it is.
 pub async fn get_status(run_dir: &Path) -> Result<Status, ClientError> {
-    let body = get(&run_dir.join(SOCKET), "/status").await?;
-    let status: Status = serde_json::from_slice(&body).map_err(|error| ClientError::Answer(error.to_string()))?;
-    if status.api_version == STATUS_VERSION {
-        Ok(status)
+    let status: Status = read(&get(&run_dir.join(SOCKET), "/status").await?)?;
+    of_this_version(&status.api_version)?;
+    Ok(status)
+}
+
+/// Asks the agent of the given run directory what frontends are called.
+pub async fn get_frontends(run_dir: &Path) -> Result<Vec<FrontendName>, ClientError> {
+    let answer: Frontends = read(&get(&run_dir.join(SOCKET), "/frontends").await?)?;
+    of_this_version(&answer.api_version)?;
+    Ok(answer.frontends)
+}
+
+/// Asks the agent of the given run directory which log lines it writes.
+pub async fn get_log(run_dir: &Path) -> Result<Log, ClientError> {
+    let log: Log = read(&get(&run_dir.join(SOCKET), "/log").await?)?;
+    of_this_version(&log.api_version)?;
+    Ok(log)
+}
+
+/// Tells the agent of the given run directory which log lines to write.
+pub async fn set_log(run_dir: &Path, filter: &str) -> Result<Log, ClientError> {
+    read(&ask(&run_dir.join(SOCKET), Method::PUT, "/log", filter).await?)
+}
+
+fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T, ClientError> {
+    serde_json::from_slice(body).map_err(|error| ClientError::Answer(error.to_string()))
+}
+
+fn of_this_version(version: &str) -> Result<(), ClientError> {
+    if version == STATUS_VERSION {
+        Ok(())
     } else {
         Err(ClientError::Answer(format!(
-            "it speaks {}, this command {STATUS_VERSION}: use the kpr that came with the agent",
-            status.api_version
+            "it speaks {version}, this command {STATUS_VERSION}: use the kpr that came with the agent"
         )))
     }
 }
 
-/// Listens to what happens on the node of the agent of the given run directory.
-pub async fn listen(run_dir: &Path, filter: &Filter) -> Result<Lines, ClientError> {
-    let body = serde_json::to_vec(filter).map_err(|error| ClientError::Answer(error.to_string()))?;
-    let response = within(&run_dir.join(SOCKET), "/events", Some(body)).await?;
-    Ok(Lines {
-        body: response.into_body(),
-        read: Vec::new(),
+async fn get(socket: &Path, path: &str) -> Result<Bytes, ClientError> {
+    ask(socket, Method::GET, path, "").await
+}
+
+async fn ask(socket: &Path, method: Method, path: &str, body: &str) -> Result<Bytes, ClientError> {
+    within(socket, async {
+        let response = exchange(socket, method, path, body).await?;
+        whole(response).await
+    })
+    .await
+}
+
+/// Begins an answer that does not end by itself.
+pub(super) async fn begin(socket: &Path, path: &str, body: &str) -> Result<Incoming, ClientError> {
+    let response = within(socket, exchange(socket, Method::POST, path, body)).await?;
+    Ok(response.into_body())
+}
+
+async fn within<T>(socket: &Path, answer: impl Future<Output = Result<T, ClientError>>) -> Result<T, ClientError> {
+    tokio::time::timeout(TIMEOUT, answer).await.unwrap_or_else(|_| {
+        Err(ClientError::Stuck {
+            socket: socket.to_owned(),
+        })
     })
 }
 
-/// Lines of JSON that come as things happen.
-pub struct Lines {
-    body: Incoming,
-    read: Vec<u8>,
-}
-
-impl Lines {
-    /// The next line; none: the agent has ended them.
-    pub async fn next(&mut self) -> Result<Option<Line>, ClientError> {
-        let answer = |error: &dyn std::fmt::Display| ClientError::Answer(error.to_string());
-        loop {
-            if let Some(end) = self.read.iter().position(|&byte| byte == b'\n') {
-                let line: Vec<u8> = self.read.drain(..=end).collect();
-                return serde_json::from_slice(&line).map(Some).map_err(|e| answer(&e));
-            }
-            match self.body.frame().await {
-                None => return Ok(None),
-                Some(frame) => {
-                    if let Ok(data) = frame.map_err(|e| answer(&e))?.into_data() {
-                        self.read.extend_from_slice(&data);
-                    }
-                }
-            }
-        }
-    }
-}
-
-async fn get(socket: &Path, path: &str) -> Result<Bytes, ClientError> {
-    let response = within(socket, path, None).await?;
+async fn whole(response: Response<Incoming>) -> Result<Bytes, ClientError> {
     let body = response.into_body().collect().await;
     Ok(body.map_err(|error| ClientError::Answer(error.to_string()))?.to_bytes())
 }
 
-/// The agent's answer, as far as its head; with a body, it is asked by POST.
-async fn within(socket: &Path, path: &str, body: Option<Vec<u8>>) -> Result<Response<Incoming>, ClientError> {
-    tokio::time::timeout(TIMEOUT, exchange(socket, path, body))
-        .await
-        .unwrap_or_else(|_| {
-            Err(ClientError::Stuck {
-                socket: socket.to_owned(),
-            })
-        })
-}
-
-async fn exchange(socket: &Path, path: &str, body: Option<Vec<u8>>) -> Result<Response<Incoming>, ClientError> {
+/// Asks, and waits for the answer to begin.
+async fn exchange(socket: &Path, method: Method, path: &str, body: &str) -> Result<Response<Incoming>, ClientError> {
     let answer = |error: &dyn std::fmt::Display| ClientError::Answer(error.to_string());
     let stream = UnixStream::connect(socket)
         .await
@@ -148,19 +152,17 @@ async fn exchange(socket: &Path, path: &str, body: Option<Vec<u8>>) -> Result<Re
         .map_err(|e| answer(&e))?;
     // Ends by itself when the sender is dropped and the answer is read.
     tokio::spawn(connection);
-    let request = match &body {
-        None => Request::get(path),
-        Some(_) => Request::post(path).header(hyper::header::CONTENT_TYPE, "application/json"),
-    };
-    let request = request
+    let request = Request::builder()
+        .method(method)
+        .uri(path)
         .header(hyper::header::HOST, "agent")
-        .body(Full::<Bytes>::from(body.unwrap_or_default()))
+        .body(Full::new(Bytes::copy_from_slice(body.as_bytes())))
         .map_err(|e| answer(&e))?;
     let response = sender.send_request(request).await.map_err(|e| answer(&e))?;
     match response.status() {
         StatusCode::OK => Ok(response),
-        StatusCode::BAD_REQUEST | StatusCode::UNPROCESSABLE_ENTITY => {
-            let why = response.into_body().collect().await.map_err(|e| answer(&e))?.to_bytes();
+        StatusCode::BAD_REQUEST => {
+            let why = whole(response).await?;
             Err(ClientError::Refused(String::from_utf8_lossy(&why).into_owned()))
         }
         code => Err(ClientError::Answer(format!("{path} answered {code}"))),

@@ -2,6 +2,9 @@
 
 pub mod api;
 mod client;
+mod levels;
+mod listen;
+mod names;
 mod run_dir;
 mod server;
 mod stream;
@@ -10,7 +13,10 @@ mod tasks;
 #[cfg(test)]
 mod tests;
 
-pub use client::{ClientError, Lines, get_status, listen};
+pub use client::{ClientError, get_frontends, get_log, get_status, set_log};
+pub use levels::Levels;
+pub use listen::{Lines, listen};
+pub use names::{NameQuestion, Names, names};
 pub use run_dir::{RunDir, RunDirError, SOCKET};
-pub use server::{Health, Source, serve};
+pub use server::{Answers, Health, Source, serve};
 pub use tasks::{Task, TaskStatus, Tasks};

@@ -14,7 +14,12 @@ use serde::Serialize;
 use tokio::net::UnixListener;
 use tokio_util::sync::CancellationToken;
 
-use super::{api::Status, stream};
+use super::{
+    api::{Frontends, Log, STATUS_VERSION, Status},
+    levels::Levels,
+    names::Names,
+    stream,
+};
 use crate::events::{Filter, Hub};
 
 /// Where the local API takes its answers from.
@@ -36,33 +41,77 @@ pub struct Health {
     pub message: Option<String>,
 }
 
+/// Where answers come from.
+#[derive(Clone)]
+pub struct Answers {
+    /// The agent's state.
+    pub source: Arc<dyn Source>,
+    /// Whose frontends are.
+    pub names: Names,
+    /// Which log lines are written.
+    pub levels: Levels,
+    /// Those who listen to what happens.
+    pub events: Arc<Hub>,
+}
+
 /// Answers until `stop` is cancelled.
-pub async fn serve(
-    listener: UnixListener,
-    source: Arc<dyn Source>,
-    events: Arc<Hub>,
-    stop: CancellationToken,
-) -> std::io::Result<()> {
-    let routes = routes(source).merge(event_routes(events, stop.clone()));
+pub async fn serve(listener: UnixListener, answers: Answers, stop: CancellationToken) -> std::io::Result<()> {
+    let Answers {
+        source,
+        names,
+        levels,
+        events,
+    } = answers;
+    let routes = routes(source, names, levels).merge(event_routes(events, stop.clone()));
     axum::serve(listener, routes)
         .with_graceful_shutdown(stop.cancelled_owned())
         .await
 }
 
-fn routes(source: Arc<dyn Source>) -> Router {
+fn routes(source: Arc<dyn Source>, names: Names, levels: Levels) -> Router {
+    let names = Router::new().route("/frontends", get(frontends)).with_state(names);
+    let log = Router::new().route("/log", get(log).put(set_log)).with_state(levels);
     Router::new()
         .route("/status", get(status))
         .route("/healthz", get(healthz))
         .with_state(source)
+        .merge(names)
+        .merge(log)
+}
+
+async fn log(State(levels): State<Levels>) -> Json<Log> {
+    Json(Log::new(levels.current(), levels.initial().to_owned()))
+}
+
+async fn set_log(state: State<Levels>, filter: String) -> Response {
+    match state.set(filter.trim()) {
+        Ok(()) => log(state).await.into_response(),
+        Err(wrong) => (StatusCode::BAD_REQUEST, wrong).into_response(),
+    }
+}
+
+async fn frontends(State(names): State<Names>) -> Response {
+    match names.ask().await {
+        Some(frontends) => Json(Frontends {
+            api_version: STATUS_VERSION.to_owned(),
+            frontends,
+        })
+        .into_response(),
+        // The agent is about to end.
+        None => StatusCode::SERVICE_UNAVAILABLE.into_response(),
+    }
 }
 
 fn event_routes(events: Arc<Hub>, stop: CancellationToken) -> Router {
     Router::new().route("/events", post(listen)).with_state((events, stop))
 }
 
-/// Lines of JSON, for as long as they are read.
-async fn listen(State((events, stop)): State<(Arc<Hub>, CancellationToken)>, Json(filter): Json<Filter>) -> Response {
-    match events.listen(filter) {
+/// Lines of JSON, for as long as they are read. The body is a [`Filter`].
+async fn listen(State((events, stop)): State<(Arc<Hub>, CancellationToken)>, body: String) -> Response {
+    let listening = serde_json::from_str(&body)
+        .map_err(|wrong| wrong.to_string())
+        .and_then(|filter: Filter| events.listen(filter));
+    match listening {
         Ok(listening) => stream::lines(listening, stop).into_response(),
         Err(wrong) => (StatusCode::BAD_REQUEST, wrong).into_response(),
     }

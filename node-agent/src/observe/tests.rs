@@ -6,11 +6,15 @@ use jiff::Timestamp;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::UnixStream,
-    sync::watch,
+    sync::{mpsc, watch},
 };
 use tokio_util::sync::CancellationToken;
 
-use super::{ClientError, RunDir, SOCKET, Tasks, api::Phase, get_status, serve};
+use super::{
+    Answers, ClientError, Levels, NameQuestion, RunDir, SOCKET, Tasks,
+    api::{FrontendName, Phase},
+    get_frontends, get_log, get_status, names, serve, set_log,
+};
 use crate::{
     agent::{LoadTrouble, Snapshot, View},
     watch::ApiServer,
@@ -18,6 +22,7 @@ use crate::{
 
 struct Agent {
     snapshots: watch::Sender<Arc<Snapshot>>,
+    questions: mpsc::Receiver<NameQuestion>,
     stop: CancellationToken,
     _run_dir: RunDir,
 }
@@ -35,11 +40,24 @@ fn start(dir: &Path) -> Agent {
         snapshots: seen,
         tasks,
         api_server: ApiServer::new("http://192.168.49.2:8443/".into()),
+        cluster: watch::channel(Arc::default()).1,
     };
+    let levels = Levels::new("info", |filter| match filter {
+        "debug" => Ok(()),
+        other => Err(format!("{other} is no level")),
+    });
     let stop = CancellationToken::new();
-    tokio::spawn(serve(listener, Arc::new(view), Arc::default(), stop.clone()));
+    let (names, questions) = names();
+    let answers = Answers {
+        source: Arc::new(view),
+        names,
+        levels,
+        events: Arc::default(),
+    };
+    tokio::spawn(serve(listener, answers, stop.clone()));
     Agent {
         snapshots,
+        questions,
         stop,
         _run_dir: run_dir,
     }
@@ -68,6 +86,28 @@ async fn the_status_is_what_the_agent_says_at_that_moment() {
         ..Snapshot::default()
     }));
     assert_eq!(get_status(dir.path()).await.unwrap().phase, Phase::Active);
+}
+
+#[tokio::test]
+async fn names_of_frontends_are_asked_of_the_core_and_of_nobody_once_it_has_ended() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut agent = start(dir.path());
+    let dns = FrontendName {
+        frontend: "10.96.0.10:53".parse().unwrap(),
+        protocol: "UDP".into(),
+        service: "kube-system/kube-dns".into(),
+        port: "dns".into(),
+    };
+    let (asked, answered) = tokio::join!(get_frontends(dir.path()), async {
+        let question = agent.questions.recv().await.unwrap();
+        question.send(vec![dns.clone()])
+    });
+    answered.unwrap();
+    assert_eq!(asked.unwrap(), [dns]);
+
+    drop(agent.questions);
+    let ended = get_frontends(dir.path()).await.unwrap_err();
+    assert!(ended.to_string().contains("503"), "{ended}");
 }
 
 #[tokio::test]
@@ -105,4 +145,16 @@ async fn an_agent_that_is_down_is_told_from_one_that_answers_badly() {
     let agent = start(dir.path());
     get_status(dir.path()).await.unwrap();
     agent.stop.cancel();
+}
+
+#[tokio::test]
+async fn log_lines_are_filtered_otherwise_while_the_agent_runs() {
+    let dir = tempfile::tempdir().unwrap();
+    let _agent = start(dir.path());
+    assert_eq!(get_log(dir.path()).await.unwrap().filter, "info");
+    let changed = set_log(dir.path(), "debug").await.unwrap();
+    assert_eq!((changed.filter.as_str(), changed.initial.as_str()), ("debug", "info"));
+    let refused = set_log(dir.path(), "loud").await.unwrap_err();
+    assert_eq!(refused.to_string(), "the agent refused: loud is no level");
+    assert_eq!(get_log(dir.path()).await.unwrap().filter, "debug");
 }

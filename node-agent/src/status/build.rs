@@ -60,11 +60,15 @@ pub fn build(
     }
 }
 
-/// Whether the programs take encapsulated packets, on every device, and know the endpoints that are here.
+/// Whether the programs take encapsulated packets, on every device, and know the endpoints that are here; and the kernel lets what is in
+/// them pass, whichever way they come.
 fn takes_dsr(snapshot: &Snapshot) -> bool {
     let applied = snapshot.applied.as_ref();
     let asked = applied.is_some_and(|applied| applied.spec.load_balancer.mode != ForwardingMode::Snat);
-    asked && snapshot.phase == Phase::Active && snapshot.placement.is_some()
+    asked
+        && snapshot.phase == Phase::Active
+        && snapshot.placement.is_some()
+        && snapshot.report.strict_tunnels.is_empty()
 }
 
 /// The status without what changes all the time: a difference here is worth a write soon.

@@ -231,7 +231,8 @@ fn dsr_ready(snapshot: &Snapshot) -> Option<Because> {
     /// Nodes that the message names; further ones are counted.
     const NAMED: usize = 10;
     let without = snapshot.without_dsr.as_deref()?;
-    if without.is_empty() {
+    let strict = snapshot.report.strict_tunnels.as_slice();
+    if without.is_empty() && strict.is_empty() {
         let message = "every node with endpoints takes encapsulated packets".to_owned();
         return Some((ConditionStatus::True, NodeReason::AllNodesTakeDsr, message));
     }
@@ -240,10 +241,19 @@ fn dsr_ready(snapshot: &Snapshot) -> Option<Because> {
         0 => String::new(),
         more => format!(" and {more} more"),
     };
-    let message = format!(
-        "endpoints get SNAT on nodes that do not take encapsulated packets: {}{more}",
-        named.join(", ")
-    );
+    let others = (!without.is_empty()).then(|| {
+        format!(
+            "endpoints get SNAT on nodes that do not take encapsulated packets: {}{more}",
+            named.join(", ")
+        )
+    });
+    let own = (!strict.is_empty()).then(|| {
+        format!(
+            "this node's endpoints get SNAT, since rp_filter is 1 on {}, and packets of clients outside would be dropped there: set it to 2",
+            strict.join(", ")
+        )
+    });
+    let message = own.into_iter().chain(others).collect::<Vec<_>>().join("; ");
     Some((ConditionStatus::False, NodeReason::NodesWithoutDsr, message))
 }
 

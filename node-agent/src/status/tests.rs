@@ -7,7 +7,7 @@ use std::{
 
 use jiff::Timestamp;
 use kpr_crds::{
-    Acceleration, NodeDatapathStatus,
+    Acceleration, ForwardingMode, NodeDatapathStatus,
     conditions::{NodeCondition, find},
 };
 use tokio::{sync::watch, time::sleep};
@@ -220,6 +220,39 @@ fn xdp_that_was_asked_for_is_told() {
         assert_eq!(shows(&snapshot)[0], "Ready=True/Serving", "tc serves in any case");
     }
     assert!(!shows(&serving(1)).iter().any(|shown| shown.starts_with("Accelerated")));
+}
+
+#[test]
+fn a_node_takes_encapsulated_packets_unless_the_kernel_would_drop_what_is_in_them() {
+    type Names = &'static [&'static str];
+    let own = "this node's endpoints get SNAT, since rp_filter is 1 on flannel.1, and packets of clients outside would be dropped there: \
+               set it to 2";
+    let others = "endpoints get SNAT on nodes that do not take encapsulated packets: node-b";
+    let table: [(Names, Names, bool, &str, String); 4] = [
+        (
+            &[],
+            &[],
+            true,
+            "True",
+            "every node with endpoints takes encapsulated packets".to_owned(),
+        ),
+        (&[], &["node-b"], true, "False", others.to_owned()),
+        (&["flannel.1"], &[], false, "False", own.to_owned()),
+        (&["flannel.1"], &["node-b"], false, "False", format!("{own}; {others}")),
+    ];
+    for (strict, without, takes, expected, message) in table {
+        let mut snapshot = serving(1);
+        let applied = snapshot.applied.as_mut().unwrap();
+        let mut changed = (*applied.spec).clone();
+        changed.load_balancer.mode = ForwardingMode::Dsr;
+        applied.spec = changed.into();
+        snapshot.report.strict_tunnels = strict.iter().map(ToString::to_string).collect();
+        snapshot.without_dsr = Some(without.iter().map(|&node| node.into()).collect());
+        let status = build(&agent(), &snapshot, &KubeProxy::Absent, &[], Timestamp::UNIX_EPOCH);
+        assert_eq!(status.takes_dsr, takes, "{strict:?}");
+        let told = find(&status.conditions, NodeCondition::DsrReady.as_str()).unwrap();
+        assert_eq!((told.status.as_str(), &told.message), (expected, &message));
+    }
 }
 
 #[test]
@@ -445,6 +478,13 @@ async fn a_restarted_agent_does_not_say_that_it_stopped_serving() {
     let writer = start(Remembers::default(), syncing);
     sleep(Duration::from_secs(2)).await;
     assert_eq!(writer.sink.writes(), 0, "a step on the way");
+    // Other nodes would send its endpoints nothing encapsulated any more.
+    writer.sees(Snapshot {
+        placement: None,
+        ..before.clone()
+    });
+    sleep(Duration::from_secs(2)).await;
+    assert_eq!(writer.sink.writes(), 0, "devices are not known yet: another step");
     writer.sees(before);
     sleep(MOMENT).await;
     let ready = writer.sink.last().conditions.remove(0);

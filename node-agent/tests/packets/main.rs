@@ -6,6 +6,7 @@
 
 mod affinity;
 mod beside;
+mod command;
 mod detour;
 mod dsr;
 mod dsr6;

@@ -35,7 +35,7 @@ fn sweep(node: &Rig, later: u32) -> Sweep {
     table.sweep(flow_clock() + later, &Timeouts::default()).unwrap()
 }
 
-fn node_with(sizes: Sizes) -> Rig {
+pub(crate) fn node_with(sizes: Sizes) -> Rig {
     Rig::with(&Settings {
         sizes,
         ..crate::rig::settings()
@@ -43,7 +43,7 @@ fn node_with(sizes: Sizes) -> Rig {
 }
 
 /// Both entries of an established flow to a backend elsewhere, one of very many.
-fn flow(number: u32, proto: u8, last_seen: u32) -> [(FlowKey<Addr4>, FlowValue<Addr4>); 2] {
+pub(crate) fn flow(number: u32, proto: u8, last_seen: u32) -> [(FlowKey<Addr4>, FlowValue<Addr4>); 2] {
     let there = FlowKey {
         src: Addr4::from(Ipv4Addr::from(0x0a00_0000 + number)),
         dst: NODE.into(),

@@ -23,6 +23,8 @@ pub(super) enum Stage {
     E2e,
     /// Some scenarios with another load balancer than the default one.
     With(Other),
+    /// All scenarios of the datapath with it: only if asked for.
+    AllWith(Other),
     /// The instructions that packets take, against their record.
     Instructions,
     /// What the scenarios say about Kubernetes' own tests.
@@ -53,6 +55,7 @@ impl Stage {
             Stage::Bpf => "eBPF tests in this kernel",
             Stage::E2e => "end-to-end scenarios",
             Stage::With(other) => other.title(),
+            Stage::AllWith(other) => other.title_of_all(),
             Stage::Instructions => "instructions for each packet",
             Stage::Conformance => "Kubernetes' own Service tests",
             Stage::BuildControlPlane => "build of a real control plane",
@@ -64,7 +67,10 @@ impl Stage {
     }
 
     pub(super) fn needs_root(self) -> bool {
-        matches!(self, Stage::Bpf | Stage::E2e | Stage::With(_) | Stage::Instructions) || self.needs_control_plane()
+        matches!(
+            self,
+            Stage::Bpf | Stage::E2e | Stage::With(_) | Stage::AllWith(_) | Stage::Instructions
+        ) || self.needs_control_plane()
     }
 
     /// Does it run the programs that [`Stage::BuildControlPlane`] builds?
@@ -73,33 +79,50 @@ impl Stage {
     }
 }
 
-/// The stages of some groups (none: of all), each with what it needs before it.
+/// The stages of some groups, each with what it needs before it (none: of all but those that have to be asked for).
 pub(super) fn stages(only: &[StageName]) -> Vec<Stage> {
-    use StageName::{Bpf, Chart, Conformance, E2e, Fmt, Instructions, Lint, Unit};
-    let order: [(Stage, &[StageName]); 21] = [
+    use StageName::{Bpf, Chart, Conformance, E2e, Fmt, Instructions, Lint, Matrix, Unit};
+    let order: [(Stage, &[StageName]); 27] = [
         (Stage::FmtWorkspace, &[Fmt]),
         (Stage::FmtBpf, &[Fmt]),
-        (Stage::BuildBpf, &[Lint, Unit, Bpf, E2e, Instructions, Conformance]),
+        (
+            Stage::BuildBpf,
+            &[Lint, Unit, Bpf, E2e, Matrix, Instructions, Conformance],
+        ),
         (Stage::LintWorkspace, &[Lint]),
         (Stage::LintStatic, &[Lint]),
         (Stage::LintBpf, &[Lint]),
         (Stage::Unit, &[Unit]),
         (Stage::Chart, &[Chart]),
-        (Stage::BuildUserSpace, &[E2e, Instructions, Conformance]),
+        (Stage::BuildUserSpace, &[E2e, Matrix, Instructions, Conformance]),
         (Stage::Bpf, &[Bpf]),
         (Stage::Instructions, &[Instructions]),
         (Stage::E2e, &[E2e]),
         (Stage::With(Other::Xdp), &[E2e]),
         (Stage::With(Other::Maglev), &[E2e]),
         (Stage::With(Other::LeastConnections), &[E2e]),
+        (Stage::With(Other::Dsr), &[E2e]),
+        (Stage::AllWith(Other::Xdp), &[Matrix]),
+        (Stage::AllWith(Other::Maglev), &[Matrix]),
+        (Stage::AllWith(Other::LeastConnections), &[Matrix]),
+        (Stage::AllWith(Other::Dsr), &[Matrix]),
+        (Stage::AllWith(Other::Together), &[Matrix]),
         (Stage::Conformance, &[E2e]),
         (Stage::BuildControlPlane, &[Conformance]),
         (Stage::Comparison, &[Conformance]),
         (Stage::RealApi, &[Conformance]),
         (Stage::RealScenarios, &[Conformance]),
-        (Stage::Leftovers, &[Unit, Bpf, E2e, Conformance]),
+        (Stage::Leftovers, &[Unit, Bpf, E2e, Matrix, Conformance]),
     ];
-    let wanted = |groups: &[StageName]| only.is_empty() || groups.iter().any(|group| only.contains(group));
+    let wanted = |groups: &[StageName]| {
+        groups.iter().any(|group| {
+            if only.is_empty() {
+                *group != Matrix
+            } else {
+                only.contains(group)
+            }
+        })
+    };
     order
         .into_iter()
         .filter(|(_, groups)| wanted(groups))
@@ -126,8 +149,27 @@ mod tests {
     #[test]
     fn without_a_choice_everything_runs_and_leftovers_are_looked_for_last() {
         let all = stages(&[]);
-        assert_eq!(all.len(), 21);
+        assert_eq!(all.len(), 22);
         assert_eq!(all.last(), Some(&Stage::Leftovers));
+    }
+
+    #[test]
+    fn the_matrix_runs_when_it_is_asked_for() {
+        let is_of_it = |stage: &Stage| matches!(stage, Stage::AllWith(_));
+        assert!(!stages(&[]).iter().any(is_of_it));
+        assert_eq!(
+            stages(&[StageName::Matrix]),
+            [
+                Stage::BuildBpf,
+                Stage::BuildUserSpace,
+                Stage::AllWith(Other::Xdp),
+                Stage::AllWith(Other::Maglev),
+                Stage::AllWith(Other::LeastConnections),
+                Stage::AllWith(Other::Dsr),
+                Stage::AllWith(Other::Together),
+                Stage::Leftovers
+            ]
+        );
     }
 
     #[test]
@@ -148,6 +190,7 @@ mod tests {
                 Stage::With(Other::Xdp),
                 Stage::With(Other::Maglev),
                 Stage::With(Other::LeastConnections),
+                Stage::With(Other::Dsr),
                 Stage::Conformance,
                 Stage::Leftovers
             ]

@@ -84,6 +84,7 @@ impl Run<'_> {
                 )
             }
             Stage::With(other) => other.run(layout),
+            Stage::AllWith(other) => other.run_all(layout),
             Stage::Instructions => Ok(more_instructions(layout)),
             Stage::Conformance => conformance::run(layout, &self.scenarios),
             Stage::BuildControlPlane => control_plane::build(layout),
@@ -134,18 +135,24 @@ pub(super) fn tests(command: &mut Command, mut look: impl FnMut(&str) + Send) ->
 /// Run the privileged test targets of the packages that `belongs` chooses by their manifest. One after the other: they
 /// measure, and they share the machine's kernel. Each line that they print is shown to `look` too.
 fn privileged(layout: &Layout, belongs: impl Fn(&Path) -> bool, look: impl FnMut(&str) + Send) -> Result<Outcome> {
-    let metadata = process::capture(cargo(layout).args(["metadata", "--format-version", "1", "--no-deps"]))?;
-    let metadata: Value = serde_json::from_str(&metadata).context("cannot read what cargo metadata prints")?;
-    let targets = privileged_targets(&metadata, belongs);
+    let targets = privileged_targets(&metadata(layout)?, belongs);
     if targets.is_empty() {
         return Ok(Outcome::of_tests(Counts::default(), true));
     }
-    let targets: Vec<_> = targets
-        .iter()
-        .map(|(package, test)| (format!("{package}/{PRIVILEGED}"), test.as_str()))
-        .collect();
-    let targets = targets.iter().map(|(feature, test)| (feature.as_str(), *test));
+    let targets = targets.iter().map(|(feature, test)| (feature.as_str(), test.as_str()));
     tests(&mut one_by_one(layout, targets), look)
+}
+
+/// The end-to-end scenarios: of each of their test targets the feature that it needs, and its name.
+pub(super) fn scenarios(layout: &Layout) -> Result<Vec<(String, String)>> {
+    Ok(privileged_targets(&metadata(layout)?, |manifest| {
+        is_end_to_end(layout, manifest)
+    }))
+}
+
+fn metadata(layout: &Layout) -> Result<Value> {
+    let metadata = process::capture(cargo(layout).args(["metadata", "--format-version", "1", "--no-deps"]))?;
+    serde_json::from_str(&metadata).context("cannot read what cargo metadata prints")
 }
 
 /// `cargo test` of some targets, with the feature that each needs, and of each target's tests one after the other.
@@ -163,7 +170,7 @@ pub(super) fn one_by_one<'t>(layout: &Layout, targets: impl IntoIterator<Item = 
     command
 }
 
-/// `(package, test target)` of every privileged test.
+/// The feature of every privileged test target, and its name.
 fn privileged_targets(metadata: &Value, belongs: impl Fn(&Path) -> bool) -> Vec<(String, String)> {
     let list = |value: &Value, key: &str| value[key].as_array().cloned().unwrap_or_default();
     let text = |value: &Value, key: &str| value[key].as_str().unwrap_or_default().to_owned();
@@ -179,7 +186,10 @@ fn privileged_targets(metadata: &Value, belongs: impl Fn(&Path) -> bool) -> Vec<
                     .iter()
                     .any(|feature| feature == PRIVILEGED)
             {
-                found.push((text(&package, "name"), text(&target, "name")));
+                found.push((
+                    format!("{}/{PRIVILEGED}", text(&package, "name")),
+                    text(&target, "name"),
+                ));
             }
         }
     }
@@ -230,11 +240,14 @@ mod tests {
             ]},
         ]});
         let in_e2e = |manifest: &Path| manifest.starts_with("/src/e2e");
-        let names = |found: Vec<(String, String)>| found.into_iter().map(|(_, test)| test).collect::<Vec<_>>();
+        let one = |feature: &str, test: &str| [(feature.to_owned(), test.to_owned())];
         assert_eq!(
-            names(privileged_targets(&metadata, |manifest| !in_e2e(manifest))),
-            ["datapath"]
+            privileged_targets(&metadata, |manifest| !in_e2e(manifest)),
+            one("kpr-node-agent/privileged", "datapath")
         );
-        assert_eq!(names(privileged_targets(&metadata, in_e2e)), ["scenarios"]);
+        assert_eq!(
+            privileged_targets(&metadata, in_e2e),
+            one("kpr-cluster/privileged", "scenarios")
+        );
     }
 }

@@ -237,7 +237,7 @@ fn context(ifindex: u32) -> [u8; 44] {
     context
 }
 
-fn take<T: TryFrom<Map, Error = MapError>>(ebpf: &mut Ebpf, name: &str) -> Result<T> {
+pub(crate) fn take<T: TryFrom<Map, Error = MapError>>(ebpf: &mut Ebpf, name: &str) -> Result<T> {
     let map = ebpf.take_map(name).with_context(|| format!("no map {name}"))?;
     T::try_from(map).with_context(|| format!("map {name}"))
 }

@@ -2,17 +2,19 @@
 
 use std::net::{Ipv4Addr, SocketAddrV4};
 
+use crate::checksum::{fold, sum};
+
 /// Length of a frame: the shortest that Ethernet has.
-pub(super) const LENGTH: usize = 60;
+pub(crate) const LENGTH: usize = 60;
 /// Length of the headers: Ethernet, IPv4, TCP.
 const HEADERS: usize = 14 + 20 + 20;
 /// Where the frames are for: the node's device.
-pub(super) const NODE_MAC: [u8; 6] = [0x02, 0, 0, 0, 0, 0x01];
+pub(crate) const NODE_MAC: [u8; 6] = [0x02, 0, 0, 0, 0, 0x01];
 
 /// The other node's device.
-pub(super) const OTHER_NODE_MAC: [u8; 6] = [0x02, 0, 0, 0, 0, 0x03];
+pub(crate) const OTHER_NODE_MAC: [u8; 6] = [0x02, 0, 0, 0, 0, 0x03];
 /// The default gateway's: clients are behind it.
-pub(super) const GATEWAY_MAC: [u8; 6] = [0x02, 0, 0, 0, 0, 0x64];
+pub(crate) const GATEWAY_MAC: [u8; 6] = [0x02, 0, 0, 0, 0, 0x64];
 
 pub(super) const SYN: u8 = 0x02;
 pub(super) const ACK: u8 = 0x10;
@@ -99,23 +101,6 @@ pub(super) fn client(index: u32) -> SocketAddrV4 {
     const FIRST: u32 = 0xc633_6401;
     let port = u16::try_from(1_024 + index / ADDRESSES).unwrap_or(u16::MAX);
     SocketAddrV4::new(Ipv4Addr::from(FIRST + index % ADDRESSES), port)
-}
-
-/// RFC 1071.
-fn sum(bytes: &[u8]) -> u16 {
-    let words = bytes.chunks(2);
-    fold(
-        words
-            .map(|pair| u32::from(u16::from_be_bytes([pair[0], pair.get(1).copied().unwrap_or(0)])))
-            .sum(),
-    )
-}
-
-fn fold(mut sum: u32) -> u16 {
-    while sum > 0xffff {
-        sum = (sum & 0xffff) + (sum >> 16);
-    }
-    u16::try_from(sum).unwrap_or(0)
 }
 
 #[cfg(test)]

@@ -5,9 +5,9 @@
 
 mod begin;
 mod case;
-mod floor;
+pub(crate) mod floor;
 mod flows;
-mod frame;
+pub(crate) mod frame;
 mod rig;
 mod run;
 mod traffic;

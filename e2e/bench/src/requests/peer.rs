@@ -5,26 +5,21 @@ use std::net::{IpAddr, SocketAddr, SocketAddrV4};
 use anyhow::{Context as _, Result};
 use kpr_cluster::{
     kube_proxy::{
-        Applied, KubeProxyMode,
-        desired::{Family, NodeRules, ServicePort, generate},
+        KubeProxyMode,
+        desired::{ServicePort, generate},
     },
     testbed::Testbed,
 };
 
 use super::{NAME, SERVER, client::Client};
-use crate::{node, pods::Pair};
-
-/// Services that are loaded at once: the kernel takes far longer for one large transaction of nftables than for many small ones.
-const CHUNK: usize = 250;
+use crate::{node, pods::Pair, rules::Rules};
 
 /// The machines, and a client in a pod of theirs.
 pub(super) struct Peer {
     pub(super) client: Client,
     pods: Pair,
-    rules: Applied,
+    rules: Rules,
     ports: Vec<ServicePort>,
-    /// How many of them have rules.
-    loaded: usize,
     _testbed: Testbed,
 }
 
@@ -33,16 +28,9 @@ impl Peer {
         let testbed = node::machines()?;
         let pods = Pair::start(&testbed, NAME, SERVER).await?;
         let host = testbed.hosts().first().context("there is no node")?;
-        let node = NodeRules {
-            family: Family::V4,
-            cluster_cidr: Some("10.244.0.0/16".parse()?),
-            node_ip: IpAddr::V4(host.spec.addresses.v4.context("the node has no IPv4 address")?),
-            counters: false,
-        };
         Ok(Self {
             client: Client::start(&pods.from).await?,
-            rules: Applied::new(host.clone(), node, mode),
-            loaded: 0,
+            rules: Rules::new(host, mode)?,
             pods,
             ports: Vec::new(),
             _testbed: testbed,
@@ -68,10 +56,7 @@ impl Peer {
                 None => self.ports.push(port),
             }
         }
-        while self.loaded < self.ports.len() {
-            self.loaded = (self.loaded + CHUNK).min(self.ports.len());
-            self.rules.sync(&self.ports[..self.loaded]).await?;
-        }
+        self.rules.load(&self.ports).await?;
         let port = &self.ports[middle as usize];
         match port.cluster_ip {
             IpAddr::V4(ip) => Ok(SocketAddrV4::new(ip, port.port)),

@@ -16,7 +16,7 @@ use kpr_cluster::{
 };
 use kpr_node_agent::observe::api::Phase;
 
-pub(crate) use self::traffic::{answer, ask};
+pub(crate) use self::traffic::ask;
 use self::{
     agent::{Node, memory, spin},
     objects::{ANSWERING_NODE_PORT, ANSWERING_PORT, ENDPOINTS, Numbered},
@@ -207,7 +207,7 @@ pub(crate) async fn run(testbed: &Testbed, wanted: &Wanted, tell: &mut (dyn FnMu
     let answering = pod.addresses.v4.context("the pod has no IPv4 address")?;
     let mut server = session(
         pod.launch(env::current_exe()?),
-        &["sync-answer", &format!("0.0.0.0:{ANSWERING_PORT}")],
+        &["echo", &format!("0.0.0.0:{ANSWERING_PORT}")],
     )
     .await?;
     let _: SocketAddr = server.next(PATIENCE).await?;

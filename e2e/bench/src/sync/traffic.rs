@@ -1,8 +1,8 @@
-//! Who asks over UDP, and who answers, while an agent is away.
+//! Who asks over UDP while an agent is away.
 
 use std::{
     io::{self, Read as _},
-    net::{Ipv4Addr, SocketAddr, SocketAddrV4, UdpSocket},
+    net::{Ipv4Addr, SocketAddrV4, UdpSocket},
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -11,7 +11,7 @@ use std::{
     time::Duration,
 };
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use serde::{Deserialize, Serialize};
 
 /// Between questions.
@@ -26,22 +26,6 @@ const LOST: Duration = Duration::from_millis(500);
 pub(crate) struct Tally {
     pub(crate) asked: u32,
     pub(crate) answered: u32,
-}
-
-/// Sends back what comes until standard input ends. Says where it listens when it does, and again at its end.
-pub(crate) fn answer(address: SocketAddr) -> Result<()> {
-    let socket = UdpSocket::bind(address).with_context(|| format!("listen on {address}"))?;
-    println!("\"{address}\"");
-    thread::spawn(move || {
-        let mut buffer = [0; 64];
-        while let Ok((length, from)) = socket.recv_from(&mut buffer) {
-            // Who is gone does not hear it.
-            let _ = socket.send_to(&buffer[..length], from);
-        }
-    });
-    io::copy(&mut io::stdin(), &mut io::sink())?;
-    println!("\"{address}\"");
-    Ok(())
 }
 
 /// Asks every millisecond, every twenty times as a new flow, until standard input ends.

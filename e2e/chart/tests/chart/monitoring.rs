@@ -24,9 +24,37 @@ fn metrics_in(text: &str) -> BTreeSet<String> {
 #[test]
 fn nothing_of_it_is_there_unless_asked_for() {
     let rendered = Helm::default().render().unwrap();
-    for kind in ["Service", "ServiceMonitor", "PrometheusRule", "ConfigMap"] {
+    for kind in ["ServiceMonitor", "PrometheusRule", "ConfigMap"] {
         assert_eq!(rendered.of_kind(kind).count(), 0, "{kind}");
     }
+    assert!(rendered.get("Service", "kpr-agent").is_err());
+}
+
+#[test]
+fn agents_learn_of_each_other_from_a_service_of_their_health_port() {
+    let rendered = Helm::with(&["kubeProxyReplacementHealthzBindAddr=[::]:11256"])
+        .render()
+        .unwrap();
+    let service = rendered.get("Service", "kpr-agent-health").unwrap();
+    assert_eq!(
+        service["spec"]["clusterIP"],
+        Value::Null,
+        "agents do not watch Services without an address"
+    );
+    assert_eq!(
+        service["spec"]["ports"],
+        json!([{"name": "healthz", "port": 11256, "protocol": "TCP"}])
+    );
+    assert_eq!(service["spec"]["publishNotReadyAddresses"], true);
+    let container = &rendered.get("DaemonSet", "kpr-agent").unwrap()["spec"]["template"]["spec"]["containers"][0];
+    let told = |env: &Value| env["name"] == "KPR_AGENTS_SERVICE" && env["value"] == "kube-system/kpr-agent-health";
+    assert!(container["env"].as_array().unwrap().iter().any(told), "{container}");
+
+    let closed = Helm::with(&["kubeProxyReplacementHealthzBindAddr="]).render().unwrap();
+    assert!(
+        closed.get("Service", "kpr-agent-health").is_err(),
+        "nobody answers there"
+    );
 }
 
 #[test]

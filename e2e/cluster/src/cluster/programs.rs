@@ -13,6 +13,9 @@ use crate::{
 /// How long a program may take to end after SIGTERM.
 const GRACE: Duration = Duration::from_secs(10);
 
+/// Where agents look for each other, as in the chart; it has endpoints only where a scenario makes some.
+const AGENTS_SERVICE: &str = "kube-system/kpr-agent-health";
+
 impl Cluster {
     /// Starts the operator on the first node, as a Deployment with `hostNetwork` would.
     pub async fn start_operator(&mut self) -> Result<()> {
@@ -49,6 +52,7 @@ impl Cluster {
             .args(["--node-name", node, "--cgroup-root"])
             .arg(host.cgroup.path())
             .args(state_arguments(host))
+            .args(["--agents-service", AGENTS_SERVICE])
             .env("KUBECONFIG", self.node_kubeconfig())
             .in_netns(&host.netns)
             .in_cgroup(&host.cgroup.child("agent")?))

@@ -16,6 +16,7 @@ pub use self::{
     plugin::Plugin,
     pods::{NodeWiring, POD_BRIDGE, PodNetwork, PodWiring, SECOND_UPLINK, UPLINK},
     rule::Rule,
+    wire::{RealCable, merge_received},
 };
 use self::{plugin::Attachment, wire::Passing};
 use crate::{
@@ -36,6 +37,7 @@ pub const CLIENT: &str = "client";
 pub struct Network {
     id: ClusterId,
     spec: ClusterSpec,
+    switch: Netns,
     client: Netns,
     nodes: Vec<Netns>,
     /// Programs on the switch's ends of cables.
@@ -66,7 +68,7 @@ impl Network {
         let switch = build_switch(id, spec)?;
         let client = Netns::create(&id.netns(CLIENT), ipv6)?;
         client.sysctl(&[("net.ipv4.ip_forward", "0"), ("net.ipv6.conf.all.forwarding", "0")])?;
-        plug_in(&switch, &client, UPLINK, &port(CLIENT))?;
+        plug_in(&switch, &client, UPLINK, &switch_port(CLIENT))?;
         set_up(&client, spec.client, spec)?;
 
         let mut nodes = Vec::new();
@@ -90,10 +92,16 @@ impl Network {
         Ok(Self {
             id: id.clone(),
             spec: spec.clone(),
+            switch,
             client,
             nodes,
             _passing: passing,
         })
+    }
+
+    /// What joins the machines: a bridge, with the other ends of their cables on it ([`switch_port`]).
+    pub fn switch(&self) -> &Netns {
+        &self.switch
     }
 
     /// The outside client.
@@ -225,11 +233,12 @@ fn devices(node: &NodeSpec) -> impl Iterator<Item = (&'static str, String)> {
     let second = node
         .second
         .primary()
-        .map(|_address| (SECOND_UPLINK, port(&format!("{}-2", node.name))));
-    std::iter::once((UPLINK, port(&node.name))).chain(second)
+        .map(|_address| (SECOND_UPLINK, switch_port(&format!("{}-2", node.name))));
+    std::iter::once((UPLINK, switch_port(&node.name))).chain(second)
 }
 
-fn port(machine: &str) -> String {
+/// The switch's end of the cable of a machine's first device.
+pub fn switch_port(machine: &str) -> String {
     format!("p-{machine}")
 }
 

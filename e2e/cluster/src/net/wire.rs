@@ -12,10 +12,45 @@ use anyhow::{Context as _, Result};
 use nix::errno::Errno;
 
 use super::Netns;
+use crate::load_balancer::LoadBalancerDefaults;
 
 /// Has the kernel finish what `netns` sends by `device` before it leaves.
 pub(super) fn finish_packets(netns: &Netns, device: &str) -> Result<()> {
-    netns.run(|| switch_offload_off(device).with_context(|| format!("switch checksum offload of {device} off")))
+    /// `ETHTOOL_STXCSUM` (include/uapi/linux/ethtool.h): segmentation goes with it.
+    const SET_TX_CHECKSUM: u32 = 0x17;
+    netns
+        .run(|| ethtool(device, SET_TX_CHECKSUM, 0).with_context(|| format!("switch checksum offload of {device} off")))
+}
+
+/// Has `device` take packets in batches and merge what belongs together (generic receive offload), as network cards' drivers do. Only
+/// then, or with a program of its own, a veth takes frames that a program of XDP sends to it.
+pub fn merge_received(netns: &Netns, device: &str) -> Result<()> {
+    /// `ETHTOOL_SGRO`.
+    const SET_GRO: u32 = 0x2c;
+    netns.run(|| ethtool(device, SET_GRO, 1).with_context(|| format!("switch receive offload of {device} on")))
+}
+
+/// A cable between two machines that was made while the cluster runs, if the environment asks for cables that are like real ones: it is one
+/// for as long as this value lives.
+#[derive(Debug)]
+pub struct RealCable {
+    _passing: Option<Passing>,
+}
+
+impl RealCable {
+    /// Of a node, and of the machine at the other end, by the devices' names there.
+    pub fn if_asked_for(node: (&Netns, &str), other: (&Netns, &str)) -> Result<Self> {
+        if !LoadBalancerDefaults::of_environment()?.accelerates() {
+            return Ok(Self { _passing: None });
+        }
+        for (netns, device) in [node, other] {
+            finish_packets(netns, device)?;
+        }
+        let (netns, device) = other;
+        Ok(Self {
+            _passing: Some(Passing::attach(netns, device)?),
+        })
+    }
 }
 
 /// A program of XDP on a device, which lets everything pass. It goes with this value.
@@ -34,12 +69,11 @@ impl Passing {
     }
 }
 
-/// `ethtool -K DEVICE tx off`. Segmentation goes with it.
-fn switch_offload_off(device: &str) -> Result<()> {
-    /// `ETHTOOL_STXCSUM` and its value (include/uapi/linux/ethtool.h).
-    const SET_TX_CHECKSUM: [u32; 2] = [0x17, 0];
+/// Sets a device's feature: `ethtool -K`.
+fn ethtool(device: &str, command: u32, value: u32) -> io::Result<()> {
     let socket = std::net::UdpSocket::bind((std::net::Ipv4Addr::LOCALHOST, 0))?;
-    let mut value = SET_TX_CHECKSUM;
+    // `struct ethtool_value`.
+    let mut value = [command, value];
     // SAFETY: integers and unions of integers: all zero is a value.
     let mut request: libc::ifreq = unsafe { std::mem::zeroed() };
     // The last byte stays 0.

@@ -7,17 +7,21 @@ use std::{
 
 use anyhow::{Context as _, Result, ensure};
 use kpr_crds::{
-    NodeDatapath,
+    ForwardingMode, NodeDatapath,
     conditions::{self, NodeCondition},
 };
 use kube::Api;
 use serde_json::json;
 use tokio::time::sleep;
 
-use super::{Deployed, Holding, TCP_PORT, UDP_PORT, Vantage, Workload, client_pod, install, paths, restart, shapes};
+use super::{
+    Deployed, Holding, TCP_PORT, UDP_PORT, Vantage, Workload, client_pod, install, paths, restart, seen, shapes,
+};
 use crate::{
+    address::Family,
     client::UdpStyle,
     cluster::{Cluster, eventually},
+    kube_proxy::desired::Protocol,
     net::{Capture, CapturedPacket, UPLINK},
 };
 
@@ -163,6 +167,28 @@ pub async fn a_node_without_an_agent_gets_snat(cluster: &mut Cluster) -> Result<
 
     cluster.start_agent("node-a").await?;
     install::ready_node(cluster, "node-a").await?;
+    seen_as(cluster, &Vantage::Outside, target, cluster.client_address()?).await?;
+    let expected = "every node with endpoints takes encapsulated packets";
+    dsr_ready(cluster, "node-b", "True", expected).await
+}
+
+/// Where the kernel would drop what comes by the CNI's tunnel (`rp_filter` 1), pods get SNAT, and both nodes say why; they get DSR as soon
+/// as it lets such packets pass. For a cluster of shape `Vxlan` with a strict check.
+pub async fn nodes_with_strict_tunnels_get_snat(cluster: &mut Cluster) -> Result<()> {
+    install(cluster, "DSR", "Geneve").await?;
+    let web = on_node_a(cluster).await?;
+    let target = web.node_port(cluster, "node-b", TCP_PORT)?;
+    let node_b = seen::behind_another_node_with(ForwardingMode::Snat, cluster, "node-b", Family::V4, Protocol::Tcp)?;
+    seen_as(cluster, &Vantage::Outside, target, node_b).await?;
+    let own = "this node's endpoints get SNAT, since rp_filter is 1 on flannel.1, and packets of clients outside would be dropped there: \
+               set it to 2";
+    dsr_ready(cluster, "node-a", "False", own).await?;
+    let others = "endpoints get SNAT on nodes that do not take encapsulated packets: node-a";
+    dsr_ready(cluster, "node-b", "False", &format!("{own}; {others}")).await?;
+
+    for host in cluster.testbed().hosts() {
+        host.netns.sysctl(&[("net.ipv4.conf.all.rp_filter", "2")])?;
+    }
     seen_as(cluster, &Vantage::Outside, target, cluster.client_address()?).await?;
     let expected = "every node with endpoints takes encapsulated packets";
     dsr_ready(cluster, "node-b", "True", expected).await

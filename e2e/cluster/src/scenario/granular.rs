@@ -10,10 +10,10 @@ use serde_json::{Value, json};
 use super::{
     ServerPod, Vantage, client_pod, delete_pod,
     probe::Probe,
-    server_pods,
+    seen, server_pods,
     service::{cluster_ip, create_service, delete_service, node_port, patch_service},
 };
-use crate::{client::Echoes, cluster::Cluster};
+use crate::{client::Echoes, cluster::Cluster, kube_proxy::desired};
 
 const NAME: &str = "nettest";
 const PODS: [(&str, &str); 2] = [("netserver-a", "node-a"), ("netserver-b", "node-b")];
@@ -176,11 +176,17 @@ pub async fn large_requests_pass_by_udp(cluster: &mut Cluster) -> Result<()> {
     large_requests_pass(&net, &from, Protocol::Udp).await
 }
 
-/// Upstream asks the ClusterIP; here the outside asks the NodePorts too, where fragments are translated on the way.
+/// Upstream asks the ClusterIP; here the outside asks the NodePorts too, where fragments are translated on the way. With DSR it may be told
+/// once by each node that fragments have to be smaller, because headers come in front of them; then all pass.
 async fn large_requests_pass(net: &Net<'_>, inside: &Vantage, protocol: Protocol) -> Result<()> {
     const COUNT: u32 = 20;
     let all = Echoes {
         equal: COUNT,
+        ..Echoes::default()
+    };
+    let all_but_one = Echoes {
+        equal: COUNT - 1,
+        failures: [("EMSGSIZE".to_owned(), 1)].into(),
         ..Echoes::default()
     };
     let mut asked = vec![(inside, net.cluster_ip(protocol)?)];
@@ -194,7 +200,11 @@ async fn large_requests_pass(net: &Net<'_>, inside: &Vantage, protocol: Protocol
         let echoes = from
             .echo(net.cluster, target, protocol == Protocol::Udp, LARGE, COUNT)
             .await?;
-        ensure!(echoes == all, "{protocol:?} from {from} to {target}: {echoes:?}");
+        let is_told = matches!(from, Vantage::Outside)
+            && protocol == Protocol::Udp
+            && seen::packets_are_encapsulated(desired::Protocol::Udp)?;
+        let passed = echoes == all || is_told && echoes == all_but_one;
+        ensure!(passed, "{protocol:?} from {from} to {target}: {echoes:?}");
     }
     Ok(())
 }

@@ -3,15 +3,19 @@
 use std::{net::SocketAddr, time::Duration};
 
 use anyhow::{Context as _, Result, ensure};
-use k8s_openapi::api::core::v1::Node;
+use k8s_openapi::api::{core::v1::Node, discovery::v1::EndpointSlice};
 use kube::{
     Api,
-    api::{Patch, PatchParams},
+    api::{Patch, PatchParams, PostParams},
 };
 use serde_json::{Value, json};
 
-use super::{Deployed, TCP_PORT, Vantage, Workload, install};
-use crate::cluster::{Cluster, eventually};
+use super::{Deployed, TCP_PORT, Vantage, Workload, install, seen};
+use crate::{
+    address::Family,
+    cluster::{Cluster, eventually},
+    kube_proxy::desired::Protocol,
+};
 
 /// How long a change may take to show.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -84,6 +88,61 @@ pub async fn metrics_follow_the_datapath(cluster: &mut Cluster) -> Result<()> {
         ensure!(value >= least, "{series} is {value}");
     }
     Ok(())
+}
+
+/// The agents of the nodes ask each other how they are, once they know of each other; a node whose agent is down is told apart.
+pub async fn agents_ask_each_other_how_they_are(cluster: &mut Cluster) -> Result<()> {
+    cluster.stop_agent("node-b").await?;
+    let mut endpoints = Vec::new();
+    for node in cluster.node_names() {
+        endpoints.push(json!({"addresses": [cluster.node_address(&node)?.to_string()], "nodeName": node}));
+    }
+    let slices: Api<EndpointSlice> = Api::namespaced(cluster.client(), "kube-system");
+    let slice = serde_json::from_value(json!({
+        "metadata": {"name": "kpr-agent-1", "labels": {"kubernetes.io/service-name": "kpr-agent-health"}},
+        "addressType": "IPv4",
+        "ports": [{"name": "healthz", "port": HEALTHZ, "protocol": "TCP"}],
+        "endpoints": endpoints,
+    }))?;
+    slices
+        .create(&PostParams::default(), &slice)
+        .await
+        .context("create the slice")?;
+    reaches(cluster, &[("node-a", true), ("node-b", false)]).await?;
+    let page = kpr_status(cluster, &["--verbose"]).await?;
+    ensure!(page.contains("1/2 reachable"), "{page}");
+    ensure!(page.contains("unreachable: Connection refused"), "{page}");
+
+    cluster.start_agent("node-b").await?;
+    reaches(cluster, &[("node-a", true), ("node-b", true)]).await
+}
+
+/// Node-a's agent says so of these agents, in this order.
+async fn reaches(cluster: &Cluster, expected: &[(&str, bool)]) -> Result<()> {
+    eventually("agents ask each other", PATIENCE, || async {
+        let status: Value = serde_json::from_str(&kpr_status(cluster, &["-o", "json"]).await?)?;
+        let nodes = status["cluster"]["nodes"].as_array().cloned().unwrap_or_default();
+        let seen: Vec<_> = nodes
+            .iter()
+            .map(|node| {
+                (
+                    node["name"].as_str().unwrap_or_default(),
+                    node["reachable"] == true && node["serves"] == true,
+                )
+            })
+            .collect();
+        Ok(if seen == expected {
+            Ok(())
+        } else {
+            Err(format!("{nodes:?}"))
+        })
+    })
+    .await
+}
+
+async fn kpr_status(cluster: &Cluster, arguments: &[&str]) -> Result<String> {
+    let output = cluster.kpr("node-a")?.arg("status").args(arguments).output().await?;
+    Ok(output.stdout)
 }
 
 /// The metrics of node-a.
@@ -198,7 +257,7 @@ pub async fn the_health_check_port_is_closed_after_the_type_changes(cluster: &mu
     closed(cluster, &checks).await
 }
 
-/// With policy Cluster the port is closed and nodes hide the client; back to Local, both are as before.
+/// With policy Cluster the port is closed, and nodes hide the client (but with DSR); back to Local, both are as before.
 ///
 /// Upstream: "should handle updates to ExternalTrafficPolicy field"
 pub async fn the_health_check_follows_the_external_traffic_policy(cluster: &mut Cluster) -> Result<()> {
@@ -211,9 +270,13 @@ pub async fn the_health_check_follows_the_external_traffic_policy(cluster: &mut 
     closed(cluster, &open).await?;
     let node_port = web.node_port(cluster, "node-b", TCP_PORT)?;
     web.served(cluster, &Vantage::Outside, node_port, 1).await?;
+    let expected = seen::behind_another_node(cluster, "node-b", Family::V4, Protocol::Tcp)?;
+    seen::settled(cluster, &Vantage::Outside, node_port, Protocol::Tcp, &[expected]).await?;
     let tally = Vantage::Outside.http(cluster, node_port, REQUESTS).await?;
-    let node = cluster.node_address("node-b")?;
-    ensure!(tally.seen_as == [node].into(), "the pod should see {node}: {tally:?}");
+    ensure!(
+        tally.seen_as == [expected].into(),
+        "the pod should see {expected}: {tally:?}"
+    );
 
     web.patch_service(cluster, json!({"externalTrafficPolicy": "Local"}))
         .await?;

@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kpr_crds::{
-    KubeProxyReplacement, NodeDatapath,
+    ForwardingMode, KubeProxyReplacement, NodeDatapath,
     conditions::{self, NodeCondition, PolicyCondition},
 };
 use kube::{
@@ -87,6 +87,26 @@ pub async fn patch_policy(cluster: &Cluster, spec: Value) -> Result<()> {
     let patch = Patch::Merge(json!({ "spec": spec }));
     let patched = policies.patch(POLICY, &PatchParams::default(), &patch).await;
     patched.map(|_| ()).context("change the KubeProxyReplacement")
+}
+
+/// What is to be done before a cluster is given back to a kube-proxy, if the environment asks for DSR: netfilter encapsulates nothing, so
+/// connections with DSR end when kpr goes. Returns once those that begin from now on get SNAT.
+pub(super) async fn no_more_dsr(cluster: &Cluster) -> Result<()> {
+    if LoadBalancerDefaults::of_environment()?.mode()? == ForwardingMode::Snat {
+        return Ok(());
+    }
+    patch_policy(cluster, json!({"loadBalancer": {"mode": "SNAT"}})).await?;
+    let nodes: Api<NodeDatapath> = Api::all(cluster.client());
+    eventually("every node serves with SNAT", PATIENCE, || async {
+        let nodes = nodes.list(&ListParams::default()).await?.items;
+        let serves = |node: &NodeDatapath| node.spec.load_balancer.mode == ForwardingMode::Snat && is_ready(node);
+        Ok(if nodes.iter().all(serves) {
+            Ok(())
+        } else {
+            Err(format!("{nodes:?}"))
+        })
+    })
+    .await
 }
 
 /// Waits until the KubeProxyReplacement is Available, and looks after the programs meanwhile.

@@ -31,7 +31,7 @@ const RATE: u32 = 15;
 
 /// Two hundred connections through kube-proxy's rules outlive its end and its return, and so do connections that are begun in
 /// between; whoever opens new ones all the time fails none; nothing of kube-proxy is left in between, and everything is as it was
-/// after.
+/// after. (Connections with DSR can't outlive kpr: those in between get SNAT.)
 pub async fn parking_and_giving_back_breaks_nothing(cluster: &mut Cluster, mode: KubeProxyMode) -> Result<()> {
     let kube_proxy = cluster.deploy_kube_proxy(mode).await?;
     let web = Everywhere::deploy(cluster).await?;
@@ -47,6 +47,8 @@ pub async fn parking_and_giving_back_breaks_nothing(cluster: &mut Cluster, mode:
         let left = rules_of_kube_proxy(host).await?;
         ensure!(left.is_empty(), "left of kube-proxy on {}: {left:#?}", host.spec.name);
     }
+    web.served(cluster).await?;
+    install::no_more_dsr(cluster).await?;
     let second = hold(cluster, &web).await?;
     sleep(TRAFFIC).await;
     web.served(cluster).await?;

@@ -6,7 +6,7 @@ use anyhow::{Context as _, Result, ensure};
 use k8s_openapi::api::events::v1::Event;
 use kpr_crds::{NodeDatapath, conditions};
 use kube::{Api, api::ListParams};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::{Deployed, TCP_PORT, UDP_PORT, Vantage, Workload, install};
 use crate::{
@@ -23,6 +23,11 @@ const WANTED: u32 = 1_200;
 const AT_ONCE_MS: u64 = 900;
 /// How long it may take until what was seen is told, or until room is made.
 const PATIENCE: Duration = Duration::from_mins(1);
+
+/// SNAT with [`PORTS`] source ports. With DSR there is nothing to run out of.
+fn few_ports() -> Value {
+    json!({"mode": "Strict", "loadBalancer": {"mode": "SNAT", "snatPorts": "45000-45999"}})
+}
 
 /// One pod on node-b, asked at node-a.
 async fn server(cluster: &Cluster) -> Result<Deployed> {
@@ -61,12 +66,11 @@ pub async fn ten_thousand_flows_of_each_protocol_share_no_tuple(cluster: &mut Cl
     Ok(())
 }
 
-/// With 1,000 source ports, of 1,200 connections as many are served as there are ports, and the others are refused at once; it is
+/// With SNAT and 1,000 source ports, of 1,200 connections as many are served as there are ports, and the others are refused at once; it is
 /// counted and told, with what to do, by `kpr status`, a condition and an Event. When connections have ended, others find room. For a
 /// cluster without kpr.
 pub async fn beyond_the_port_range_flows_are_refused_and_it_is_told(cluster: &mut Cluster) -> Result<()> {
-    let spec = json!({"mode": "Strict", "loadBalancer": {"snatPorts": "45000-45999"}});
-    install::kpr_with(cluster, spec).await?;
+    install::kpr_with(cluster, few_ports()).await?;
     let web = server(cluster).await?;
     let target = web.node_port(cluster, "node-a", TCP_PORT)?;
     let open = Vantage::Outside.flows(cluster, target, false, WANTED).await?;
@@ -107,10 +111,9 @@ pub async fn beyond_the_port_range_flows_are_refused_and_it_is_told(cluster: &mu
     .await
 }
 
-/// More datagram flows than source ports: nobody gets another's answer, those that are answered have peers of their own.
+/// With SNAT, more datagram flows than source ports: nobody gets another's answer, those that are answered have peers of their own.
 pub async fn beyond_the_port_range_no_datagram_is_misdelivered(cluster: &mut Cluster) -> Result<()> {
-    let spec = json!({"mode": "Strict", "loadBalancer": {"snatPorts": "45000-45999"}});
-    install::kpr_with(cluster, spec).await?;
+    install::kpr_with(cluster, few_ports()).await?;
     let web = server(cluster).await?;
     let target = web.node_port(cluster, "node-a", UDP_PORT)?;
     let open = Vantage::Outside.flows(cluster, target, true, WANTED).await?;

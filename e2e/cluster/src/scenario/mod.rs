@@ -34,6 +34,7 @@ mod probe;
 pub mod removal;
 pub mod restart;
 pub mod sctp;
+mod seen;
 mod server_pod;
 pub mod service;
 pub mod services;

@@ -4,10 +4,12 @@ use std::net::{IpAddr, SocketAddr};
 
 use anyhow::{Result, ensure};
 
-use super::{TCP_PORT, UDP_PORT, Vantage, Workload, client_pod};
+use super::{TCP_PORT, UDP_PORT, Vantage, Workload, client_pod, seen};
 use crate::{
+    address::Family,
     client::{Tally, UdpStyle},
     cluster::Cluster,
+    kube_proxy::desired::Protocol,
 };
 
 const REQUESTS: u32 = 20;
@@ -27,17 +29,19 @@ pub async fn every_node_answers_the_outside(cluster: &mut Cluster) -> Result<()>
 /// A pod on the node that was asked sees the outside client's own address, over TCP and UDP.
 pub async fn a_local_pod_sees_the_clients_address(cluster: &mut Cluster) -> Result<()> {
     let client = cluster.client_address()?;
-    seen_through(cluster, "node-a", client).await
+    seen_through(cluster, "node-a", [client, client]).await
 }
 
-/// A pod on another node than the one that was asked sees that node's address, so that its answer takes the way back.
-pub async fn a_remote_pod_sees_the_nodes_address(cluster: &mut Cluster) -> Result<()> {
-    let node = cluster.node_address("node-b")?;
-    seen_through(cluster, "node-b", node).await
+/// A pod on another node than the one that was asked sees that node's address, so that its answer takes the way back; with DSR it sees the
+/// client's own, and its answer comes from where the client has asked all the same. Over TCP and UDP.
+pub async fn a_remote_pod_sees_the_address_that_the_mode_promises(cluster: &mut Cluster) -> Result<()> {
+    let expected = |protocol| seen::behind_another_node(cluster, "node-b", Family::V4, protocol);
+    let expected = [expected(Protocol::Tcp)?, expected(Protocol::Udp)?];
+    seen_through(cluster, "node-b", expected).await
 }
 
-/// With the only pod on node-a, asks `node` from outside; the pod must see `expected`.
-async fn seen_through(cluster: &Cluster, node: &str, expected: IpAddr) -> Result<()> {
+/// With the only pod on node-a, asks `node` from outside; the pod must see what is expected over TCP and over UDP.
+async fn seen_through(cluster: &Cluster, node: &str, expected: [IpAddr; 2]) -> Result<()> {
     let web = Workload::named("web")
         .replicas(1)
         .on_node("node-a")
@@ -50,11 +54,14 @@ async fn seen_through(cluster: &Cluster, node: &str, expected: IpAddr) -> Result
     );
     web.served(cluster, &Vantage::Outside, tcp, 1).await?;
     web.served(cluster, &Vantage::Outside, udp, 1).await?;
+    let [over_tcp, over_udp] = expected;
+    seen::settled(cluster, &Vantage::Outside, tcp, Protocol::Tcp, &[over_tcp]).await?;
+    seen::settled(cluster, &Vantage::Outside, udp, Protocol::Udp, &[over_udp]).await?;
     let http = Vantage::Outside.http(cluster, tcp, REQUESTS).await?;
     let datagrams = Vantage::Outside
         .udp(cluster, udp, UdpStyle::Unconnected, REQUESTS)
         .await?;
-    for tally in [&http, &datagrams] {
+    for (tally, expected) in [&http, &datagrams].into_iter().zip(expected) {
         ensure!(tally.answered() == REQUESTS, "{tally:?}");
         ensure!(
             tally.seen_as == [expected].into(),

@@ -208,7 +208,7 @@ const CONNECTIONS: u32 = 13;
 const PAUSE: Duration = Duration::from_millis(200);
 
 /// Connections through kube-proxy's rules, TCP and UDP, from a pod and from outside, go on when kpr takes over; new ones are kpr's;
-/// and those go on in turn when kpr is removed and kube-proxy serves again.
+/// and those go on in turn when kpr is removed and kube-proxy serves again. (Those with DSR can't: the mode is SNAT by then.)
 pub async fn taking_over_and_giving_back_breaks_nothing(cluster: &mut Cluster, mode: KubeProxyMode) -> Result<()> {
     cluster.start_kube_proxy(mode).await?;
     let web = Everywhere::deploy(cluster).await?;
@@ -217,6 +217,8 @@ pub async fn taking_over_and_giving_back_breaks_nothing(cluster: &mut Cluster, m
 
     install::kpr(cluster).await?;
     programmed(cluster, &web, &["ClusterIP", "ExternalIPs", "LoadBalancer", "NodePort"]).await?;
+    web.served(cluster).await?;
+    install::no_more_dsr(cluster).await?;
     let before = web.counts(cluster).await?;
     let second = Open::open(cluster, &web).await?;
     web.served(cluster).await?;

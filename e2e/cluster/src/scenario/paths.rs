@@ -7,10 +7,15 @@ use k8s_openapi::api::core::v1::{Pod, Service};
 use serde_json::json;
 
 use super::{
-    Probe, ServerPod, Vantage, install, server_pods,
+    Probe, ServerPod, Vantage, install, seen, server_pods,
     service::{cluster_ip, create_service, node_port},
 };
-use crate::cluster::Cluster;
+use crate::{
+    address::Family,
+    cluster::Cluster,
+    kube_proxy::desired::Protocol,
+    net::{RealCable, SECOND_UPLINK},
+};
 
 /// A NodePort Service for TCP and UDP in front of the pods with the label `app: web`.
 async fn service(cluster: &Cluster) -> Result<Service> {
@@ -21,22 +26,26 @@ async fn service(cluster: &Cluster) -> Result<Service> {
     create_service(cluster, "web", json!({"type": "NodePort", "ports": ports})).await
 }
 
-/// Asks the Service at a node over both protocols: all of `pods` answer, and see one of `clients`.
+/// Asks the Service at a node over both protocols: all of `pods` answer, and see one of `clients(protocol)`.
 async fn answers(
     cluster: &Cluster,
     service: &Service,
     from: &Vantage,
     at: IpAddr,
     pods: &[&str],
-    clients: &[IpAddr],
+    clients: impl Fn(Protocol) -> Result<Vec<IpAddr>>,
 ) -> Result<()> {
-    for (name, udp) in [("tcp", false), ("udp", true)] {
-        let target = SocketAddr::new(at, node_port(cluster, service, "node-a", name)?.port());
-        let probe = if udp {
+    for protocol in [Protocol::Tcp, Protocol::Udp] {
+        let port = node_port(cluster, service, "node-a", protocol.as_str())?.port();
+        let target = SocketAddr::new(at, port);
+        let probe = if protocol == Protocol::Udp {
             Probe::udp(cluster, from, target)
         } else {
             Probe::tcp(cluster, from, target)
         };
+        let clients = clients(protocol)?;
+        probe.answered_by(pods).await?;
+        seen::settled(cluster, from, target, protocol, &clients).await?;
         let tally = probe.answered_by(pods).await?;
         ensure!(
             tally.seen_as.iter().all(|client| clients.contains(client)),
@@ -46,16 +55,20 @@ async fn answers(
     Ok(())
 }
 
-/// A pod in its node's own network answers at both nodes: at its own it sees the client, at the other one that node.
+/// A pod in its node's own network answers at both nodes: at its own it sees the client, at the other one that node, or with DSR the client.
 pub async fn a_host_network_pod_is_a_backend_on_either_node(cluster: &mut Cluster) -> Result<()> {
     let pod = ServerPod::of("web", "web").on_node("node-a").host_network();
     let pod = pod.port("tcp", 8080, "TCP").port("udp", 8080, "UDP");
     pod.create(cluster).await?;
     let service = service(cluster).await?;
     let (node_a, node_b) = (cluster.node_address("node-a")?, cluster.node_address("node-b")?);
-    let client = cluster.client_address()?;
-    answers(cluster, &service, &Vantage::Outside, node_a, &["web"], &[client]).await?;
-    answers(cluster, &service, &Vantage::Outside, node_b, &["web"], &[node_b]).await
+    let itself = |_| Ok(vec![cluster.client_address()?]);
+    let through_b = |protocol| {
+        let seen = seen::behind_another_node(cluster, "node-b", Family::V4, protocol)?;
+        Ok(vec![seen])
+    };
+    answers(cluster, &service, &Vantage::Outside, node_a, &["web"], itself).await?;
+    answers(cluster, &service, &Vantage::Outside, node_b, &["web"], through_b).await
 }
 
 /// A pod that is the only backend reaches itself by either node's NodePort and by the ClusterIP.
@@ -88,17 +101,25 @@ pub async fn clients_of_a_second_network_are_served_by_its_device(cluster: &mut 
     server_pods(cluster, "web", &[("near", "node-a"), ("far", "node-b")]).await?;
     let service = service(cluster).await?;
     let both = ["near", "far"];
-    let (first, client) = (cluster.node_address("node-a")?, cluster.client_address()?);
-    answers(cluster, &service, &Vantage::Outside, first, &both, &[client, first]).await?;
+    let (first, here) = (cluster.node_address("node-a")?, cluster.client_address()?);
+    // The near pod sees the client itself; the far one does with DSR.
+    let through = &*cluster;
+    let seen = |client: IpAddr| {
+        move |protocol| {
+            let far = seen::behind_another_node(through, "node-a", Family::V4, protocol)?;
+            Ok(vec![client, if far == here { client } else { far }])
+        }
+    };
+    answers(cluster, &service, &Vantage::Outside, first, &both, seen(here)).await?;
 
-    second_network(cluster).await?;
+    let _cable = second_network(cluster).await?;
     let (second, there) = ([192, 168, 50, 2].into(), [192, 168, 50, 100].into());
-    answers(cluster, &service, &Vantage::Outside, second, &both, &[there, first]).await?;
-    answers(cluster, &service, &Vantage::Outside, first, &both, &[client, first]).await
+    answers(cluster, &service, &Vantage::Outside, second, &both, seen(there)).await?;
+    answers(cluster, &service, &Vantage::Outside, first, &both, seen(here)).await
 }
 
 /// A cable between node-a and the client, 192.168.50.0/24.
-async fn second_network(cluster: &Cluster) -> Result<()> {
+async fn second_network(cluster: &Cluster) -> Result<RealCable> {
     let node = cluster.testbed().host("node-a")?.netns.clone();
     let client = cluster.testbed().client().clone();
     // Runs `ip`: not on a thread of the runtime.
@@ -107,8 +128,11 @@ async fn second_network(cluster: &Cluster) -> Result<()> {
             "link add eth1 type veth peer name eth1 netns {}",
             client.name()
         )])?;
+        // Before anything is sent by it.
+        let cable = RealCable::if_asked_for((&node, SECOND_UPLINK), (&client, SECOND_UPLINK))?;
         client.ip(&["addr add 192.168.50.100/24 dev eth1", "link set eth1 up"])?;
-        node.ip(&["addr add 192.168.50.2/24 dev eth1", "link set eth1 up"])
+        node.ip(&["addr add 192.168.50.2/24 dev eth1", "link set eth1 up"])?;
+        Ok(cable)
     })
     .await?
 }

@@ -10,13 +10,14 @@ use k8s_openapi::api::core::v1::{Pod, Service};
 use serde_json::json;
 
 use super::{
-    ServerPod, Vantage, client_pod,
+    ServerPod, Vantage, client_pod, seen,
     service::{cluster_ip_of, create_service, pod_ip_of},
 };
 use crate::{
     address::Family,
     client::Tally,
     cluster::{Cluster, eventually},
+    kube_proxy::desired::Protocol,
 };
 
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -39,16 +40,21 @@ pub async fn a_service_needs_no_sctp_in_the_kernel(cluster: &mut Cluster) -> Res
     Ok(())
 }
 
-/// With the only pod on node-a: through node-a it sees the client outside itself, through node-b that node.
+/// With the only pod on node-a: through node-a it sees the client outside itself, through node-b that node, or with DSR the client.
 pub async fn the_outside_reaches_a_local_and_a_remote_pod(cluster: &mut Cluster) -> Result<()> {
     let (service, _pod) = deploy(cluster).await?;
     for family in families(cluster) {
-        for (node, seen) in [
+        for (node, expected) in [
             ("node-a", cluster.client_address_of(family)?),
-            ("node-b", cluster.node_address_of("node-b", family)?),
+            (
+                "node-b",
+                seen::behind_another_node(cluster, "node-b", family, Protocol::Sctp)?,
+            ),
         ] {
             let target = SocketAddr::new(cluster.node_address_of(node, family)?, node_port(&service)?);
-            seen_as(cluster, &Vantage::Outside, target, seen).await?;
+            answered(cluster, &Vantage::Outside, target).await?;
+            seen::settled(cluster, &Vantage::Outside, target, Protocol::Sctp, &[expected]).await?;
+            seen_as(cluster, &Vantage::Outside, target, expected).await?;
         }
     }
     Ok(())

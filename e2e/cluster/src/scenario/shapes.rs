@@ -7,12 +7,15 @@ use std::{
 
 use anyhow::{Context as _, Result, ensure};
 use k8s_openapi::api::core::v1::Pod;
+use kpr_crds::ForwardingMode;
 
-use super::{Deployed, TCP_PORT, UDP_PORT, Vantage, Workload, client_pod, dsr, service::pod_ip_of};
+use super::{Deployed, TCP_PORT, UDP_PORT, Vantage, Workload, client_pod, dsr, seen, service::pod_ip_of};
 use crate::{
-    address::{Addresses, Family},
+    address::Family,
     client::{Tally, UdpStyle},
     cluster::Cluster,
+    kube_proxy::desired::Protocol,
+    load_balancer::LoadBalancerDefaults,
     net::{Capture, SECOND_UPLINK, UPLINK},
 };
 
@@ -23,15 +26,15 @@ const LARGE: usize = 1 << 20;
 /// With pods on node-a only: a pod of node-b, the nodes and the outside reach them, over TCP and UDP, in small and in large, by each
 /// address family of the cluster.
 pub async fn a_pod_is_reached_from_everywhere(cluster: &mut Cluster) -> Result<()> {
-    reached(cluster, false).await
+    reached(cluster, LoadBalancerDefaults::of_environment()?.mode()?).await
 }
 
 /// The same with DSR: through node-b, too, the pod sees the client outside itself.
 pub async fn a_pod_is_reached_from_everywhere_by_dsr(cluster: &mut Cluster) -> Result<()> {
-    reached(cluster, true).await
+    reached(cluster, ForwardingMode::Dsr).await
 }
 
-async fn reached(cluster: &Cluster, dsr: bool) -> Result<()> {
+async fn reached(cluster: &Cluster, mode: ForwardingMode) -> Result<()> {
     let families = cluster.testbed().spec().address_families();
     let web = Workload::named("web")
         .replicas(1)
@@ -47,7 +50,7 @@ async fn reached(cluster: &Cluster, dsr: bool) -> Result<()> {
             web: &web,
             client: &client,
             family,
-            dsr,
+            mode,
         };
         check.all().await.with_context(|| format!("over {family}"))?;
     }
@@ -60,8 +63,8 @@ struct Check<'c> {
     web: &'c Deployed,
     client: &'c Pod,
     family: Family,
-    /// Nodes encapsulate what is for other nodes.
-    dsr: bool,
+    /// How packets reach the other node's pods.
+    mode: ForwardingMode,
 }
 
 impl Check<'_> {
@@ -90,7 +93,7 @@ impl Check<'_> {
         let (tcp, udp) = (self.cluster_ip(TCP_PORT)?, self.cluster_ip(UDP_PORT)?);
         self.served(&from, tcp).await?;
         self.served(&from, udp).await?;
-        let [http, datagrams] = self.seen(&from, tcp, udp, own).await?;
+        let [http, datagrams] = self.seen(&from, tcp, udp, [own; 2]).await?;
         ensure!(http.peers == [tcp].into(), "{http:?}");
         ensure!(datagrams.reply_sources == [udp].into(), "{datagrams:?}");
         if let IpAddr::V4(address) = tcp.ip() {
@@ -103,7 +106,9 @@ impl Check<'_> {
     async fn a_socket_of_both_families_reaches_it(&self, from: &Vantage, address: Ipv4Addr) -> Result<()> {
         let mapped = |port| SocketAddr::new(address.to_ipv6_mapped().into(), port);
         let (tcp, udp) = (mapped(TCP_PORT), mapped(UDP_PORT));
-        let [http, datagrams] = self.seen(from, tcp, udp, pod_ip_of(self.client, self.family)?).await?;
+        let [http, datagrams] = self
+            .seen(from, tcp, udp, [pod_ip_of(self.client, self.family)?; 2])
+            .await?;
         ensure!(http.peers == [tcp].into(), "{http:?}");
         ensure!(datagrams.reply_sources == [udp].into(), "{datagrams:?}");
         Ok(())
@@ -118,21 +123,22 @@ impl Check<'_> {
         Ok(())
     }
 
-    /// Through node-a its pod sees the client; through node-b it sees node-b, as node-b speaks to pods of node-a.
+    /// Through node-a its pod sees the client; through node-b it sees node-b, as node-b speaks to pods of node-a, or with DSR the client.
     async fn the_outside_reaches_the_node_ports(&self) -> Result<()> {
-        let spec = self.cluster.testbed().spec();
-        let node_b = spec.node("node-b").context("there is no node-b")?;
-        let node_b: Addresses = spec.pod_network.towards_other_nodes(node_b);
-        let node_b = node_b.of_family(self.family).context("node-b has no address")?;
         let client = self.cluster.client_address_of(self.family)?;
-        let through_b = if self.dsr { client } else { node_b };
-        for (node, expected) in [("node-a", client), ("node-b", through_b)] {
+        let through_b =
+            |protocol| seen::behind_another_node_with(self.mode, self.cluster, "node-b", self.family, protocol);
+        let through_b = [through_b(Protocol::Tcp)?, through_b(Protocol::Udp)?];
+        for (node, expected) in [("node-a", [client; 2]), ("node-b", through_b)] {
             let (tcp, udp) = (self.node_port(node, TCP_PORT)?, self.node_port(node, UDP_PORT)?);
-            if self.dsr {
-                dsr::seen_as(self.cluster, &Vantage::Outside, tcp, expected).await?;
+            if self.mode != ForwardingMode::Snat {
+                let [over_tcp, _] = expected;
+                dsr::seen_as(self.cluster, &Vantage::Outside, tcp, over_tcp).await?;
             }
             self.served(&Vantage::Outside, tcp).await?;
             self.served(&Vantage::Outside, udp).await?;
+            let [_, over_udp] = expected;
+            seen::settled(self.cluster, &Vantage::Outside, udp, Protocol::Udp, &[over_udp]).await?;
             let [_, datagrams] = self
                 .seen(&Vantage::Outside, tcp, udp, expected)
                 .await
@@ -187,13 +193,19 @@ impl Check<'_> {
         Ok(())
     }
 
-    /// Asks over TCP and UDP: every request is answered, and pods see the client as `expected`.
-    async fn seen(&self, from: &Vantage, tcp: SocketAddr, udp: SocketAddr, expected: IpAddr) -> Result<[Tally; 2]> {
+    /// Asks over TCP and UDP: every request is answered, and pods see the client as expected over each.
+    async fn seen(
+        &self,
+        from: &Vantage,
+        tcp: SocketAddr,
+        udp: SocketAddr,
+        expected: [IpAddr; 2],
+    ) -> Result<[Tally; 2]> {
         let tallies = [
             from.http(self.cluster, tcp, REQUESTS).await?,
             from.udp(self.cluster, udp, UdpStyle::Unconnected, REQUESTS).await?,
         ];
-        for tally in &tallies {
+        for (tally, expected) in tallies.iter().zip(expected) {
             ensure!(tally.answered() == REQUESTS, "{tally:?}");
             ensure!(
                 tally.seen_as == [expected].into(),

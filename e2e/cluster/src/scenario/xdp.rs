@@ -45,7 +45,7 @@ pub async fn packets_leave_by_another_device(cluster: &mut Cluster) -> Result<()
         json!({
             "mode": "Strict",
             "nodePort": {"addresses": ["all"]},
-            "loadBalancer": {"acceleration": "Native"},
+            "loadBalancer": {"acceleration": "Native", "mode": "SNAT"},
         }),
     )
     .await?;
@@ -104,10 +104,11 @@ pub async fn killing_agents_breaks_nothing(cluster: &mut Cluster) -> Result<()> 
     Ok(())
 }
 
+/// With SNAT: flows with DSR are left to tc.
 async fn install(cluster: &mut Cluster, acceleration: &str) -> Result<()> {
     install::kpr_with(
         cluster,
-        json!({"mode": "Strict", "loadBalancer": {"acceleration": acceleration}}),
+        json!({"mode": "Strict", "loadBalancer": {"acceleration": acceleration, "mode": "SNAT"}}),
     )
     .await
 }

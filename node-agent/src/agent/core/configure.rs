@@ -133,11 +133,9 @@ impl<L: Loader> Core<L> {
     }
 
     /// Whether somebody listens is no matter of the configuration.
-    fn keeping_events(&self, settings: Settings) -> Settings {
-        Settings {
-            events: self.running.as_ref().and_then(|running| running.settings.events),
-            ..settings
-        }
+    fn keeping_events(&self, mut settings: Settings) -> Settings {
+        settings.events = self.running.as_ref().and_then(|running| running.settings.events);
+        settings
     }
 
     /// Loads programs, or swaps them for ones with other settings.

@@ -6,11 +6,13 @@ mod configure;
 mod events;
 mod flows;
 mod leftovers;
+mod names;
 mod serve;
 mod sockets;
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
+use jiff::Timestamp;
 use kpr_crds::{ForwardingMode, NodeDatapathSpec, Phase as Wanted};
 use tokio::time::Instant;
 use tracing::info;
@@ -20,10 +22,12 @@ use super::{
     Applied, CAPABILITIES, Loader, Object, Placement, Snapshot, Troubles,
     backoff::Backoff,
     exhaustion::Exhaustion,
+    latency::{Heard, Latency},
     services::DualStack,
     settings::{kinds, maglev},
 };
 use crate::{
+    cluster::Peer,
     datapath::{Report, Settings},
     devices::Device,
     events::Hub,
@@ -97,6 +101,10 @@ pub struct Core<L: Loader> {
     without_dsr: Option<Arc<[Arc<str>]>>,
     exhaustion: Exhaustion,
     syncs: Syncs,
+    latency: Latency,
+    /// The Service of the agents themselves, if it is known.
+    agents: Option<NamespacedName>,
+    peers: Arc<[Peer]>,
 }
 
 /// A loaded datapath.
@@ -172,12 +180,24 @@ impl<L: Loader> Core<L> {
             without_dsr: None,
             exhaustion: Exhaustion::default(),
             syncs: Syncs::default(),
+            latency: Latency::new(Timestamp::now()),
+            agents: None,
+            peers: Arc::default(),
             tasks: CoreTasks {
                 load: tasks.register("load-datapath"),
                 place: tasks.register("sync-devices"),
                 program: tasks.register("sync-lb-maps"),
                 check: tasks.register("check-datapath"),
             },
+        }
+    }
+
+    /// The agents of all nodes are the endpoints of this Service, and their port of this name says how they are.
+    #[must_use]
+    pub fn with_agents(self, service: Option<NamespacedName>) -> Self {
+        Self {
+            agents: service,
+            ..self
         }
     }
 
@@ -193,8 +213,15 @@ impl<L: Loader> Core<L> {
             Change::Service(input) => self.index.apply_service(*input),
             Change::ServiceGone(name) => self.index.delete_service(&name),
             Change::Slices(all) => self.index.replace_slices(all),
-            Change::Slice(input) => self.index.apply_slice(*input),
-            Change::SliceGone(name) => self.index.delete_slice(&name),
+            Change::Slice(input) => {
+                let heard = Heard::of(&input);
+                if self.index.apply_slice(*input) {
+                    self.latency.heard(heard);
+                }
+            }
+            Change::SliceGone(name) => {
+                self.index.delete_slice(&name);
+            }
             Change::Pods(all) => self.index.replace_pods(all),
             Change::Pod(input) => self.index.apply_pod(*input),
             Change::PodGone(name) => self.index.delete_pod(&NamespacedName::of_pod(&name)),
@@ -352,6 +379,7 @@ impl<L: Loader> Core<L> {
             health_checks: Arc::clone(&self.health_checks),
             node: self.node.clone(),
             without_dsr: self.without_dsr.clone(),
+            peers: Arc::clone(&self.peers),
         }
     }
 }

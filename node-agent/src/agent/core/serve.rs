@@ -15,7 +15,10 @@ use super::{
     },
     Core, Running, asks_for_dsr, sentence,
 };
-use crate::{devices::Device, memory, model::Protocol};
+use crate::{cluster::Peer, devices::Device, memory, model::Protocol};
+
+/// The port of the agents' Service that says how they are.
+const HEALTH_PORT: &str = "healthz";
 
 /// Separates source ports of kube-proxy's rules, if there are any, from those of the datapath.
 pub(super) fn keep_apart<D: Datapath>(running: &mut Running<D>) {
@@ -105,6 +108,10 @@ impl<L: Loader> Core<L> {
         };
         let changed = self.index.take_dirty();
         if !changed.is_empty() {
+            if let Some(agents) = self.agents.as_ref().filter(|agents| changed.contains(*agents)) {
+                let peers = self.index.endpoints_by_node(agents, HEALTH_PORT).into_iter();
+                self.peers = peers.map(|(node, address)| Peer { node, address }).collect();
+            }
             running.services.touch(&changed);
             // Before the first write: sockets may be led there in a moment.
             let services = || changed.iter();
@@ -146,6 +153,7 @@ impl<L: Loader> Core<L> {
                     }
                 }
             }
+            self.latency.written(running.services.progress(), &self.syncs);
             self.report_stale = true;
         }
         self.troubles.write = running.services.failure().map(str::to_owned);

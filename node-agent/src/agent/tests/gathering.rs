@@ -15,7 +15,7 @@ use super::{
 use crate::{
     agent::{Inputs, Snapshot, run},
     model::tests::fixtures::{ep, slice, svc},
-    observe::api::Phase,
+    observe::{Names, api::Phase, names},
     plan::Op,
     watch::Change,
 };
@@ -23,6 +23,7 @@ use crate::{
 struct Running {
     changes: mpsc::Sender<Change>,
     snapshots: watch::Receiver<Arc<Snapshot>>,
+    names: Names,
     stop: CancellationToken,
     task: tokio::task::JoinHandle<()>,
     _devices: watch::Sender<Option<Vec<crate::devices::Device>>>,
@@ -31,17 +32,20 @@ struct Running {
 fn start(kernel: &Kernel) -> Running {
     let (changes, backlog) = mpsc::channel(64);
     let (devices, seen) = watch::channel(None);
+    let (names, questions) = names();
     let (publish, snapshots) = watch::channel(Arc::default());
     let stop = CancellationToken::new();
     let inputs = Inputs {
         changes: backlog,
         devices: seen,
+        questions,
     };
     let task = tokio::spawn(run(Rig::starts(kernel).core, inputs, publish, stop.clone()));
     devices.send_replace(Some(vec![eth0()]));
     Running {
         changes,
         snapshots,
+        names,
         stop,
         task,
         _devices: devices,
@@ -123,6 +127,23 @@ async fn a_stream_of_changes_does_not_put_off_the_work() {
     agent.until(|s| s.services.backends > 0).await;
     assert!(began.elapsed() < Duration::from_millis(100), "{:?}", began.elapsed());
     stream.abort();
+}
+
+#[tokio::test(start_paused = true)]
+async fn whoever_asks_is_told_what_frontends_are_called() {
+    let agent = start(&Kernel::default());
+    agent.tell([Change::Services(vec![svc("web").parse()])]).await;
+    let ask = async {
+        loop {
+            // The change may still be under way.
+            let names = agent.names.ask().await.unwrap();
+            if let [name] = names.as_slice() {
+                return (name.frontend.to_string(), name.service.clone());
+            }
+        }
+    };
+    let named = timeout(Duration::from_mins(1), ask).await.unwrap();
+    assert_eq!(named, ("10.96.0.10:80".to_owned(), "default/web".to_owned()));
 }
 
 #[tokio::test(start_paused = true)]

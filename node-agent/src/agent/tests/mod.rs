@@ -9,6 +9,7 @@ pub(crate) mod fake;
 mod gathering;
 mod health;
 mod listening;
+mod peers;
 mod placing;
 mod pods;
 mod programming;

@@ -7,10 +7,10 @@ use kpr_abi::Reason;
 use crate::events::{Line, Told, dies};
 
 /// The line; none, if there is nothing to show.
-pub(super) fn text(line: &Line, colour: bool) -> Option<String> {
+pub(super) fn text(line: &Line) -> Option<String> {
     match line {
         Line::Listening => Some("listening: flows that begin, and what goes no further".to_owned()),
-        Line::Event(told) => Some(event(told, colour)),
+        Line::Event(told) => Some(event(told)),
         Line::Lost { datapath, listener } => Some(format!(
             "LOST {} events: {datapath} for which the programs had no room, {listener} that came faster than they were read",
             datapath + listener
@@ -21,13 +21,13 @@ pub(super) fn text(line: &Line, colour: bool) -> Option<String> {
 
 /// `12:00:00.123456 eth0 ingress flow_to_remote TCP 192.168.49.100:40000 -> 192.168.49.2:30086 (default/web:http) => 10.244.1.2:80 as
 /// 192.168.49.2:45123 by eth0`
-fn event(told: &Told, colour: bool) -> String {
+fn event(told: &Told) -> String {
     let mut line = format!("{} ", told.time.strftime("%H:%M:%S.%6f"));
     if let Some(device) = &told.device {
         line += device;
         line.push(' ');
     }
-    let (on, off) = if colour && is_end(&told.reason) {
+    let (on, off) = if is_end(&told.reason) {
         ("\x1b[31m", "\x1b[0m")
     } else {
         ("", "")
@@ -90,7 +90,7 @@ mod tests {
     #[test]
     fn a_flow_is_one_line_from_client_to_backend() {
         assert_eq!(
-            event(&told(), false),
+            event(&told()),
             "12:00:00.123456 eth0 ingress flow_to_remote TCP 192.168.49.100:40000 -> 192.168.49.2:30086 (default/web:http) \
              => 10.244.1.2:80 as 192.168.49.2:45123 by eth1"
         );
@@ -115,7 +115,7 @@ mod tests {
             ..told()
         };
         assert_eq!(
-            event(&denied, true),
+            event(&denied),
             "12:00:00.123456 connect \x1b[31msocket_no_endpoint\x1b[0m TCP curl[42] -> 192.168.49.2:30086 (default/web:http) (one in 10)"
         );
     }
@@ -126,7 +126,7 @@ mod tests {
             datapath: 3,
             listener: 4,
         };
-        let shown = text(&lost, false).unwrap();
+        let shown = text(&lost).unwrap();
         assert!(shown.starts_with("LOST 7 events: 3 "), "{shown}");
     }
 }

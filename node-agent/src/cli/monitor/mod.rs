@@ -2,12 +2,9 @@
 
 mod line;
 
-use std::io::{self, IsTerminal as _, Write as _};
+use std::io::Write;
 
-use super::{
-    Exit,
-    args::{Output, Place as Where},
-};
+use super::{Exit, Output, args::Place as Where, output::Format};
 use crate::{
     events::{Filter, Line, Place},
     observe,
@@ -43,9 +40,8 @@ pub struct Args {
     /// End after so many lines
     #[arg(long, short = 'n', value_name = "N")]
     count: Option<u64>,
-    /// How to print: JSON has one object a line, as the agent sends it
-    #[arg(long, short, value_name = "FORMAT", value_enum, default_value_t)]
-    output: Output,
+    #[command(flatten)]
+    format: Format,
 }
 
 impl Args {
@@ -64,7 +60,7 @@ impl Args {
 }
 
 /// Prints lines as they come, until the agent or the reader ends it.
-pub(super) async fn run(place: &Where, args: &Args) -> anyhow::Result<Exit> {
+pub(super) async fn run(place: &Where, args: &Args, out: &mut dyn Write) -> anyhow::Result<Exit> {
     let mut lines = match observe::listen(&place.run_dir, &args.filter()).await {
         Ok(lines) => lines,
         Err(error) if error.is_unreachable() => {
@@ -73,8 +69,6 @@ pub(super) async fn run(place: &Where, args: &Args) -> anyhow::Result<Exit> {
         }
         Err(error) => return Err(error.into()),
     };
-    let json = args.output == Output::Json;
-    let colour = !json && io::stdout().is_terminal();
     let mut shown = 0;
     while args.count.is_none_or(|count| shown < count) {
         let Some(line) = lines.next().await? else {
@@ -85,24 +79,16 @@ pub(super) async fn run(place: &Where, args: &Args) -> anyhow::Result<Exit> {
             anyhow::bail!("{message}");
         }
         shown += u64::from(matches!(line, Line::Event(_)));
-        let text = if json {
-            Some(serde_json::to_string(&line)?)
-        } else {
-            line::text(&line, colour)
+        let text = match args.format.output {
+            Output::Text | Output::Wide => line::text(&line),
+            Output::Json => Some(serde_json::to_string(&line)?),
+            Output::Yaml => Some(format!("---\n{}", serde_saphyr::to_string(&line)?.trim_end())),
         };
-        // Whoever read this has gone: so does this.
-        if let Some(text) = text
-            && print(&text).is_err()
-        {
-            break;
+        if let Some(text) = text {
+            writeln!(out, "{text}")?;
+            // Somebody waits for it.
+            out.flush()?;
         }
     }
     Ok(Exit::Ok)
-}
-
-/// At once: somebody waits for it.
-fn print(text: &str) -> io::Result<()> {
-    let mut out = io::stdout().lock();
-    writeln!(out, "{text}")?;
-    out.flush()
 }

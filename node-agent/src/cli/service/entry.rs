@@ -2,14 +2,10 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use kpr_abi::{
-    BackendValue, Family, ServiceKey, ServiceValue, backend,
-    proto::{SCTP, TCP, UDP},
-    service,
-};
+use kpr_abi::{BackendValue, Family, ServiceKey, ServiceValue, TableSize, backend, service};
 use serde::Serialize;
 
-use crate::datapath::Contents;
+use crate::{cli::protocol, datapath::Contents};
 
 /// A frontend and its backends, for people and for JSON.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -23,12 +19,25 @@ pub(crate) struct Entry {
     pub frontend: SocketAddr,
     /// "TCP", "UDP" or "SCTP".
     pub protocol: String,
+    /// `namespace/name` of its Service, if the agent was asked; of a Pod with a hostPort, `namespace/pod/name`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub service: Option<String>,
+    /// Name of the Service's port, if it has one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub port_name: Option<String>,
     /// What kind of frontend it is.
     pub service_type: &'static str,
     /// Traffic from outside uses only backends on this node.
     pub external_traffic_policy_local: bool,
     /// Traffic from this node and its pods uses only backends on this node.
     pub internal_traffic_policy_local: bool,
+    /// Clients stick to their backend while they have been idle for less, in seconds; none: they don't.
+    pub affinity_seconds: Option<u32>,
+    /// Frontends of one service port have the same.
+    #[serde(skip)]
+    pub affinity_group: u32,
+    /// Slots of its Maglev tables; none: backends are chosen by chance.
+    pub maglev_table_size: Option<u32>,
     /// Who may connect, as CIDRs; empty: everyone.
     pub source_ranges: Vec<String>,
     /// The backends that may be chosen, by address.
@@ -50,6 +59,9 @@ pub(crate) struct Backend {
     /// Whether it is on this node.
     pub local: bool,
 }
+
+/// State of a backend that goes: what flows it has go on.
+pub(in crate::cli) const TERMINATING: &str = "terminating";
 
 /// Everything that the tables of a family hold, by frontend id.
 pub(super) fn entries<F: Family>(contents: &Contents<F>) -> Vec<Entry> {
@@ -85,10 +97,15 @@ impl Entry {
             family: F::NAME,
             id: value.id,
             frontend: SocketAddr::new(ip::<F>(key.addr), key.port.host()),
-            protocol: protocol(key.proto),
+            protocol: protocol::name(key.proto),
+            service: None,
+            port_name: None,
             service_type: service_type(value.flags),
             external_traffic_policy_local: has(service::flags::EXTERNAL_LOCAL),
             internal_traffic_policy_local: has(service::flags::INTERNAL_LOCAL),
+            affinity_seconds: (value.affinity_seconds > 0).then_some(value.affinity_seconds),
+            affinity_group: value.affinity_group,
+            maglev_table_size: TableSize::named_by(value.flags).map(TableSize::slots),
             source_ranges: source_ranges
                 .into_iter()
                 .map(|(addr, bits)| format!("{addr}/{bits}"))
@@ -98,35 +115,42 @@ impl Entry {
     }
 }
 
+impl Entry {
+    /// What the service port is called, as kube-proxy writes it, if it is known.
+    pub(in crate::cli) fn name(&self) -> Option<String> {
+        let service = self.service.as_ref()?;
+        Some(match &self.port_name {
+            Some(port) => format!("{service}:{port}"),
+            None => service.clone(),
+        })
+    }
+}
+
 impl Backend {
     fn new<F: Family>(id: u32, value: &BackendValue<F::Addr>) -> Self {
         let has = |flag| value.flags & flag != 0;
         Self {
             address: SocketAddr::new(ip::<F>(value.addr), value.port.host()),
-            protocol: protocol(value.proto),
+            protocol: protocol::name(value.proto),
             id,
-            state: if has(backend::flags::TERMINATING) {
-                "terminating"
-            } else {
-                "active"
-            },
+            state: state(value.flags),
             local: has(backend::flags::LOCAL),
         }
     }
 }
 
-fn ip<F: Family>(addr: F::Addr) -> IpAddr {
-    let ip: F::Ip = addr.into();
-    ip.into()
+/// In which state a backend of these flags is.
+pub(in crate::cli) const fn state(flags: u8) -> &'static str {
+    if flags & backend::flags::TERMINATING == 0 {
+        "active"
+    } else {
+        TERMINATING
+    }
 }
 
-fn protocol(number: u8) -> String {
-    match number {
-        TCP => "TCP".to_owned(),
-        UDP => "UDP".to_owned(),
-        SCTP => "SCTP".to_owned(),
-        other => other.to_string(),
-    }
+pub(in crate::cli) fn ip<F: Family>(addr: F::Addr) -> IpAddr {
+    let ip: F::Ip = addr.into();
+    ip.into()
 }
 
 fn service_type(flags: u32) -> &'static str {

@@ -1,53 +1,78 @@
 //! The table of `kpr service list`, in the columns of `cilium service list`.
 
-use super::entry::{Backend, Entry};
-use crate::cli::table::Table;
+use std::mem;
+
+use super::entry::{Backend, Entry, TERMINATING};
+use crate::cli::{style::notable, table::Table};
 
 /// One line for each backend; a frontend's own columns stand on its first line only. Where both families are served, which
 /// count their ids apart, a column says which one an id is of.
-pub(super) fn render(entries: &[Entry]) -> String {
+pub(super) fn render(entries: &[Entry], is_wide: bool) -> String {
     let both = entries.iter().any(|entry| entry.family != entries[0].family);
-    if both {
-        let mut table = Table::new(["ID", "Family", "Frontend", "Service Type", "Backend"]);
-        rows(entries, |entry, [id, frontend, kind, backend]| {
-            let family = entry.map_or_else(String::new, |entry| entry.family.to_owned());
-            table.row([id, family, frontend, kind, backend]);
-        });
-        table.to_string()
-    } else {
-        let mut table = Table::new(["ID", "Frontend", "Service Type", "Backend"]);
-        rows(entries, |_, cells| table.row(cells));
-        table.to_string()
-    }
-}
-
-/// Calls `row` with the cells of each line, and with the frontend on its first line.
-fn rows(entries: &[Entry], mut row: impl FnMut(Option<&Entry>, [String; 4])) {
+    let columns: Vec<Column> = COLUMNS
+        .into_iter()
+        .filter(|column| match column.0 {
+            "Family" => both,
+            "Service" | "Traffic Policy" | "Affinity" => is_wide,
+            _ => true,
+        })
+        .collect();
+    let header = columns.iter().map(|column| column.0);
+    let mut table = Table::new(header.chain(["Backend"]));
     for entry in entries {
-        let mut first = Some(entry);
-        let backends = entry.backends.iter().zip(1..).map(|(backend, n)| line(n, backend));
+        let mut own: Vec<_> = columns.iter().map(|column| column.1(entry)).collect();
+        let backends = entry
+            .backends
+            .iter()
+            .zip(1..)
+            .map(|(backend, n)| line(n, backend, is_wide));
         let none = entry.backends.is_empty().then(|| "none".to_owned());
         for backend in backends.chain(none) {
-            let first = first.take();
-            let cell = |text: fn(&Entry) -> String| first.map_or_else(String::new, text);
-            row(
-                first,
-                [
-                    cell(|entry| entry.id.to_string()),
-                    cell(|entry| format!("{}/{}", entry.frontend, entry.protocol)),
-                    cell(|entry| entry.service_type.to_owned()),
-                    backend,
-                ],
-            );
+            let empty = vec![String::new(); own.len()];
+            let cells = mem::replace(&mut own, empty);
+            table.row(cells.into_iter().chain([backend]));
         }
     }
+    table.to_string()
 }
 
-fn line(number: usize, backend: &Backend) -> String {
-    format!(
-        "{number} => {}/{} ({})",
+/// A column's name, and what stands in it.
+type Column = (&'static str, fn(&Entry) -> String);
+
+const COLUMNS: [Column; 7] = [
+    ("ID", |entry| entry.id.to_string()),
+    ("Family", |entry| entry.family.to_owned()),
+    ("Service", |entry| entry.name().unwrap_or_else(|| "unknown".to_owned())),
+    ("Frontend", |entry| format!("{}/{}", entry.frontend, entry.protocol)),
+    ("Service Type", |entry| entry.service_type.to_owned()),
+    ("Traffic Policy", policy),
+    ("Affinity", |entry| {
+        let seconds = entry.affinity_seconds;
+        seconds.map_or_else(|| "none".to_owned(), |seconds| format!("{seconds}s"))
+    }),
+];
+
+fn policy(entry: &Entry) -> String {
+    let policy = match (entry.external_traffic_policy_local, entry.internal_traffic_policy_local) {
+        (false, false) => "Cluster",
+        (true, false) => "Local (external)",
+        (false, true) => "Local (internal)",
+        (true, true) => "Local",
+    };
+    policy.to_owned()
+}
+
+fn line(number: usize, backend: &Backend, is_wide: bool) -> String {
+    let here = if is_wide && backend.local { ", on this node" } else { "" };
+    let line = format!(
+        "{number} => {}/{} ({}{here})",
         backend.address, backend.protocol, backend.state
-    )
+    );
+    if backend.state == TERMINATING {
+        notable(&line)
+    } else {
+        line
+    }
 }
 
 #[cfg(test)]
@@ -64,7 +89,7 @@ mod tests {
     };
 
     use super::{super::entry::entries, *};
-    use crate::{datapath::Contents, plan::AdmittedRange};
+    use crate::{cli::style::plain, datapath::Contents, plan::AdmittedRange};
 
     fn backend(ip: [u8; 4], port: u16, proto: u8, flags: u8) -> BackendValue<Addr4> {
         BackendValue {
@@ -130,7 +155,7 @@ ID   Frontend            Service Type   Backend
                                         2 => 10.244.1.2:80/TCP (active)
 7    10.96.7.7:80/TCP    ClusterIP      none
 ";
-        assert_eq!(render(&entries(&node())), expected);
+        assert_eq!(plain(&render(&entries(&node()), false)), expected);
     }
 
     /// The same DNS service in IPv6, with an id that IPv4 has too, and the NodePort.
@@ -174,16 +199,32 @@ ID   Family   Frontend                 Service Type   Backend
 3    IPv6     [::]:31683/TCP           NodePort       1 => [fd00:244:1::2]:80/TCP (active)
 ";
         let all = [entries(&node()), entries(&node6())].concat();
-        assert_eq!(render(&all), expected);
+        assert_eq!(plain(&render(&all, false)), expected);
     }
 
     #[test]
     fn where_one_family_is_served_there_is_no_column_for_it() {
         for entries in [entries(&node()), entries(&node6())] {
-            let table = render(&entries);
+            let table = render(&entries, false);
             assert!(table.starts_with("ID   Frontend"), "{table}");
         }
-        assert_eq!(render(&[]), "ID   Frontend   Service Type   Backend\n");
+        assert_eq!(render(&[], false), "ID   Frontend   Service Type   Backend\n");
+    }
+
+    #[test]
+    fn the_wide_table_has_names_as_far_as_they_are_known() {
+        let mut all = entries(&node());
+        all[1].service = Some("default/web".into());
+        all[1].port_name = Some("http".into());
+        all[1].affinity_seconds = Some(10_800);
+        let expected = "\
+ID   Service            Frontend            Service Type   Traffic Policy     Affinity   Backend
+2    unknown            10.96.0.10:53/UDP   ClusterIP      Cluster            none       1 => 10.244.0.2:53/UDP (terminating)
+6    default/web:http   0.0.0.0:31683/TCP   NodePort       Local (external)   10800s     1 => 10.244.0.3:80/TCP (active, on this node)
+                                                                                         2 => 10.244.1.2:80/TCP (active)
+7    unknown            10.96.7.7:80/TCP    ClusterIP      Cluster            none       none
+";
+        assert_eq!(plain(&render(&all, true)), expected);
     }
 
     #[test]

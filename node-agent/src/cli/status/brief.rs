@@ -3,8 +3,11 @@
 use std::fmt::Write;
 
 use crate::{
-    cli::age::{ago, span},
-    observe::api::{Device, Kubernetes, Phase, Status},
+    cli::{
+        age::{ago, span},
+        style::{bad, notable},
+    },
+    observe::api::{Cluster, Device, Kubernetes, Phase, Status},
 };
 
 /// Width of the first column, that of the reference.
@@ -12,18 +15,48 @@ const LABEL: usize = 24;
 
 /// One line for each part of the system.
 pub(super) fn render(status: &Status) -> String {
-    let mut page = String::new();
-    let mut line = |label: &str, text: String| {
-        // Writing to a string can't fail.
-        let _ = writeln!(page, "{:<LABEL$}{}", format!("{label}:"), text.trim_end());
+    head(status) + &status.cluster.as_ref().map_or_else(String::new, cluster)
+}
+
+/// The lines about this node.
+pub(super) fn head(status: &Status) -> String {
+    [
+        line("Kubernetes", &kubernetes(status)),
+        line("Kubernetes APIs", &format!("{:?}", status.kubernetes.apis)),
+        line("KubeProxyReplacement", &replacement(status)),
+        line("kpr", &agent(status)),
+        line("Services", &services(status)),
+        line("Controller Status", &controllers(status)),
+    ]
+    .concat()
+}
+
+/// The line about others: `2/2 reachable   (2026-01-02T03:04:00Z)`, as the reference has it.
+pub(super) fn cluster(cluster: &Cluster) -> String {
+    let reachable = cluster.nodes.iter().filter(|node| node.reachable).count();
+    let all = cluster.nodes.len();
+    let count = format!("{reachable}/{all} reachable");
+    let count = if reachable == all { count } else { bad(&count) };
+    let others = u32::try_from(all).map_or(0, |all| cluster.known.saturating_sub(all));
+    let others = match others {
+        0 => String::new(),
+        others => format!("; {others} more are asked by other nodes"),
     };
-    line("Kubernetes", kubernetes(status));
-    line("Kubernetes APIs", format!("{:?}", status.kubernetes.apis));
-    line("KubeProxyReplacement", replacement(status));
-    line("kpr", agent(status));
-    line("Services", services(status));
-    line("Controller Status", controllers(status));
-    page
+    line("Cluster health", &format!("{count}   ({:.0}){others}", cluster.at))
+}
+
+fn line(label: &str, text: &str) -> String {
+    format!("{:<LABEL$}{}\n", format!("{label}:"), coloured(text.trim_end()))
+}
+
+/// With a colour for what does not go well: the first word says it.
+fn coloured(text: &str) -> String {
+    let (word, rest) = text.split_at(text.find(' ').unwrap_or(text.len()));
+    match word {
+        "Away" | "Degraded" | "Failing" => bad(word) + rest,
+        "Starting" | "Syncing" | "Waiting" => notable(word) + rest,
+        _ => text.to_owned(),
+    }
 }
 
 fn kubernetes(status: &Status) -> String {
@@ -121,5 +154,8 @@ fn services(status: &Status) -> String {
 
 fn controllers(status: &Status) -> String {
     let healthy = status.tasks.iter().filter(|task| task.healthy()).count();
-    format!("{healthy}/{} healthy", status.tasks.len())
+    let all = status.tasks.len();
+    let count = format!("{healthy}/{all}");
+    let count = if healthy == all { count } else { bad(&count) };
+    format!("{count} healthy")
 }

@@ -4,12 +4,12 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::{brief, verbose, verdict};
 use crate::{
-    cli::Exit,
+    cli::{Exit, style::plain},
     observe::{
         TaskStatus,
         api::{
-            Attachment, Counter, Details, Device, Feature, Kernel, Kubernetes, Map, Phase, Policy, STATUS_VERSION,
-            ServiceKind, Services, SnatUse, Status, Sweep, SweptTable,
+            Attachment, Cluster, ClusterNode, Counter, Details, Device, Feature, Kernel, Kubernetes, Map, Phase,
+            Policy, STATUS_VERSION, ServiceKind, Services, SnatUse, Status, Sweep, SweptTable,
         },
     },
 };
@@ -118,6 +118,37 @@ pub(crate) fn well() -> Status {
         map_writes: 17,
         repairs: 0,
         tasks: vec![task("k8s-heartbeat", 7), task("sync-lb-maps", 190)],
+        cluster: Some(cluster()),
+    }
+}
+
+/// Two nodes, of which one does not answer.
+fn cluster() -> Cluster {
+    let node = |name: &str, last: u8| ClusterNode {
+        name: name.into(),
+        address: [192, 168, 49, last].into(),
+        own: false,
+        reachable: true,
+        serves: true,
+        took_us: Some(412),
+        message: None,
+    };
+    Cluster {
+        at: before(5),
+        known: 2,
+        nodes: vec![
+            ClusterNode {
+                own: true,
+                ..node("minikube", 2)
+            },
+            ClusterNode {
+                reachable: false,
+                serves: false,
+                took_us: None,
+                message: Some("no answer within 3 s".into()),
+                ..node("minikube-m02", 3)
+            },
+        ],
     }
 }
 
@@ -154,8 +185,9 @@ KubeProxyReplacement:   Strict   [eth0 192.168.49.2 (Direct Routing)]
 kpr:                    Ok   0.1.0 (started 3m20s ago)
 Services:               Ok   4 services, 6 frontends, 5 backends programmed
 Controller Status:      2/2 healthy
+Cluster health:         1/2 reachable   (2026-01-02T03:04:00Z)
 "#;
-    assert_eq!(brief::render(&well()), expected);
+    assert_eq!(plain(&brief::render(&well())), expected);
     assert_eq!(verdict(&well()), Exit::Ok);
 }
 
@@ -200,8 +232,12 @@ Drops:
 Traffic:
   Reason              Count
   socket_translated   1000
+Cluster health:         1/2 reachable   (2026-01-02T03:04:00Z)
+  Name                   IP             Node                                Services   Round trip
+  minikube (localhost)   192.168.49.2   reachable                           served     0.412 ms
+  minikube-m02           192.168.49.3   unreachable: no answer within 3 s   unknown    -
 ";
-    let page = verbose::render(&well());
+    let page = plain(&verbose::render(&well()));
     let from = page.find("Controller Status:").unwrap();
     assert_eq!(&page[from..], expected);
 }
@@ -217,7 +253,7 @@ fn a_node_without_an_api_server_goes_on_and_says_so() {
         },
         ..well()
     };
-    let page = brief::render(&status);
+    let page = plain(&brief::render(&status));
     let line = page.lines().next().unwrap();
     assert_eq!(
         line,
@@ -229,7 +265,7 @@ fn a_node_without_an_api_server_goes_on_and_says_so() {
 #[test]
 fn a_node_that_does_not_serve_as_it_should_says_why() {
     let line = |status: &Status, label: &str| {
-        let page = brief::render(status);
+        let page = plain(&brief::render(status));
         let line = page.lines().find(|line| line.starts_with(label)).unwrap();
         line[24..].to_owned()
     };

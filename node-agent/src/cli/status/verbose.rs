@@ -4,13 +4,13 @@ use std::fmt::{self, Write};
 
 use super::brief;
 use crate::{
-    cli::{age::ago, table::Table},
-    observe::api::{Details, SnatUse, Status},
+    cli::{age::ago, style::bad, table::Table},
+    observe::api::{Cluster, Details, SnatUse, Status},
 };
 
 /// The brief page and all details.
 pub(super) fn render(status: &Status) -> String {
-    let mut page = brief::render(status);
+    let mut page = brief::head(status);
     // Writing to a string can't fail.
     let _ = details(&mut page, status);
     page
@@ -28,7 +28,31 @@ fn details(page: &mut String, status: &Status) -> fmt::Result {
     kernel(page, status)?;
     maps(page, status)?;
     flows(page, status)?;
-    counters(page, status)
+    counters(page, status)?;
+    status.cluster.as_ref().map_or(Ok(()), |found| cluster(page, found))
+}
+
+/// What agents of nodes say of themselves, asked from here.
+fn cluster(page: &mut String, found: &Cluster) -> fmt::Result {
+    page.push_str(&brief::cluster(found));
+    let mut table = Table::new(["Name", "IP", "Node", "Services", "Round trip"]).indent(2);
+    for node in &found.nodes {
+        let name = if node.own {
+            format!("{} (localhost)", node.name)
+        } else {
+            node.name.clone()
+        };
+        let (reachable, serves) = match (&node.message, node.serves) {
+            (Some(message), _) => (bad(&format!("unreachable: {message}")), "unknown".to_owned()),
+            (None, true) => ("reachable".to_owned(), "served".to_owned()),
+            (None, false) => ("reachable".to_owned(), bad("not served")),
+        };
+        let took = node
+            .took_us
+            .map_or_else(|| "-".to_owned(), |us| format!("{}.{:03} ms", us / 1_000, us % 1_000));
+        table.row([name, node.address.to_string(), reachable, serves, took]);
+    }
+    write!(page, "{table}")
 }
 
 fn controllers(page: &mut String, status: &Status) -> fmt::Result {
@@ -39,7 +63,11 @@ fn controllers(page: &mut String, status: &Status) -> fmt::Result {
             ago(task.last_success, status.now),
             ago(task.last_error, status.now),
             task.consecutive_failures.to_string(),
-            task.message.clone(),
+            if task.healthy() {
+                task.message.clone()
+            } else {
+                bad(&task.message)
+            },
         ]);
     }
     write!(page, "{table}")

@@ -1,6 +1,6 @@
 //! Whether a flow may go. Pure.
 
-use super::Timeouts;
+use super::{FlowState, Timeouts};
 use kpr_abi::{
     Address, FlowKey, FlowValue,
     flow::{action, direction, state},
@@ -27,18 +27,44 @@ pub(super) fn is_expired<A: Address>(
     now: u32,
     timeouts: &Timeouts,
 ) -> bool {
+    let last_seen = value.last_seen.max(twin.map_or(0, |twin| twin.last_seen));
+    now.saturating_sub(last_seen) >= limit(key, value, twin, timeouts)
+}
+
+/// How long the flow may be idle.
+pub(super) fn limit<A: Address>(
+    key: &FlowKey<A>,
+    value: &FlowValue<A>,
+    twin: Option<&FlowValue<A>>,
+    timeouts: &Timeouts,
+) -> u32 {
+    let (forward, reply) = directions(key, value, twin);
+    match value.action {
+        action::TUNNEL => timeouts.one_way(key.proto, value.state),
+        other => timeouts.idle(key.proto, forward, reply, other == action::YIELD),
+    }
+}
+
+/// In which state the flow is.
+pub(super) fn state_of<A: Address>(key: &FlowKey<A>, value: &FlowValue<A>, twin: Option<&FlowValue<A>>) -> FlowState {
+    let (forward, reply) = directions(key, value, twin);
+    match value.action {
+        action::TUNNEL => FlowState::one_way(key.proto, value.state),
+        // Only its forward packets pass here.
+        action::YIELD if forward & state::SEEN != 0 => FlowState::Established,
+        action::YIELD => FlowState::Opening,
+        _ => FlowState::of(key.proto, forward, reply),
+    }
+}
+
+/// The state bits of its two directions.
+fn directions<A: Address>(key: &FlowKey<A>, value: &FlowValue<A>, twin: Option<&FlowValue<A>>) -> (u8, u8) {
     let (own, other) = (value.state, twin.map_or(0, |twin| twin.state));
-    let (forward, reply) = if key.direction == direction::FORWARD {
+    if key.direction == direction::FORWARD {
         (own, other)
     } else {
         (other, own)
-    };
-    let last_seen = value.last_seen.max(twin.map_or(0, |twin| twin.last_seen));
-    let idle = match value.action {
-        action::TUNNEL => timeouts.one_way(key.proto, own),
-        other => timeouts.idle(key.proto, forward, reply, other == action::YIELD),
-    };
-    now.saturating_sub(last_seen) >= idle
+    }
 }
 
 #[cfg(test)]

@@ -71,7 +71,8 @@ impl fmt::Display for SnatUse {
     }
 }
 
-type Flows<F> = HashMap<MapData, FlowKey<<F as kpr_abi::Family>::Addr>, FlowValue<<F as kpr_abi::Family>::Addr>>;
+pub(super) type Flows<F> =
+    HashMap<MapData, FlowKey<<F as kpr_abi::Family>::Addr>, FlowValue<<F as kpr_abi::Family>::Addr>>;
 type Services<F> = HashMap<MapData, ServiceKey<<F as kpr_abi::Family>::Addr>, StoredService>;
 type Destination<F> = FlowKey<<F as kpr_abi::Family>::Addr>;
 
@@ -195,13 +196,22 @@ pub fn flow_clock() -> u32 {
     u32::try_from(time).unwrap_or(0)
 }
 
-/// Removes both entries of a flow, unless a packet was seen since this one was read; returns how many there were. The way there
-/// goes before the way back, or the flow's source port could be given away while its packets still get it.
+/// Removes both entries of a flow, unless a packet was seen since this one was read; returns how many there were.
 fn remove<F: MapFamily>(flows: &mut Flows<F>, key: &FlowKey<F::Addr>, value: &FlowValue<F::Addr>) -> u32 {
     let is_unchanged = flows.get(key, 0).is_ok_and(|now| now.last_seen == value.last_seen);
     if !is_unchanged {
         return 0;
     }
+    remove_both::<F>(flows, key, value)
+}
+
+/// Removes both entries of a flow; returns how many there were. The way there goes before the way back, or the
+/// flow's source port could be given away while its packets still get it.
+pub(super) fn remove_both<F: MapFamily>(
+    flows: &mut Flows<F>,
+    key: &FlowKey<F::Addr>,
+    value: &FlowValue<F::Addr>,
+) -> u32 {
     let twin = key.twin(value);
     let (there, back) = if key.direction == direction::FORWARD {
         (key, &twin)

@@ -1,5 +1,6 @@
 //! How long a flow may be idle before it is forgotten.
 
+use super::FlowState;
 use kpr_abi::{
     flow::{YIELD_FIRST_SECONDS, YIELD_SECONDS, state},
     proto,
@@ -82,23 +83,19 @@ impl Timeouts {
                 YIELD_SECONDS
             };
         }
-        let both = |bit: u8| forward & reply & bit != 0;
-        let either = |bit: u8| (forward | reply) & bit != 0;
-        let answered = both(state::SEEN);
-        match proto {
-            proto::TCP if either(state::ENDED) => self.tcp_reset,
-            proto::TCP if both(state::CLOSED) => self.tcp_closed,
-            proto::TCP if either(state::CLOSED) => self.tcp_half_closed,
-            proto::TCP if !answered => self.tcp_syn_sent,
-            proto::TCP if forward & state::PAST_SYN == 0 => self.tcp_syn_received,
-            proto::TCP => self.tcp_established,
-            // SHUTDOWN and its answer close both sides and are not the end: SHUTDOWN COMPLETE is.
-            proto::SCTP if either(state::ENDED) => self.sctp_closed,
-            proto::SCTP if either(state::CLOSED) => self.sctp_shutdown,
-            proto::SCTP if answered => self.sctp_established,
-            proto::SCTP => self.sctp_init,
-            _ if answered => self.udp_stream,
-            _ => self.udp,
+        match (proto, FlowState::of(proto, forward, reply)) {
+            (proto::TCP, FlowState::Reset) => self.tcp_reset,
+            (proto::TCP, FlowState::Closed) => self.tcp_closed,
+            (proto::TCP, FlowState::Closing) => self.tcp_half_closed,
+            (proto::TCP, FlowState::Opening) => self.tcp_syn_sent,
+            (proto::TCP, FlowState::Accepted) => self.tcp_syn_received,
+            (proto::TCP, FlowState::Established) => self.tcp_established,
+            (proto::SCTP, FlowState::Closed | FlowState::Reset) => self.sctp_closed,
+            (proto::SCTP, FlowState::Closing) => self.sctp_shutdown,
+            (proto::SCTP, FlowState::Opening) => self.sctp_init,
+            (proto::SCTP, FlowState::Accepted | FlowState::Established) => self.sctp_established,
+            (_, FlowState::Opening) => self.udp,
+            _ => self.udp_stream,
         }
     }
 
@@ -107,14 +104,13 @@ impl Timeouts {
     /// A client that has closed may hear more from a backend that took its time, and says so with each acknowledgement; the backend's own
     /// end is not seen. So the flow is kept for as long as one of a SYN without an answer.
     pub(super) fn one_way(&self, proto: u8, state: u8) -> u32 {
-        let has = |bit: u8| state & bit != 0;
-        match proto {
-            proto::TCP if has(state::ENDED) => self.tcp_reset,
-            proto::TCP if has(state::CLOSED) || !has(state::PAST_SYN) => self.tcp_syn_sent,
-            proto::TCP => self.tcp_established,
-            proto::SCTP if has(state::ENDED | state::CLOSED) => self.sctp_closed,
-            proto::SCTP if !has(state::PAST_SYN) => self.sctp_init,
-            proto::SCTP => self.sctp_established,
+        match (proto, FlowState::one_way(proto, state)) {
+            (proto::TCP, FlowState::Reset) => self.tcp_reset,
+            (proto::TCP, FlowState::Established) => self.tcp_established,
+            (proto::TCP, _) => self.tcp_syn_sent,
+            (proto::SCTP, FlowState::Opening) => self.sctp_init,
+            (proto::SCTP, FlowState::Established) => self.sctp_established,
+            (proto::SCTP, _) => self.sctp_closed,
             _ => self.udp_stream,
         }
     }

@@ -21,6 +21,8 @@ use super::NamespacedName;
 pub const LABEL_PROXY_NAME: &str = "service.kubernetes.io/service-proxy-name";
 /// Objects with this label are headless; its value does not matter.
 pub const LABEL_HEADLESS: &str = "service.kubernetes.io/headless";
+/// Annotation of an EndpointSlice: when the change of a Service or of a Pod happened that the slice was last changed for (RFC 3339).
+pub const ANNOTATION_TRIGGERED: &str = "endpoints.kubernetes.io/last-change-trigger-time";
 /// The Service that an EndpointSlice belongs to.
 pub const LABEL_SERVICE_NAME: &str = "kubernetes.io/service-name";
 /// Label selector for the watches of Services and EndpointSlices, as kube-proxy has it.

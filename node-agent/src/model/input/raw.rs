@@ -1,16 +1,17 @@
 //! Objects as the API server writes them, read only as far as rules need it. What is long and of no use here (managed fields,
-//! annotations, owners, the Pods behind endpoints) is passed over while it is decoded and never lies in memory; texts are borrowed from
+//! most annotations, owners, the Pods behind endpoints) is passed over while it is decoded and never lies in memory; texts are borrowed from
 //! what was received.
 
 use std::{borrow::Cow, fmt, marker::PhantomData, ops::Deref};
 
+use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use serde::{
     Deserialize, Deserializer,
     de::{IgnoredAny, MapAccess, SeqAccess, Visitor},
 };
 
-use super::{InputError, LABEL_HEADLESS, LABEL_PROXY_NAME, LABEL_SERVICE_NAME};
+use super::{ANNOTATION_TRIGGERED, InputError, LABEL_HEADLESS, LABEL_PROXY_NAME, LABEL_SERVICE_NAME};
 
 /// A text, borrowed unless it has escapes.
 #[derive(Clone, Debug, Deserialize)]
@@ -38,6 +39,7 @@ pub struct Meta<'a> {
     pub(super) creation_timestamp: Option<Time>,
     #[serde(borrow)]
     pub(super) labels: Option<Labels<'a>>,
+    pub(super) annotations: Option<Annotations>,
 }
 
 impl Meta<'_> {
@@ -58,6 +60,13 @@ pub(super) struct Labels<'a> {
     pub(super) other_proxy: bool,
     pub(super) headless: bool,
     pub(super) service: Option<Text<'a>>,
+}
+
+/// The annotation that means something here.
+#[derive(Debug, Default)]
+pub(super) struct Annotations {
+    /// When what the object says became so; none if it does not say, or not as a time.
+    pub(super) triggered: Option<Timestamp>,
 }
 
 /// A Service.
@@ -241,6 +250,34 @@ impl<'de: 'a, 'a> Deserialize<'de> for Labels<'a> {
     }
 }
 
+impl<'de> Deserialize<'de> for Annotations {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Pick;
+
+        impl<'de> Visitor<'de> for Pick {
+            type Value = Annotations;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("annotations")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Annotations, A::Error> {
+                let mut annotations = Annotations::default();
+                while let Some(key) = map.next_key::<Text<'de>>()? {
+                    if &*key == ANNOTATION_TRIGGERED {
+                        annotations.triggered = map.next_value::<Text<'de>>()?.parse().ok();
+                    } else {
+                        map.next_value::<IgnoredAny>()?;
+                    }
+                }
+                Ok(annotations)
+            }
+        }
+
+        deserializer.deserialize_map(Pick)
+    }
+}
+
 impl<'de: 'a, 'a> Deserialize<'de> for First<'a> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct Pick<'a>(PhantomData<&'a ()>);
@@ -273,7 +310,8 @@ mod tests {
             "kind": "EndpointSlice",
             "metadata": {
                 "name": "web-1", "namespace": "default", "resourceVersion": "7", "managedFields": [{"fieldsV1": {"f:a": {}}}],
-                "labels": {"app": "web", "kubernetes.io/service-name": "web"}
+                "labels": {"app": "web", "kubernetes.io/service-name": "web"},
+                "annotations": {"a": "b", "endpoints.kubernetes.io/last-change-trigger-time": "2026-11-01T08:00:00.5Z"}
             },
             "addressType": "IPv4",
             "endpoints": [{
@@ -284,6 +322,8 @@ mod tests {
         }"#;
         let slice: EndpointSlice<'_> = serde_json::from_str(text).unwrap();
         assert_eq!(slice.metadata.resource_version().as_deref(), Some("7"));
+        let triggered = slice.metadata.annotations.unwrap().triggered.unwrap();
+        assert_eq!(triggered.as_millisecond(), 1_793_520_000_500);
         let service = slice.metadata.labels.unwrap().service.unwrap();
         assert!(matches!(service, Text(Cow::Borrowed("web"))));
         let [endpoint] = slice.endpoints.unwrap().try_into().unwrap();

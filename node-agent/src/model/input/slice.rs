@@ -2,6 +2,9 @@
 
 use std::{net::IpAddr, sync::Arc};
 
+use jiff::Timestamp;
+use kpr_abi::{Family as _, V4, V6};
+
 use super::{InputError, WhyIgnored, address, named, opted_out, raw};
 use crate::model::{NamespacedName, Problem, ProblemKind, Protocol};
 
@@ -26,12 +29,16 @@ pub struct EndpointSlice {
     pub name: NamespacedName,
     /// The Service it belongs to (label `kubernetes.io/service-name`).
     pub service: NamespacedName,
+    /// `addressType`: its addresses are IPv6, not IPv4.
+    pub ipv6: bool,
     /// Endpoints.
     pub endpoints: Vec<Endpoint>,
     /// Ports that all of them have.
     pub ports: Vec<SlicePort>,
     /// What was left out.
     pub problems: Vec<Problem>,
+    /// When the change happened that it was last changed for (annotation `endpoints.kubernetes.io/last-change-trigger-time`).
+    pub triggered: Option<Timestamp>,
 }
 
 /// One endpoint. Conditions that are not set have Kubernetes' defaults.
@@ -113,9 +120,9 @@ impl SliceInput {
                 why: WhyIgnored::NoService,
             });
         };
-        let is_family: fn(&IpAddr) -> bool = match slice.address_type.as_deref() {
-            Some("IPv4") => IpAddr::is_ipv4,
-            Some("IPv6") => IpAddr::is_ipv6,
+        let ipv6 = match slice.address_type.as_deref() {
+            Some("IPv4") => false,
+            Some("IPv6") => true,
             _ => {
                 return Ok(Self::Ignored {
                     name,
@@ -129,12 +136,34 @@ impl SliceInput {
         };
         let mut found = Vec::new();
         Ok(Self::Used(EndpointSlice {
-            endpoints: endpoints(slice, is_family, &mut found),
+            ipv6,
+            endpoints: endpoints(slice, |address| address.is_ipv6() == ipv6, &mut found),
             ports: ports(slice, &mut found),
             problems: found.into_iter().map(|kind| kind.of(&service)).collect(),
+            triggered: metadata
+                .annotations
+                .as_ref()
+                .and_then(|annotations| annotations.triggered),
             service,
             name,
         }))
+    }
+
+    /// The family of its addresses, as Kubernetes writes it, if it is used.
+    pub fn family(&self) -> Option<&'static str> {
+        match self {
+            Self::Used(slice) if slice.ipv6 => Some(V6::NAME),
+            Self::Used(_) => Some(V4::NAME),
+            Self::Ignored { .. } => None,
+        }
+    }
+
+    /// When the change happened that it was last changed for, if it is used and says so.
+    pub fn triggered(&self) -> Option<Timestamp> {
+        match self {
+            Self::Used(slice) => slice.triggered,
+            Self::Ignored { .. } => None,
+        }
     }
 
     /// The slice's name.
@@ -148,7 +177,7 @@ impl SliceInput {
 
 fn endpoints(
     slice: &raw::EndpointSlice<'_>,
-    is_family: fn(&IpAddr) -> bool,
+    is_family: impl Fn(&IpAddr) -> bool,
     problems: &mut Vec<ProblemKind>,
 ) -> Vec<Endpoint> {
     let mut read: Vec<Endpoint> = Vec::with_capacity(slice.endpoints.as_ref().map_or(0, Vec::len));
@@ -156,7 +185,7 @@ fn endpoints(
         let Some(text) = endpoint.addresses.as_ref().and_then(|addresses| addresses.0.as_deref()) else {
             continue;
         };
-        let Some(addr) = address::address(text).filter(is_family) else {
+        let Some(addr) = address::address(text).filter(&is_family) else {
             problems.push(ProblemKind::InvalidAddress {
                 field: "EndpointSlice endpoints[].addresses",
                 value: text.into(),

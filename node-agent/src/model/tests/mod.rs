@@ -11,5 +11,6 @@ mod health_checks;
 mod history;
 mod host_ports;
 mod kinds;
+mod owners;
 mod policy;
 mod topology;

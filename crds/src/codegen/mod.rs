@@ -1,4 +1,6 @@
-//! Files that are generated from the types: the CRDs.
+//! Files that are generated from the types: the CRDs, and their reference for people.
+
+mod reference;
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
     CustomResourceDefinition, JSONSchemaProps, JSONSchemaPropsOrArray, JSONSchemaPropsOrBool,
@@ -58,8 +60,9 @@ fn reflow(schema: &mut JSONSchemaProps) {
 
 /// Every generated file: its path, relative to the root of the repository, and its content.
 pub fn files() -> Result<Vec<(String, String)>, Error> {
-    crds()
-        .into_iter()
+    let crds = crds();
+    let page = ("docs/api.md".to_owned(), reference::page(&crds));
+    crds.into_iter()
         .map(|crd| {
             let path = format!("crds/{}.{}.yaml", crd.spec.names.plural, crd.spec.group);
             let yaml = serde_saphyr::to_string(&crd).map_err(|source| Error {
@@ -68,5 +71,6 @@ pub fn files() -> Result<Vec<(String, String)>, Error> {
             })?;
             Ok((path, format!("{HEADER}{yaml}")))
         })
+        .chain([Ok(page)])
         .collect()
 }
