@@ -1,6 +1,6 @@
 //! One counter per reason and CPU.
 
-use crate::maps::COUNTERS;
+use crate::{events, maps::COUNTERS};
 use kpr_abi::Reason;
 
 /// Counts one more of `reason` on this CPU.
@@ -10,4 +10,11 @@ pub fn count(reason: Reason) {
         // SAFETY: this CPU's own slot; a program that interrupts this one on the same CPU may cost one count, never memory.
         unsafe { *counter += 1 }
     }
+}
+
+/// The same of a packet: whoever listens is told.
+#[inline(always)]
+pub fn count_packet(reason: Reason) {
+    count(reason);
+    events::packet(reason);
 }

@@ -1,7 +1,7 @@
 //! Flows of the packet path: one entry for each direction, made together when a flow's first packet is load-balanced.
 
 use crate::{
-    balance, clock, config, load,
+    balance, clock, config, events, load,
     maps::{SNAT_FULL, SNAT_FULL_SLOTS, Tables},
 };
 use aya_ebpf::{bindings::BPF_NOEXIST, helpers::bpf_get_prandom_u32};
@@ -280,6 +280,8 @@ pub fn create<F: Tables>(key: &FlowKey<F::Addr>, mut value: FlowValue<F::Addr>) 
         _ => insert::<F>(&mut answering, reply)?,
     }
     value.sport = answering.dport;
+    events::flow(key, &value);
+    events::begins();
     publish::<F>(key, &value, &answering)
 }
 

@@ -17,6 +17,7 @@ mod balance;
 mod clock;
 mod config;
 mod counters;
+mod events;
 mod fib;
 mod flow;
 mod headers;

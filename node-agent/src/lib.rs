@@ -13,6 +13,7 @@ pub mod cluster;
 pub mod daemon;
 pub mod datapath;
 pub mod devices;
+pub mod events;
 mod hash;
 pub mod health;
 pub mod maglev;

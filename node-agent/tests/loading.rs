@@ -39,6 +39,9 @@ const CODE: [(SocketLb, Dsr, DsrDispatch); 4] = [
     (SocketLb::HostNamespaceOnly, Dsr::Ending, DsrDispatch::Geneve),
 ];
 
+/// Bytes of events, where programs tell what they do.
+const EVENTS: u32 = 1 << 16;
+
 #[test]
 fn every_program_loads_in_every_configuration() {
     for feature in datapath::features(TcChoice::Auto) {
@@ -51,7 +54,10 @@ fn every_program_loads_in_every_configuration() {
     for (socket_lb, dsr, dsr_dispatch) in CODE {
         // What DSR adds depends on ranges no more than the rest does.
         let ranges = if dsr == Dsr::Off { &RANGES[..] } else { &RANGES[..2] };
-        for &(node_ports, snat_ports) in ranges {
+        // Nor does what events add.
+        let told = ranges.iter().take(1).map(|ranges| (ranges, Some(EVENTS)));
+        let told_or_not = ranges.iter().map(|ranges| (ranges, None)).chain(told);
+        for (&(node_ports, snat_ports), events) in told_or_not {
             let settings = Settings {
                 node_ports,
                 snat_ports,
@@ -60,6 +66,7 @@ fn every_program_loads_in_every_configuration() {
                 dsr,
                 dsr_dispatch,
                 least_connections: socket_lb == SocketLb::All,
+                events,
                 sizes: Sizes::dynamic(1 << 30, 0.0025),
             };
             let variants =

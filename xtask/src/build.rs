@@ -20,9 +20,9 @@ use crate::{
 };
 
 const TARGET: &str = "bpfel-unknown-none";
-/// The programs that the node agent embeds, and those that benchmarks measure them against. One object each: what is measured
-/// against is never shipped.
-const BINARIES: [&str; 2] = ["kpr-bpf", "kpr-floor"];
+/// The programs that the node agent embeds, without events and with them, and those that benchmarks measure them against. One object each:
+/// what is measured against is never shipped.
+const BINARIES: [&str; 3] = ["kpr-bpf", "kpr-bpf-events", "kpr-floor"];
 
 pub(crate) fn run(layout: &Layout, arguments: &BuildArgs, choice: ToolchainChoice) -> Result<()> {
     bpf(layout, choice)?;
@@ -40,7 +40,8 @@ pub(crate) fn bpf(layout: &Layout, choice: ToolchainChoice) -> Result<()> {
     process::run(bpf_cargo(layout, &rust, "build")?.args(["--workspace", "--bins"]))
         .context("the eBPF programs do not build: see the message above")?;
     let built = layout.bpf_target().join(TARGET).join("release");
-    for (binary, object) in BINARIES.into_iter().zip([layout.bpf_object(), layout.floor_object()]) {
+    let objects = [layout.bpf_object(), layout.events_object(), layout.floor_object()];
+    for (binary, object) in BINARIES.into_iter().zip(objects) {
         let fate = if replace_if_different(&built.join(binary), &object)? {
             "written"
         } else {

@@ -40,6 +40,11 @@ impl Layout {
         self.root.join("target/bpf/kpr-bpf.o")
     }
 
+    /// The same programs, which tell what they do.
+    pub(crate) fn events_object(&self) -> PathBuf {
+        self.root.join("target/bpf/kpr-bpf-events.o")
+    }
+
     /// The eBPF object that benchmarks measure against.
     pub(crate) fn floor_object(&self) -> PathBuf {
         self.root.join("target/bpf/kpr-floor.o")

@@ -69,6 +69,9 @@ pub trait Address: Copy + Eq + Ord + core::hash::Hash + core::fmt::Debug + Defau
     /// All of it in one word, for checks.
     fn fold(self) -> u32;
 
+    /// As it stands in an [`Event`](crate::Event): where the family has fewer, the other words are 0.
+    fn words(self) -> [u32; 4];
+
     /// Adds it to the state of a hash, of which the last two words get more afterwards. `round` mixes the state in between, where an
     /// address has more words than the state. Words count as numbers, in the machine's byte order.
     fn mix(self, state: [u32; 3], round: impl Fn([u32; 3]) -> [u32; 3]) -> [u32; 3];
@@ -80,6 +83,11 @@ impl Address for Addr4 {
     #[inline(always)]
     fn fold(self) -> u32 {
         self.0
+    }
+
+    #[inline(always)]
+    fn words(self) -> [u32; 4] {
+        [self.0, 0, 0, 0]
     }
 
     #[inline(always)]
@@ -95,6 +103,11 @@ impl Address for Addr6 {
     fn fold(self) -> u32 {
         let [a, b, c, d] = self.0;
         a ^ b.rotate_left(8) ^ c.rotate_left(16) ^ d.rotate_left(24)
+    }
+
+    #[inline(always)]
+    fn words(self) -> [u32; 4] {
+        self.0
     }
 
     #[inline(always)]

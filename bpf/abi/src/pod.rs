@@ -1,8 +1,8 @@
 //! `aya::Pod` for every type that user space reads from or writes to a map.
 
 use crate::{
-    Addr4, Addr6, Address, AffinityKey, AffinityValue, BackendValue, Be16, FlowKey, FlowValue, FragmentKey,
-    FragmentValue, PeerKey, PeerValue, ServiceKey, ServiceValue, Slice, SourceRange, StoredService,
+    Addr4, Addr6, Address, AffinityKey, AffinityValue, BackendValue, Be16, Event, FlowKey, FlowValue, FragmentKey,
+    FragmentValue, PeerKey, PeerValue, ServiceKey, ServiceValue, Slice, SourceRange, StoredService, event::Wanted,
     xdp::HardwareAddress,
 };
 
@@ -30,7 +30,9 @@ pod!(
     StoredService,
     FragmentValue,
     AffinityValue,
-    HardwareAddress
+    HardwareAddress,
+    Event,
+    Wanted
 );
 pod_of_address!(
     ServiceKey,

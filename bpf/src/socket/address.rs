@@ -3,7 +3,11 @@
 
 use super::raw;
 use crate::maps::Tables;
-use aya_ebpf::programs::SockAddrContext;
+use aya_ebpf::{
+    EbpfContext as _,
+    helpers::{bpf_get_netns_cookie, bpf_get_socket_cookie},
+    programs::SockAddrContext,
+};
 use core::ptr::{read_volatile, write_volatile};
 use kpr_abi::{Addr4, Addr6, Be16, V4, V6};
 
@@ -11,12 +15,39 @@ use kpr_abi::{Addr4, Addr6, Be16, V4, V6};
 pub trait SocketAddress {
     /// The family whose services it may name.
     type Family: Tables;
+    /// The context.
+    type Call: Call;
 
     /// The address, if it is one of the family.
-    fn read(ctx: &SockAddrContext) -> Option<<Self::Family as kpr_abi::Family>::Addr>;
+    fn read(ctx: &Self::Call) -> Option<<Self::Family as kpr_abi::Family>::Addr>;
 
     /// Replaces the address.
-    fn write(ctx: &SockAddrContext, addr: <Self::Family as kpr_abi::Family>::Addr);
+    fn write(ctx: &Self::Call, addr: <Self::Family as kpr_abi::Family>::Addr);
+}
+
+/// Addresses of the family.
+pub type Addr<S> = <<S as SocketAddress>::Family as kpr_abi::Family>::Addr;
+
+/// A socket call: what stands beside its address, and whose it is.
+pub trait Call {
+    /// The port.
+    fn port(&self) -> Be16;
+
+    /// Replaces the port.
+    fn set_port(&self, port: Be16);
+
+    /// The socket's protocol, if it is one that services have.
+    fn protocol(&self) -> Option<u8>;
+
+    /// The kernel's number of the socket.
+    fn number(&self) -> u64;
+
+    /// Cookie of the socket's network namespace.
+    fn netns(&self) -> u64;
+
+    /// Adds to an event whose call it is.
+    #[cfg(feature = "events")]
+    fn identify(&self, event: &mut kpr_abi::Event);
 }
 
 /// IPv4 in the IPv4 hooks.
@@ -24,6 +55,7 @@ pub struct Inet;
 
 impl SocketAddress for Inet {
     type Family = V4;
+    type Call = SockAddrContext;
 
     #[inline(always)]
     fn read(ctx: &SockAddrContext) -> Option<Addr4> {
@@ -43,6 +75,7 @@ pub struct Mapped;
 
 impl SocketAddress for Mapped {
     type Family = V4;
+    type Call = SockAddrContext;
 
     #[inline(always)]
     fn read(ctx: &SockAddrContext) -> Option<Addr4> {
@@ -64,6 +97,7 @@ pub struct Inet6;
 
 impl SocketAddress for Inet6 {
     type Family = V6;
+    type Call = SockAddrContext;
 
     #[inline(always)]
     fn read(ctx: &SockAddrContext) -> Option<Addr6> {
@@ -89,28 +123,45 @@ pub fn is_mapped(ctx: &SockAddrContext) -> bool {
     Mapped::read(ctx).is_some()
 }
 
-/// The port beside the address.
-#[inline(always)]
-pub fn port(ctx: &SockAddrContext) -> Be16 {
-    // SAFETY: the field is part of every hook's context.
-    let port = unsafe { read_volatile(&raw const (*raw(ctx)).user_port) };
-    Be16(port as u16)
-}
+impl Call for SockAddrContext {
+    #[inline(always)]
+    fn port(&self) -> Be16 {
+        // SAFETY: the field is part of every hook's context.
+        let port = unsafe { read_volatile(&raw const (*raw(self)).user_port) };
+        Be16(port as u16)
+    }
 
-/// Replaces the port beside the address.
-#[inline(always)]
-pub fn set_port(ctx: &SockAddrContext, port: Be16) {
-    // SAFETY: the field is part of every hook's context and may be written.
-    unsafe { write_volatile(&raw mut (*raw(ctx)).user_port, u32::from(port.0)) }
-}
+    #[inline(always)]
+    fn set_port(&self, port: Be16) {
+        // SAFETY: the field is part of every hook's context and may be written.
+        unsafe { write_volatile(&raw mut (*raw(self)).user_port, u32::from(port.0)) }
+    }
 
-/// The socket's protocol, if it is one that services have.
-#[inline(always)]
-pub fn protocol(ctx: &SockAddrContext) -> Option<u8> {
-    // SAFETY: the field is part of every hook's context.
-    match unsafe { read_volatile(&raw const (*raw(ctx)).protocol) } {
-        6 => Some(kpr_abi::proto::TCP),
-        17 => Some(kpr_abi::proto::UDP),
-        _ => None,
+    #[inline(always)]
+    fn protocol(&self) -> Option<u8> {
+        // SAFETY: the field is part of every hook's context.
+        match unsafe { read_volatile(&raw const (*raw(self)).protocol) } {
+            6 => Some(kpr_abi::proto::TCP),
+            17 => Some(kpr_abi::proto::UDP),
+            _ => None,
+        }
+    }
+
+    #[inline(always)]
+    fn number(&self) -> u64 {
+        // SAFETY: a helper on the hook's own context.
+        unsafe { bpf_get_socket_cookie(self.as_ptr()) }
+    }
+
+    #[inline(always)]
+    fn netns(&self) -> u64 {
+        // SAFETY: a helper on the hook's own context.
+        unsafe { bpf_get_netns_cookie(self.as_ptr()) }
+    }
+
+    #[cfg(feature = "events")]
+    #[inline(always)]
+    fn identify(&self, event: &mut kpr_abi::Event) {
+        crate::events::identify(event);
     }
 }

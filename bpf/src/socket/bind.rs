@@ -2,7 +2,7 @@
 //! past them. The call fails as if another process had the port.
 
 use super::ALLOW;
-use crate::{balance, config, counters, maps::Tables};
+use crate::{balance, config, counters, events, maps::Tables};
 use aya_ebpf::{
     EbpfContext,
     bindings::bpf_sock,
@@ -78,10 +78,15 @@ fn is_served<F: Tables>(addr: F::Addr, port: Be16, proto: u8) -> bool {
     if balance::frontend::<F>(&ServiceKey::new(addr, port, proto), &mut service)
         && service.flags & (flags::NODE_PORT | flags::HOST_PORT) != 0
     {
+        events::bind(addr, port, proto);
         return true;
     }
     let own = if F::is_loopback(addr) { F::LOOPBACK } else { addr };
-    balance::on_any_address::<F>(own, port, proto, &mut service)
+    let on_any = balance::on_any_address::<F>(own, port, proto, &mut service);
+    if on_any {
+        events::bind(addr, port, proto);
+    }
+    on_any
 }
 
 #[inline(always)]

@@ -1,33 +1,27 @@
 //! From the service that a program asks for to the backend that its socket talks to.
 
 use super::{
-    address::{self, SocketAddress},
+    address::{Addr, Call, SocketAddress},
     release,
 };
 use crate::{
     balance::{self, Draw},
-    config, counters, load,
+    config, counters, events, load,
     maps::Tables,
 };
-use aya_ebpf::{
-    EbpfContext,
-    helpers::{bpf_get_netns_cookie, bpf_get_prandom_u32, bpf_get_socket_cookie},
-    programs::SockAddrContext,
-};
+use aya_ebpf::helpers::bpf_get_prandom_u32;
 use kpr_abi::{
     Address, AffinityKey, Be16, Cookie, Family, PeerKey, PeerValue, Reason, ServiceKey, ServiceValue, config::features,
-    proto, service::flags, socket::cookie,
+    event::hook, proto, service::flags, socket::cookie,
 };
-
-type Addr<S> = <<S as SocketAddress>::Family as Family>::Addr;
 
 /// A connect: TCP, and UDP sockets that get one peer for good.
 #[inline(always)]
-pub fn connect<S: SocketAddress>(ctx: &SockAddrContext) -> Result<(), Reason> {
-    let (Some(proto), Some(addr)) = (address::protocol(ctx), S::read(ctx)) else {
+pub fn connect<S: SocketAddress>(ctx: &S::Call) -> Result<(), Reason> {
+    let (Some(proto), Some(addr)) = (ctx.protocol(), S::read(ctx)) else {
         return Ok(());
     };
-    let port = address::port(ctx);
+    let port = ctx.port();
     let mut service = ServiceValue::default();
     if !find::<S>(ctx, addr, port, proto, &mut service) {
         if proto == proto::UDP {
@@ -41,7 +35,13 @@ pub fn connect<S: SocketAddress>(ctx: &SockAddrContext) -> Result<(), Reason> {
         // Connected again: to its last backend no more.
         forget::<S>(ctx, proto);
     }
-    let peer = choose::<S>(ctx, &service, addr, port, number, true)?;
+    let peer = events::call::<S>(
+        hook::CONNECT,
+        ctx,
+        (addr, port, proto),
+        &service,
+        choose::<S>(ctx, &service, addr, port, number, true),
+    )?;
     // Not socket storage, which the kernel allocates: that costs more than all the rest here. The entry goes when the socket is closed,
     // so that the table does not evict those of live ones. The worst that an error costs is a socket that shows its backend.
     if S::Family::sockets().insert(number_of(ctx), peer, 0).is_ok() {
@@ -53,19 +53,24 @@ pub fn connect<S: SocketAddress>(ctx: &SockAddrContext) -> Result<(), Reason> {
 
 /// One datagram of a UDP socket without a peer.
 #[inline(always)]
-pub fn sendmsg<S: SocketAddress>(ctx: &SockAddrContext) -> Result<(), Reason> {
+pub fn sendmsg<S: SocketAddress>(ctx: &S::Call) -> Result<(), Reason> {
     let Some(addr) = S::read(ctx) else { return Ok(()) };
-    let port = address::port(ctx);
+    let port = ctx.port();
     let mut service = ServiceValue::default();
     if !find::<S>(ctx, addr, port, proto::UDP, &mut service) {
         return Ok(());
     }
-    // SAFETY: a helper on the hook's own context.
-    let number = unsafe { bpf_get_socket_cookie(ctx.as_ptr()) };
+    let number = ctx.number();
     // The same socket gets the same backend for every datagram while the endpoints stay: what conntrack does for kube-proxy.
     // Cookies count up: Fibonacci hashing spreads neighbours.
     let draw = (number.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32) as u32;
-    let peer = choose::<S>(ctx, &service, addr, port, draw, false)?;
+    let peer = events::call::<S>(
+        hook::SENDMSG,
+        ctx,
+        (addr, port, proto::UDP),
+        &service,
+        choose::<S>(ctx, &service, addr, port, draw, false),
+    )?;
     remember::<S>(cookie(number), &peer);
     lead::<S>(ctx, &peer);
     Ok(())
@@ -73,13 +78,7 @@ pub fn sendmsg<S: SocketAddress>(ctx: &SockAddrContext) -> Result<(), Reason> {
 
 /// Reads the frontend that the destination names, if it names one.
 #[inline(always)]
-fn find<S: SocketAddress>(
-    ctx: &SockAddrContext,
-    addr: Addr<S>,
-    port: Be16,
-    proto: u8,
-    service: &mut ServiceValue,
-) -> bool {
+fn find<S: SocketAddress>(ctx: &S::Call, addr: Addr<S>, port: Be16, proto: u8, service: &mut ServiceValue) -> bool {
     if config::has(features::HOST_NAMESPACE_ONLY) && !is_on_host(ctx) {
         return false;
     }
@@ -102,15 +101,14 @@ fn find<S: SocketAddress>(
 
 /// Whether the socket is in the node's own network namespace.
 #[inline(always)]
-fn is_on_host(ctx: &SockAddrContext) -> bool {
-    // SAFETY: a helper on the hook's own context.
-    unsafe { bpf_get_netns_cookie(ctx.as_ptr()) == config::host_netns_cookie() }
+fn is_on_host(ctx: &impl Call) -> bool {
+    ctx.netns() == config::host_netns_cookie()
 }
 
 /// The backend for a socket of this node.
 #[inline(always)]
 fn choose<S: SocketAddress>(
-    ctx: &SockAddrContext,
+    ctx: &S::Call,
     service: &ServiceValue,
     addr: Addr<S>,
     port: Be16,
@@ -162,31 +160,29 @@ fn own_address_is_admitted<F: Tables>(service: &ServiceValue) -> bool {
 /// Who a socket of this node is, where affinity asks: its pod. A pod's sockets may have any address or none yet, but share a
 /// network namespace.
 #[inline(always)]
-fn client<F: Family>(ctx: &SockAddrContext, service: &ServiceValue) -> AffinityKey<F::Addr> {
+fn client<F: Family>(ctx: &impl Call, service: &ServiceValue) -> AffinityKey<F::Addr> {
     let mut key = AffinityKey {
         client: F::Addr::ANY,
         netns: [0; 2],
         group: 0,
     };
     if service.flags & flags::AFFINITY != 0 {
-        // SAFETY: a helper on the hook's own context.
-        key.netns = cookie(unsafe { bpf_get_netns_cookie(ctx.as_ptr()) });
+        key.netns = cookie(ctx.netns());
     }
     key
 }
 
 /// The kernel's number of the socket that calls.
 #[inline(always)]
-pub fn number_of(ctx: &SockAddrContext) -> Cookie {
-    // SAFETY: a helper on the hook's own context.
-    cookie(unsafe { bpf_get_socket_cookie(ctx.as_ptr()) })
+pub fn number_of(ctx: &impl Call) -> Cookie {
+    cookie(ctx.number())
 }
 
 /// Changes the call's destination to the backend.
 #[inline(always)]
-fn lead<S: SocketAddress>(ctx: &SockAddrContext, peer: &PeerValue<Addr<S>>) {
+fn lead<S: SocketAddress>(ctx: &S::Call, peer: &PeerValue<Addr<S>>) {
     S::write(ctx, peer.backend);
-    address::set_port(ctx, peer.backend_port);
+    ctx.set_port(peer.backend_port);
     counters::count(Reason::SocketTranslated);
 }
 
@@ -207,7 +203,7 @@ fn remember<S: SocketAddress>(cookie: Cookie, peer: &PeerValue<Addr<S>>) {
 
 /// A socket that is connected to something else is no longer what it was.
 #[inline(always)]
-fn forget<S: SocketAddress>(ctx: &SockAddrContext, proto: u8) {
+fn forget<S: SocketAddress>(ctx: &S::Call, proto: u8) {
     release::forget::<S::Family>(number_of(ctx), proto);
 }
 

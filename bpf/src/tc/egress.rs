@@ -1,6 +1,7 @@
 //! Packets that go out: replies of local backends get the address that the client asked.
 
 use super::{Handled, flow, fragment, skb::Skb, translate, wire::Wire};
+use crate::events;
 use aya_ebpf::programs::TcContext;
 use kpr_abi::{FlowValue, Reason, flow::direction};
 use kpr_packet::{Parsed, Unparsed};
@@ -15,7 +16,10 @@ pub fn handle<F: Wire>(ctx: &TcContext, l3: usize) -> Result<Handled, Reason> {
     match flow::lookup_answer::<F>(&parsed.key, parsed.signals) {
         Some(value) if !flow::is_passed(&value) => Ok(Handled::NotOurs),
         Some(value) if came_by_another(ctx, &value) => Ok(Handled::Detours),
-        Some(value) => translate::pass::<F>(ctx, &parsed, &value),
+        Some(value) => {
+            events::flow(&parsed.key, &value);
+            translate::pass::<F>(ctx, &parsed, &value)
+        }
         None => Ok(Handled::NotOurs),
     }
 }
@@ -34,9 +38,11 @@ pub fn detour<F: Wire>(ctx: &TcContext, l3: usize) -> Result<Handled, Reason> {
     let Some(value) = flow::peek::<F>(&parsed.key) else {
         return Ok(Handled::NotOurs);
     };
+    events::flow(&parsed.key, &value);
     if let Ok(route) = F::route(ctx, parsed.key.proto, parsed.class, &value)
         && route.ifindex != Skb(ctx).ifindex()
     {
+        events::leaves(route.ifindex);
         return translate::leave::<F>(ctx, &parsed, &value, route);
     }
     translate::pass::<F>(ctx, &parsed, &value)
@@ -58,6 +64,7 @@ fn parse<F: Wire>(ctx: &TcContext, l3: usize, parsed: &mut Parsed<F::Addr>) -> R
         Err(Unparsed::Icmp) => return Ok(Some(Handled::Icmp)),
         Err(_) => return Ok(Some(Handled::NotOurs)),
     }
+    events::tuple(&parsed.key);
     if !fragment::track::<F>(parsed)? {
         return Ok(Some(Handled::NotOurs));
     }

@@ -7,7 +7,7 @@
 use super::{Handled, dsr, flow, fragment, keep, route, skb::Skb, translate, wire::Wire};
 use crate::{
     balance::{self, Draw},
-    clock, config, counters, load,
+    clock, config, counters, events, load,
     maps::Chosen,
 };
 use aya_ebpf::{helpers::bpf_get_prandom_u32, programs::TcContext};
@@ -62,7 +62,10 @@ pub fn handle<F: Wire>(ctx: &TcContext, l3: usize) -> Result<Handled, Reason> {
     if let Some(value) = flow::lookup::<F>(&parsed.key, parsed.signals) {
         match value.action {
             action::YIELD => return Ok(Handled::NotOurs),
-            action::HOLD => return Err(Reason::DropHandOver),
+            action::HOLD => {
+                events::flow(&parsed.key, &value);
+                return Err(Reason::DropHandOver);
+            }
             _ => {}
         }
         if flow::may_continue::<F>(&parsed.key, &value, parsed.signals) {
@@ -156,6 +159,7 @@ pub fn refuse<F: Wire>(ctx: &TcContext, l3: usize) -> Result<Handled, Reason> {
         device: device(ctx),
     };
     flow::create_refused::<F>(&parsed.key, &value)?;
+    events::begins();
     Ok(Handled::Begun)
 }
 
@@ -179,7 +183,9 @@ fn parse<F: Wire>(ctx: &TcContext, l3: usize, parsed: &mut Parsed<F::Addr>) -> R
     if let Err(unparsed) = F::parse(&skb, l3, parsed) {
         return Ok(Err(unparsed));
     }
+    events::tuple(&parsed.key);
     Ok(if fragment::track::<F>(parsed)? {
+        events::tuple(&parsed.key);
         Ok(())
     } else {
         Err(Unparsed::OtherProtocol)
@@ -204,9 +210,16 @@ fn has_frontend<F: Wire>(parsed: &Parsed<F::Addr>, may_be_any: bool) -> bool {
 #[inline(always)]
 fn frontend<F: Wire>(parsed: &Parsed<F::Addr>, service: &mut ServiceValue) -> bool {
     let key = &parsed.key;
-    balance::frontend::<F>(&exact(parsed), service)
-        || balance::may_be_on_any_address::<F>(key.dport, key.proto)
-            && balance::on_any_address::<F>(key.dst, key.dport, key.proto, service)
+    if balance::frontend::<F>(&exact(parsed), service) {
+        events::frontend(service, true);
+        return true;
+    }
+    let is_any = balance::may_be_on_any_address::<F>(key.dport, key.proto)
+        && balance::on_any_address::<F>(key.dst, key.dport, key.proto, service);
+    if is_any {
+        events::frontend(service, false);
+    }
+    is_any
 }
 
 /// Chooses the backend and the translation of a new flow, for [`establish`].
@@ -217,13 +230,15 @@ fn choose<F: Wire, const FROM_POD: bool>(
     service: &ServiceValue,
 ) -> Result<Handled, Reason> {
     let Some(slice) = candidates::<FROM_POD>(service)? else {
-        counters::count(Reason::RefuseNoEndpoint);
+        counters::count_packet(Reason::RefuseNoEndpoint);
         return Ok(Handled::Refuses);
     };
+    events::candidates(slice);
     // A service without endpoints refuses everyone, whatever its source ranges.
     if !balance::admits::<F>(service, parsed.key.src) {
         return Err(Reason::DropSourceRange);
     }
+    events::admitted();
     let client = AffinityKey {
         client: parsed.key.src,
         netns: [0; 2],
@@ -250,6 +265,7 @@ fn choose<F: Wire, const FROM_POD: bool>(
         },
         ..untranslated::<F::Addr, FROM_POD>(ctx, parsed)
     };
+    events::chosen(&value);
     keep_chosen::<F>(parsed, value, service.flags, chosen.flags.into())
 }
 
@@ -321,8 +337,10 @@ pub fn establish<F: Wire>(ctx: &TcContext, l3: usize) -> Result<Handled, Reason>
         value.src = snat_source::<F>(ctx, chosen, &value)?;
         value.sport = route::NO_PORT;
         flow::create_one_way::<F>(&chosen.key, &value)?;
+        events::flow(&chosen.key, &value);
+        events::begins();
         load::began::<F>(value.backend);
-        counters::count(Reason::FlowToRemoteDsr);
+        counters::count_packet(Reason::FlowToRemoteDsr);
         return Ok(Handled::Begun);
     }
     if flow::is_forwarded(&value) {
@@ -336,7 +354,7 @@ pub fn establish<F: Wire>(ctx: &TcContext, l3: usize) -> Result<Handled, Reason>
     match flow::create::<F>(&chosen.key, value) {
         Ok(()) => load::began::<F>(value.backend),
         Err(Reason::RefuseSnatExhausted) => {
-            counters::count(Reason::RefuseSnatExhausted);
+            counters::count_packet(Reason::RefuseSnatExhausted);
             return Ok(if chosen.service_flags & flags::NODE_PORT == 0 {
                 Handled::Refuses
             } else {
@@ -346,7 +364,7 @@ pub fn establish<F: Wire>(ctx: &TcContext, l3: usize) -> Result<Handled, Reason>
         }
         Err(reason) => return Err(reason),
     }
-    counters::count(if chosen.backend_flags & u32::from(backend::flags::LOCAL) != 0 {
+    counters::count_packet(if chosen.backend_flags & u32::from(backend::flags::LOCAL) != 0 {
         Reason::FlowToLocal
     } else {
         Reason::FlowToRemote
@@ -395,6 +413,7 @@ fn snat_source<F: Wire>(ctx: &TcContext, chosen: &Chosen<F::Addr>, to: &FlowValu
         ..*to
     };
     let way = F::route(ctx, chosen.key.proto, chosen.class as u8, &asked)?;
+    events::leaves(way.ifindex);
     Ok(match sources.get_ptr(way.ifindex) {
         // SAFETY: a map value that was just looked up.
         Some(own) => unsafe { *own },
@@ -409,11 +428,13 @@ fn translate<F: Wire>(
     parsed: &Parsed<F::Addr>,
     value: &FlowValue<F::Addr>,
 ) -> Result<Handled, Reason> {
+    events::flow(&parsed.key, value);
     if flow::is_yielded(value) {
         // Marked since the flow was looked up.
         Ok(Handled::NotOurs)
     } else if flow::is_forwarded(value) {
         let route = F::route(ctx, parsed.key.proto, parsed.class, value)?;
+        events::leaves(route.ifindex);
         translate::forward::<F>(ctx, parsed, value, route)
     } else if flow::is_tunnelled(value) {
         dsr::send::leave::<F>(ctx, parsed, value)

@@ -18,11 +18,11 @@ pub const ETHERNET: u32 = 14;
 pub const NO_LINK_HEADER: u32 = 0;
 
 use crate::{
-    config, flow,
+    config, events, flow,
     maps::{Chosen, Tables},
 };
 use aya_ebpf::{bindings::__sk_buff, programs::TcContext};
-use kpr_abi::{Reason, V4, V6, config::features};
+use kpr_abi::{Reason, V4, V6, config::features, event::hook};
 use verdict::{
     ADMITTED, BEGIN, BEGIN_INSIDE, BEGUN, CAME_BACK, CHOSEN, DETOUR, ENCAPSULATED, ICMP, NEXT, REFUSE, REPORT_INSIDE,
     SEND_BACK, TOO_BIG, TUNNEL, TURN_BACK, verdict,
@@ -37,6 +37,7 @@ pub fn ingress(ctx: &TcContext, l3: u32) -> i32 {
     if skb::Skb(ctx).is_for_another_machine() {
         return NEXT;
     }
+    events::began(hook::INGRESS, || skb::Skb(ctx).ifindex());
     dispatch(
         ctx,
         |skb| came4(skb, l3, || kpr_begin4(skb, l3)),
@@ -47,6 +48,7 @@ pub fn ingress(ctx: &TcContext, l3: u32) -> i32 {
 /// A packet that a pod sent: flows begin in another way.
 #[inline(always)]
 pub fn pod_ingress(ctx: &TcContext, l3: u32) -> i32 {
+    events::began(hook::POD_INGRESS, || skb::Skb(ctx).ifindex());
     dispatch(
         ctx,
         |skb| came4(skb, l3, || kpr_pod_begin4(skb, l3)),
@@ -108,6 +110,7 @@ came!(came6: kpr_ingress6, kpr_receive6, kpr_report6, kpr_admit6, kpr_accept6, k
 /// A packet that goes out, to the network or to a pod.
 #[inline(always)]
 pub fn egress(ctx: &TcContext, l3: u32) -> i32 {
+    events::began(hook::EGRESS, || skb::Skb(ctx).ifindex());
     dispatch(
         ctx,
         |skb| match kpr_egress4(skb, l3) {

@@ -56,7 +56,7 @@ pub fn verdict(outcome: Result<Handled, Reason>) -> i32 {
         // The verdict of the redirect helper.
         Ok(Handled::Redirected(action)) => action,
         Err(reason) => {
-            counters::count(reason);
+            counters::count_packet(reason);
             match reason {
                 // The stack knows such a flow (netfilter's own translation), or resets it.
                 Reason::PassMidFlow

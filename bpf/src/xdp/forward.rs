@@ -4,7 +4,7 @@ use super::{
     frame::{ETHERNET, Frame},
     leave,
 };
-use crate::{balance, config, flow, headers::Headers, maps::Tables};
+use crate::{balance, config, events, flow, headers::Headers, maps::Tables};
 use kpr_abi::{FlowValue, ServiceKey, flow::direction, proto};
 use kpr_packet::{Destination, Packet, Parsed, Window};
 
@@ -32,6 +32,8 @@ pub fn handle<F: Headers>(frame: &Frame) -> Option<u32> {
     }
     let params = F::way(frame.ifindex(), parsed.key.proto, parsed.class, &to);
     let way = leave::find(frame, params, length)?;
+    events::tuple(&parsed.key);
+    events::flow(&parsed.key, &to);
     // From here on nothing fails.
     let change = F::rewrite(frame, &parsed, &to, true)?;
     // A UDP checksum of 0 says that there is none (RFC 768): it stays so, and none becomes 0.

@@ -15,15 +15,16 @@ mod forward;
 mod frame;
 mod leave;
 
-use crate::{counters, headers::Headers};
+use crate::{counters, events, headers::Headers};
 use aya_ebpf::{bindings::xdp_action::XDP_PASS, programs::XdpContext};
 use frame::Frame;
-use kpr_abi::{Reason, V4, V6};
+use kpr_abi::{Reason, V4, V6, event::hook};
 
 /// Sends a frame on its way, or lets it go up unchanged: the verdict.
 #[inline(always)]
 pub fn accelerate(ctx: &XdpContext) -> u32 {
     let frame = Frame(ctx);
+    events::began(hook::XDP, || frame.ifindex());
     let Some(ethertype) = frame.ethertype() else {
         return XDP_PASS;
     };
@@ -36,7 +37,7 @@ pub fn accelerate(ctx: &XdpContext) -> u32 {
     };
     match sent {
         Some(verdict) => {
-            counters::count(Reason::XdpForwarded);
+            counters::count_packet(Reason::XdpForwarded);
             verdict
         }
         None => XDP_PASS,

@@ -49,6 +49,7 @@ impl Node {
             dsr: Dsr::Off,
             dsr_dispatch: DsrDispatch::Geneve,
             least_connections: false,
+            events: None,
             sizes,
         };
         let datapath = Datapath::start(&options, &settings).context("start the datapath")?;

@@ -4,7 +4,7 @@ use kpr_abi::{Family, V4, V6};
 
 use super::{devices::Placement, node_addresses::NodeAddresses};
 use crate::{
-    datapath::{self, Contents, Error, FamilyTables, HandOver, MapFamily, Options, Report, Settings},
+    datapath::{self, Contents, Error, Events, FamilyTables, HandOver, MapFamily, Options, Report, Settings},
     plan::{Limits, Op},
     takeover::Cleared,
 };
@@ -66,6 +66,9 @@ pub trait Datapath: Tables<V4> + Tables<V6> + Send + 'static {
 
     /// Whether programs are, or may be, on pod-facing devices, whoever attached them.
     fn serves_pods(&self) -> bool;
+
+    /// What its programs tell, if they were loaded with events; once.
+    fn take_events(&mut self) -> Option<Events>;
 
     /// What it is doing.
     fn report(&self) -> Report;
@@ -206,6 +209,10 @@ impl Datapath for datapath::Datapath {
 
     fn serves_pods(&self) -> bool {
         Self::serves_pods(self)
+    }
+
+    fn take_events(&mut self) -> Option<Events> {
+        Self::take_events(self)
     }
 
     fn report(&self) -> Report {

@@ -36,6 +36,7 @@ pub async fn run<L: Loader>(
 ) {
     // The next change waits until then for others.
     let mut until = Instant::now();
+    let mut listened = core.events().wanted();
     loop {
         let due = core.work(Instant::now());
         publish(&snapshots, core.snapshot());
@@ -52,6 +53,8 @@ pub async fn run<L: Loader>(
                     core.take_devices(devices);
                 }
             }
+            // The next work does what is to be done.
+            Ok(()) = listened.changed() => {}
             Some(question) = inputs.questions.recv() => {
                 // Who asked may be gone.
                 let _ = question.send(core.frontend_names());

@@ -60,6 +60,8 @@ pub(super) fn settings(spec: &NodeDatapathSpec, memory_bytes: u64) -> Result<Set
             kpr_crds::DsrDispatch::Ipip => DsrDispatch::Ipip,
         },
         least_connections: spec.load_balancer.algorithm == Algorithm::LeastConnections,
+        // Whoever listens comes and goes.
+        events: None,
         sizes: sizes(spec, memory_bytes),
     })
 }

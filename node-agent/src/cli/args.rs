@@ -4,7 +4,9 @@ use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
 
-use super::{affinity, backend, completion, conntrack, exit, log, manual, output::Format, probe, service, status};
+use super::{
+    affinity, backend, completion, conntrack, exit, log, manual, monitor, output::Format, probe, service, status,
+};
 
 /// Shows what kpr does on this node.
 #[derive(Clone, Debug, Parser)]
@@ -67,6 +69,11 @@ pub enum Command {
     Maps(Format),
     /// Which log lines the agent writes: show it, or change it while it runs.
     Log(log::Args),
+    /// What happens to connections, live: flows that begin, and what is refused or dropped, one line each.
+    ///
+    /// Asks the agent, which loads programs that tell what they do for as long as somebody listens. What this command is too slow for, or
+    /// the programs have no room for, is counted and shown.
+    Monitor(monitor::Args),
     /// Print a script by which a shell completes command lines of kpr.
     ///
     /// Such as: source <(kpr completion bash)

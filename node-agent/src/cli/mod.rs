@@ -11,6 +11,7 @@ mod exit;
 mod log;
 mod manual;
 mod maps;
+mod monitor;
 mod names;
 mod output;
 mod probe;
@@ -40,6 +41,7 @@ pub async fn run(args: &Args, out: &mut dyn Write) -> anyhow::Result<Exit> {
         Command::Affinity(command) => affinity::run(place, command, out).await,
         Command::Maps(format) => maps::run(place, *format, out),
         Command::Log(args) => log::run(place, args, out).await,
+        Command::Monitor(args) => monitor::run(place, args, out).await,
         Command::Completion(args) => completion::run(*args, out),
         Command::Manual(args) => manual::run(args, out),
         Command::Probe(args) => probe::run(place, args, out).await,

@@ -19,9 +19,9 @@ use crate::{
     cluster::{self, ClusterHealth},
     datapath::{self, Datapath},
     devices::{Device, Watcher},
-    health,
+    events, health,
     metrics::{Metrics, Probes},
-    observe::{self, Levels, Names, RunDir, Source, Tasks},
+    observe::{self, Answers, Levels, RunDir, Source, Tasks},
     sockets,
     status::{self, KubeProxy, kube_proxy::PROXY_MODE},
     sweeper,
@@ -92,14 +92,21 @@ pub async fn run(args: &Args, levels: Levels) -> anyhow::Result<()> {
         let task = tasks.register("probe-agents");
         background.spawn(cluster::watch(node.clone(), snapshot.clone(), cluster_health, task));
     }
-    let events = health::Events::new(client.clone(), &node);
+    let checks = health::Events::new(client.clone(), &node);
     let task = tasks.register("serve-health-checks");
-    background.spawn(health::serve_checks(snapshot.clone(), events, task));
+    background.spawn(health::serve_checks(snapshot.clone(), checks, task));
     background.spawn(status::Events::new(client.clone(), &node).tell(snapshot.clone()));
     let mut watches = api::spawn(&client, &node, &tasks, &api_server, &changes, snapshot.clone());
     let sink = status::ApiSink::new(client.clone(), api_server.clone(), node.clone());
     background.spawn(status::write(about, sink, snapshot, kube_proxy_seen, tasks.clone()));
-    background.spawn(serve_local_api(socket, view, names, levels, stop.clone()));
+    background.spawn(events::read(core.events()));
+    let answers = Answers {
+        source: view,
+        names,
+        levels,
+        events: core.events(),
+    };
+    background.spawn(serve_local_api(socket, answers, stop.clone()));
 
     let _sockets = sockets::spawn(core.sockets(), &options, &tasks).context("start the thread that closes sockets")?;
     let _sweeper =
@@ -173,14 +180,8 @@ fn serve_ports(
     }
 }
 
-async fn serve_local_api(
-    socket: tokio::net::UnixListener,
-    view: Arc<dyn Source>,
-    names: Names,
-    levels: Levels,
-    stop: CancellationToken,
-) {
-    if let Err(error) = observe::serve(socket, view, names, levels, stop).await {
+async fn serve_local_api(socket: tokio::net::UnixListener, answers: Answers, stop: CancellationToken) {
+    if let Err(error) = observe::serve(socket, answers, stop).await {
         warn!("the local API ended: {error}");
     }
 }

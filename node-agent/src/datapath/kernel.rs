@@ -3,6 +3,7 @@
 use super::{
     Acceleration, Attachment, Counter, Dsr, Error, HandOver, Options, PortRange, Report, Settings, SocketLb, cgroup,
     checks,
+    events::Events,
     family::FamilyTables,
     features::Features,
     intact::{self, MapIds},
@@ -33,6 +34,8 @@ pub struct Datapath {
     v4: FamilyTables<V4>,
     v6: FamilyTables<V6>,
     counters: PerCpuArray<MapData, u64>,
+    events: Option<Events>,
+    tells: bool,
     socket_groups: [cgroup::Group; 2],
     socket_hooks: Vec<Attachment>,
     packet_hooks: Vec<Attachment>,
@@ -61,6 +64,7 @@ impl Datapath {
         let v4 = FamilyTables::open(&mut ebpf, &pins)?;
         let v6 = FamilyTables::open(&mut ebpf, &pins)?;
         let counters = convert(maps::COUNTERS, take(&mut ebpf, maps::COUNTERS)?)?;
+        let events = settings.events.map(|_| Events::open(&mut ebpf)).transpose()?;
         noted::DSR.set(&options.run_dir, settings.dsr != Dsr::Off)?;
         let accelerator = Accelerator::open(&mut ebpf)?;
         reserved_ports::reserve(settings.snat_ports, options)?;
@@ -82,6 +86,8 @@ impl Datapath {
             v4,
             v6,
             counters,
+            events,
+            tells: settings.events.is_some(),
             socket_groups,
             socket_hooks,
             packet_hooks: Vec::new(),
@@ -208,6 +214,11 @@ impl Datapath {
         self.map_ids.pin_again(&self.pins)
     }
 
+    /// What the programs tell, if they were loaded with events; once.
+    pub fn take_events(&mut self) -> Option<Events> {
+        self.events.take()
+    }
+
     /// How many frontends were deleted so far to which flows may go on.
     pub fn frontends_gone(&self) -> u64 {
         self.v4.frontends_gone() + self.v6.frontends_gone()
@@ -239,7 +250,13 @@ impl Datapath {
             acceleration: self.accelerator.report(),
             maps: [self.v4.fill(), self.v6.fill()].concat(),
             counters: self.read_counters(),
-            features: self.features.describe(self.options.tc, self.bind_protection),
+            features: {
+                let chosen = self.features.describe(self.options.tc, self.bind_protection);
+                let told = self
+                    .tells
+                    .then(|| "events: told, because somebody listens (kpr monitor)".to_owned());
+                chosen.into_iter().chain(told).collect()
+            },
             map_writes: self.map_writes(),
             strict_tunnels: source_check::strict_tunnels(&self.devices.0, &self.options.sysctl_root),
             run_times: run_times::read(&self.ebpf),

@@ -4,13 +4,13 @@ use super::{Error, MapFamily, Settings, features::Features, object, pins::Pins};
 use aya::{Ebpf, EbpfLoader, maps::MapInfo, maps::MapType};
 use kpr_abi::{
     AffinityKey, AffinityValue, BackendValue, Cookie, FlowKey, FlowValue, FragmentKey, FragmentValue, PeerKey,
-    PeerValue, ServiceKey, SourceRange, StoredService, V4, V6, config, maps,
+    PeerValue, ServiceKey, SourceRange, StoredService, V4, V6, config, event, maps,
 };
 use std::path::PathBuf;
 
 /// Loads the object into the kernel's maps; programs are verified when they are attached.
 pub(super) fn load(pins: &Pins, settings: &Settings, features: &Features) -> Result<Ebpf, Error> {
-    let bytes = object::bytes()?;
+    let bytes = object::bytes(settings.events.is_some())?;
     let cookie = features.host_netns_cookie;
     let mask = features.mask(settings);
     let (node_ports, snat_ports) = (settings.node_ports, settings.snat_ports);
@@ -23,6 +23,9 @@ pub(super) fn load(pins: &Pins, settings: &Settings, features: &Features) -> Res
         .override_global(config::SNAT_PORT_MAX, &snat_ports.max, true)
         .override_global(config::HOST_NETNS_COOKIE, &cookie, true)
         .override_global(config::FEATURES, &mask, true);
+    if let Some(bytes) = settings.events {
+        loader.map_max_entries(event::EVENTS, bytes);
+    }
     for name in maps::ALL {
         let pin = pins.map(name);
         match pinned_capacity(name, &pin)? {

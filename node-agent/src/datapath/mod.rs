@@ -7,6 +7,7 @@ mod cgroup;
 mod checks;
 pub mod dump;
 mod error;
+mod events;
 mod family;
 mod features;
 mod filter;
@@ -38,6 +39,7 @@ mod xdp;
 
 pub use checks::{cgroup2_mount, preflight};
 pub use error::Error;
+pub use events::Events;
 pub use family::FamilyTables;
 pub use flows::{Flow, FlowList, FlowState, FlowTable, Path, SnatUse, Sweep, Timeouts, flow_clock};
 pub use hand_over::HandOver;

@@ -61,6 +61,9 @@ pub struct Settings {
     pub dsr_dispatch: DsrDispatch,
     /// Whether connections are counted, and go to backends that have few.
     pub least_connections: bool,
+    /// How many bytes of events may wait for their reader, a power of two and of pages at least; none: the programs tell nothing, and
+    /// have nothing to tell with.
+    pub events: Option<u32>,
     /// Capacities of the maps.
     pub sizes: Sizes,
 }

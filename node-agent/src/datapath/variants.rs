@@ -58,6 +58,7 @@ fn describe(settings: &Settings) -> String {
         dsr,
         dsr_dispatch,
         least_connections,
+        events,
         sizes: _,
     } = settings;
     let by_load = if *least_connections {
@@ -65,9 +66,10 @@ fn describe(settings: &Settings) -> String {
     } else {
         ""
     };
+    let told = if events.is_some() { ", events" } else { "" };
     let ports = |range: &PortRange| format!("{}-{}", range.min, range.max);
     format!(
-        "node ports {}, SNAT ports {}, socket LB {socket_lb:?}{by_load}, DSR {dsr:?} by {dsr_dispatch:?}",
+        "node ports {}, SNAT ports {}, socket LB {socket_lb:?}{by_load}{told}, DSR {dsr:?} by {dsr_dispatch:?}",
         ports(node_ports),
         ports(snat_ports)
     )

@@ -7,7 +7,10 @@ use std::{
 };
 
 use http_body_util::{BodyExt, Full};
-use hyper::{Method, Request, StatusCode, body::Bytes};
+use hyper::{
+    Method, Request, Response, StatusCode,
+    body::{Bytes, Incoming},
+};
 use hyper_util::rt::TokioIo;
 use serde::de::DeserializeOwned;
 use tokio::net::UnixStream;
@@ -104,16 +107,34 @@ async fn get(socket: &Path, path: &str) -> Result<Bytes, ClientError> {
 }
 
 async fn ask(socket: &Path, method: Method, path: &str, body: &str) -> Result<Bytes, ClientError> {
-    tokio::time::timeout(TIMEOUT, exchange(socket, method, path, body))
-        .await
-        .unwrap_or_else(|_| {
-            Err(ClientError::Stuck {
-                socket: socket.to_owned(),
-            })
-        })
+    within(socket, async {
+        let response = exchange(socket, method, path, body).await?;
+        whole(response).await
+    })
+    .await
 }
 
-async fn exchange(socket: &Path, method: Method, path: &str, body: &str) -> Result<Bytes, ClientError> {
+/// Begins an answer that does not end by itself.
+pub(super) async fn begin(socket: &Path, path: &str, body: &str) -> Result<Incoming, ClientError> {
+    let response = within(socket, exchange(socket, Method::POST, path, body)).await?;
+    Ok(response.into_body())
+}
+
+async fn within<T>(socket: &Path, answer: impl Future<Output = Result<T, ClientError>>) -> Result<T, ClientError> {
+    tokio::time::timeout(TIMEOUT, answer).await.unwrap_or_else(|_| {
+        Err(ClientError::Stuck {
+            socket: socket.to_owned(),
+        })
+    })
+}
+
+async fn whole(response: Response<Incoming>) -> Result<Bytes, ClientError> {
+    let body = response.into_body().collect().await;
+    Ok(body.map_err(|error| ClientError::Answer(error.to_string()))?.to_bytes())
+}
+
+/// Asks, and waits for the answer to begin.
+async fn exchange(socket: &Path, method: Method, path: &str, body: &str) -> Result<Response<Incoming>, ClientError> {
     let answer = |error: &dyn std::fmt::Display| ClientError::Answer(error.to_string());
     let stream = UnixStream::connect(socket)
         .await
@@ -129,7 +150,7 @@ async fn exchange(socket: &Path, method: Method, path: &str, body: &str) -> Resu
     let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
         .await
         .map_err(|e| answer(&e))?;
-    // Ends by itself when the sender is dropped.
+    // Ends by itself when the sender is dropped and the answer is read.
     tokio::spawn(connection);
     let request = Request::builder()
         .method(method)
@@ -138,13 +159,12 @@ async fn exchange(socket: &Path, method: Method, path: &str, body: &str) -> Resu
         .body(Full::new(Bytes::copy_from_slice(body.as_bytes())))
         .map_err(|e| answer(&e))?;
     let response = sender.send_request(request).await.map_err(|e| answer(&e))?;
-    let code = response.status();
-    let body = response.into_body().collect().await.map_err(|e| answer(&e))?.to_bytes();
-    if code == StatusCode::OK {
-        Ok(body)
-    } else if code == StatusCode::BAD_REQUEST {
-        Err(ClientError::Refused(String::from_utf8_lossy(&body).into_owned()))
-    } else {
-        Err(ClientError::Answer(format!("{path} answered {code}")))
+    match response.status() {
+        StatusCode::OK => Ok(response),
+        StatusCode::BAD_REQUEST => {
+            let why = whole(response).await?;
+            Err(ClientError::Refused(String::from_utf8_lossy(&why).into_owned()))
+        }
+        code => Err(ClientError::Answer(format!("{path} answered {code}"))),
     }
 }

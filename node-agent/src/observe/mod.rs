@@ -3,9 +3,11 @@
 pub mod api;
 mod client;
 mod levels;
+mod listen;
 mod names;
 mod run_dir;
 mod server;
+mod stream;
 mod tasks;
 
 #[cfg(test)]
@@ -13,7 +15,8 @@ mod tests;
 
 pub use client::{ClientError, get_frontends, get_log, get_status, set_log};
 pub use levels::Levels;
+pub use listen::{Lines, listen};
 pub use names::{NameQuestion, Names, names};
 pub use run_dir::{RunDir, RunDirError, SOCKET};
-pub use server::{Health, Source, serve};
+pub use server::{Answers, Health, Source, serve};
 pub use tasks::{Task, TaskStatus, Tasks};

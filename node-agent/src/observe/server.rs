@@ -7,7 +7,7 @@ use axum::{
     extract::State,
     http::StatusCode,
     response::{IntoResponse, Response},
-    routing::get,
+    routing::{get, post},
 };
 use jiff::Timestamp;
 use serde::Serialize;
@@ -18,7 +18,9 @@ use super::{
     api::{Frontends, Log, STATUS_VERSION, Status},
     levels::Levels,
     names::Names,
+    stream,
 };
+use crate::events::{Filter, Hub};
 
 /// Where the local API takes its answers from.
 pub trait Source: Send + Sync + 'static {
@@ -39,15 +41,29 @@ pub struct Health {
     pub message: Option<String>,
 }
 
+/// Where answers come from.
+#[derive(Clone)]
+pub struct Answers {
+    /// The agent's state.
+    pub source: Arc<dyn Source>,
+    /// Whose frontends are.
+    pub names: Names,
+    /// Which log lines are written.
+    pub levels: Levels,
+    /// Those who listen to what happens.
+    pub events: Arc<Hub>,
+}
+
 /// Answers until `stop` is cancelled.
-pub async fn serve(
-    listener: UnixListener,
-    source: Arc<dyn Source>,
-    names: Names,
-    levels: Levels,
-    stop: CancellationToken,
-) -> std::io::Result<()> {
-    axum::serve(listener, routes(source, names, levels))
+pub async fn serve(listener: UnixListener, answers: Answers, stop: CancellationToken) -> std::io::Result<()> {
+    let Answers {
+        source,
+        names,
+        levels,
+        events,
+    } = answers;
+    let routes = routes(source, names, levels).merge(event_routes(events, stop.clone()));
+    axum::serve(listener, routes)
         .with_graceful_shutdown(stop.cancelled_owned())
         .await
 }
@@ -83,6 +99,21 @@ async fn frontends(State(names): State<Names>) -> Response {
         .into_response(),
         // The agent is about to end.
         None => StatusCode::SERVICE_UNAVAILABLE.into_response(),
+    }
+}
+
+fn event_routes(events: Arc<Hub>, stop: CancellationToken) -> Router {
+    Router::new().route("/events", post(listen)).with_state((events, stop))
+}
+
+/// Lines of JSON, for as long as they are read. The body is a [`Filter`].
+async fn listen(State((events, stop)): State<(Arc<Hub>, CancellationToken)>, body: String) -> Response {
+    let listening = serde_json::from_str(&body)
+        .map_err(|wrong| wrong.to_string())
+        .and_then(|filter: Filter| events.listen(filter));
+    match listening {
+        Ok(listening) => stream::lines(listening, stop).into_response(),
+        Err(wrong) => (StatusCode::BAD_REQUEST, wrong).into_response(),
     }
 }
 

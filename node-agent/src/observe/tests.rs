@@ -11,7 +11,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    ClientError, Levels, NameQuestion, RunDir, SOCKET, Tasks,
+    Answers, ClientError, Levels, NameQuestion, RunDir, SOCKET, Tasks,
     api::{FrontendName, Phase},
     get_frontends, get_log, get_status, names, serve, set_log,
 };
@@ -48,7 +48,13 @@ fn start(dir: &Path) -> Agent {
     });
     let stop = CancellationToken::new();
     let (names, questions) = names();
-    tokio::spawn(serve(listener, Arc::new(view), names, levels, stop.clone()));
+    let answers = Answers {
+        source: Arc::new(view),
+        names,
+        levels,
+        events: Arc::default(),
+    };
+    tokio::spawn(serve(listener, answers, stop.clone()));
     Agent {
         snapshots,
         questions,

@@ -10,6 +10,7 @@ mod command;
 mod detour;
 mod dsr;
 mod dsr6;
+mod events;
 mod families;
 mod filter;
 mod host_port;

@@ -36,6 +36,11 @@ impl Shell {
         Self { child, said }
     }
 
+    /// Its process.
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Has it do something, and waits until that is done.
     pub(crate) fn run(&mut self, line: &str) {
         writeln!(self.child.stdin.as_ref().unwrap(), "{line}").unwrap();

@@ -12,7 +12,7 @@ pub mod too_big;
 mod wire;
 
 use super::{skb::Skb, wire::Wire};
-use crate::{config, maps::Tables};
+use crate::{config, events, maps::Tables};
 use aya_ebpf::{
     bindings::{BPF_F_ADJ_ROOM_FIXED_GSO, bpf_adj_room_mode::BPF_ADJ_ROOM_MAC},
     helpers::generated::bpf_skb_adjust_room,
@@ -61,9 +61,12 @@ fn read<F: Tunnel>(
     F::read_outer(&skb, l3, outer)?;
     // Either offset is a constant: the verifier would follow any number of a variable one.
     match outer.dispatch {
-        Dispatch::Ipip => F::parse(&skb, l3 + F::overhead(Dispatch::Ipip), parsed),
-        Dispatch::Geneve => F::parse(&skb, l3 + F::overhead(Dispatch::Geneve), parsed),
+        Dispatch::Ipip => F::parse(&skb, l3 + F::overhead(Dispatch::Ipip), parsed)?,
+        Dispatch::Geneve => F::parse(&skb, l3 + F::overhead(Dispatch::Geneve), parsed)?,
     }
+    events::tuple(&parsed.key);
+    events::encapsulated();
+    Ok(())
 }
 
 /// Takes the outer headers off.

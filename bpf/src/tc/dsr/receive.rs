@@ -4,7 +4,7 @@
 
 use super::{Tunnel, is_external, read, strip};
 use crate::{
-    balance, clock, counters, flow,
+    balance, clock, counters, events, flow,
     maps::{Chosen, Tables},
     tc::{self, Handled, fragment, skb::Skb},
 };
@@ -104,6 +104,8 @@ pub fn admit<F: Tunnel>(ctx: &TcContext, l3: usize) -> Result<Handled, Reason> {
             Dispatch::Geneve => Handled::SendsBack,
         });
     }
+    events::frontend(&service, true);
+    events::candidates(service.local);
     let (backend, port) = local::<F>(service.local, outer.dst);
     if backend == 0 {
         return Ok(Handled::SendsBack);
@@ -189,6 +191,6 @@ pub fn accept<F: Tunnel>(ctx: &TcContext, l3: usize) -> Result<Handled, Reason> 
         return Ok(Handled::NotOurs);
     }
     strip::<F>(ctx, outer.dispatch)?;
-    counters::count(Reason::FlowFromDsr);
+    counters::count_packet(Reason::FlowFromDsr);
     Ok(Handled::Chosen)
 }

@@ -2,7 +2,7 @@
 
 use super::Tunnel;
 use crate::{
-    config,
+    config, events,
     maps::{Chosen, Tables},
     tc::{self, Handled, skb::Skb, wire::Wire},
 };
@@ -96,6 +96,7 @@ fn put_into<F: Tunnel>(ctx: &TcContext, l3: usize, dispatch: Dispatch) -> Result
         class: chosen.class as u8,
     };
     let way = route::<F>(ctx, &outer)?;
+    events::leaves(way.ifindex);
     let skb = Skb(ctx);
     let overhead = F::overhead(dispatch);
     let length = F::length(&skb, l3).ok_or(Reason::DropRewriteFailed)?;

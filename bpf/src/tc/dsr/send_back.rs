@@ -58,7 +58,7 @@ pub fn turn_back<F: Tunnel>(ctx: &TcContext, l3: usize) -> Result<Handled, Reaso
     };
     let way = F::route(ctx, F::IPIP, 0, &back)?;
     F::turn(&Skb(ctx), l3, &outer).ok_or(Reason::DropRewriteFailed)?;
-    counters::count(Reason::DsrSentBack);
+    counters::count_packet(Reason::DsrSentBack);
     Ok(Handled::Redirected(way.redirect(ctx, l3)?))
 }
 

@@ -41,7 +41,7 @@ pub fn too_big<F: Tunnel>(ctx: &TcContext, l3: usize) -> Result<Handled, Reason>
     let mtu = unsafe { (*scratch).length } as u16;
     answer::<F>(ctx, l3, &to, mtu).map_err(|_| Reason::DropTooBig)?;
     let way = F::route(ctx, F::ICMP, 0, &to)?;
-    counters::count(Reason::DropTooBig);
+    counters::count_packet(Reason::DropTooBig);
     Ok(Handled::Redirected(way.redirect(ctx, l3)?))
 }
 

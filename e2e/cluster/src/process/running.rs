@@ -174,6 +174,12 @@ impl Session {
         told.with_context(|| format!("{} does not listen", self.name))
     }
 
+    /// `kill -9`, and waits for its end.
+    pub async fn kill(mut self) -> Result<()> {
+        let killed = self.child.kill().await;
+        killed.with_context(|| format!("{} cannot be killed", self.name))
+    }
+
     /// Closes its standard input, which asks it to finish, and returns the last line it prints.
     pub async fn finish<T: DeserializeOwned>(mut self, within: Duration) -> Result<T> {
         drop(self.stdin.take());

@@ -24,6 +24,7 @@ pub mod localhost_node_port;
 pub mod look_inside;
 pub mod maglev;
 pub mod many_flows;
+pub mod monitor;
 pub mod node_port;
 pub mod odd_addresses;
 pub mod out_of_window;

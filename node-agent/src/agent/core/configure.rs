@@ -80,7 +80,7 @@ impl<L: Loader> Core<L> {
     /// Brings a configuration into force.
     fn apply(&mut self, generation: i64, spec: Arc<NodeDatapathSpec>, now: Instant) {
         let settings = match settings(&spec, self.memory_bytes) {
-            Ok(settings) => self.keeping_dsr(settings),
+            Ok(settings) => self.keeping_events(self.keeping_dsr(settings)),
             Err(refused) => {
                 let message = refused.to_string();
                 if self.troubles.rejected.as_ref() != Some(&message) {
@@ -132,8 +132,14 @@ impl<L: Loader> Core<L> {
         settings
     }
 
+    /// Whether somebody listens is no matter of the configuration.
+    fn keeping_events(&self, mut settings: Settings) -> Settings {
+        settings.events = self.running.as_ref().and_then(|running| running.settings.events);
+        settings
+    }
+
     /// Loads programs, or swaps them for ones with other settings.
-    fn load(&mut self, settings: Settings, now: Instant) -> Result<(), Error> {
+    pub(super) fn load(&mut self, settings: Settings, now: Instant) -> Result<(), Error> {
         let mut datapath = self.loader.start(&settings)?;
         let running = match self.running.take() {
             Some(old) => {
@@ -171,6 +177,7 @@ impl<L: Loader> Core<L> {
         self.running = Some(running);
         self.exhaustion.forget();
         self.troubles.exhausted = None;
+        self.tell_of_load();
         Ok(())
     }
 

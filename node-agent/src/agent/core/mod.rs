@@ -3,6 +3,7 @@
 
 mod check;
 mod configure;
+mod events;
 mod flows;
 mod leftovers;
 mod names;
@@ -29,6 +30,7 @@ use crate::{
     cluster::Peer,
     datapath::{Report, Settings},
     devices::Device,
+    events::Hub,
     metrics::Syncs,
     model::{HealthCheck, Index, NamespacedName, NodeFacts},
     observe::{
@@ -74,6 +76,8 @@ pub struct Core<L: Loader> {
     load_retry: Backoff,
     place_retry: Backoff,
     remove_retry: Backoff,
+    events: Arc<Hub>,
+    events_retry: Backoff,
     report: Report,
     reported: Option<Instant>,
     /// Something changed since the last report.
@@ -160,6 +164,8 @@ impl<L: Loader> Core<L> {
             load_retry: backoff(),
             place_retry: backoff(),
             remove_retry: backoff(),
+            events: Arc::default(),
+            events_retry: backoff(),
             report: Report::default(),
             reported: None,
             report_stale: false,
@@ -250,6 +256,7 @@ impl<L: Loader> Core<L> {
     /// Does everything that is due, and says when to call again if nothing changes until then.
     pub fn work(&mut self, now: Instant) -> Option<Instant> {
         self.configure(now);
+        self.listen(now);
         self.place(now);
         self.program(now);
         self.separate(now);
@@ -266,8 +273,13 @@ impl<L: Loader> Core<L> {
 
     fn next_due(&self, now: Instant) -> Option<Instant> {
         // A pause that is over was either used just now, or waits for something else.
-        let retries = [&self.load_retry, &self.place_retry, &self.remove_retry]
-            .map(|retry| retry.until().filter(|&until| until > now));
+        let retries = [
+            &self.load_retry,
+            &self.place_retry,
+            &self.remove_retry,
+            &self.events_retry,
+        ]
+        .map(|retry| retry.until().filter(|&until| until > now));
         let running = self.running.as_ref();
         let program = running
             .filter(|_| self.synced)

@@ -83,6 +83,7 @@ impl<L: Loader> Core<L> {
                 self.place_retry.reset();
                 // How devices have XDP is known now.
                 self.reported = None;
+                self.tell_of_placement();
             }
             Err(failed) => {
                 let message = sentence(&failed);
@@ -113,11 +114,13 @@ impl<L: Loader> Core<L> {
             }
             running.services.touch(&changed);
             // Before the first write: sockets may be led there in a moment.
-            let changed = || changed.iter();
-            self.sockets.widen(Protocol::Udp, self.index.serving_udp_of(changed()));
-            self.sockets.widen(Protocol::Tcp, self.index.present_tcp_of(changed()));
+            let services = || changed.iter();
+            self.sockets.widen(Protocol::Udp, self.index.serving_udp_of(services()));
+            self.sockets.widen(Protocol::Tcp, self.index.present_tcp_of(services()));
             self.sockets_settled = None;
+            self.tell_of_services(&changed);
         }
+        let Some(running) = &mut self.running else { return };
         let due = running.services.due();
         if due.is_some_and(|due| due <= now) {
             if std::mem::take(&mut running.taking_over) {

@@ -11,7 +11,7 @@ use kpr_abi::{Be16, Family, Reason, ServiceKey, ServiceValue, V4, V6};
 
 use crate::{
     agent::{Datapath, Loader, Placement, Tables},
-    datapath::{Contents, Counter, Error, HandOver, Report, Settings},
+    datapath::{Contents, Counter, Error, Events, HandOver, Report, Settings},
     plan::{Limits, Op},
     takeover::Cleared,
 };
@@ -322,6 +322,10 @@ impl Datapath for Kernel {
             .placements
             .last()
             .is_some_and(|placement| !placement.pod_facing.is_empty())
+    }
+
+    fn take_events(&mut self) -> Option<Events> {
+        None
     }
 
     fn report(&self) -> Report {

@@ -8,6 +8,7 @@ mod exhaustion;
 pub(crate) mod fake;
 mod gathering;
 mod health;
+mod listening;
 mod peers;
 mod placing;
 mod pods;
