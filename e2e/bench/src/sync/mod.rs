@@ -2,6 +2,7 @@
 //! of ten endpoints, and beside it on the other node the same with 100.
 
 mod agent;
+mod control;
 mod front;
 mod objects;
 mod tables;
@@ -19,6 +20,7 @@ use kpr_node_agent::observe::api::Phase;
 pub(crate) use self::traffic::ask;
 use self::{
     agent::{Node, memory, spin},
+    control::Control,
     objects::{ANSWERING_NODE_PORT, ANSWERING_PORT, ENDPOINTS, Numbered},
     tables::Tables,
     traffic::Tally,
@@ -100,6 +102,13 @@ const SYNC_ONE_P99_LIMIT: Benchmark = benchmark(
     "µs",
     Some(Limit::AtMost(1.0)),
 );
+const SYNC_ONE_P99_MACHINE: Benchmark = benchmark(
+    "sync_one_p99_machine",
+    "the figure of `sync_one_p99`",
+    "the same of a thread that only reads the event: what the machine takes by itself",
+    "µs",
+    None,
+);
 const SYNC_ONE_WRITES: Benchmark = benchmark(
     "sync_one_writes",
     "entries of maps written for a change of one of 100,000 endpoints, freeing the old ones included",
@@ -165,12 +174,13 @@ const RESTART_ANSWERED: Benchmark = benchmark(
 );
 
 /// All of them.
-pub(crate) const BENCHMARKS: [Benchmark; 14] = [
+pub(crate) const BENCHMARKS: [Benchmark; 15] = [
     SYNC_FIRST,
     SYNC_FIRST_CPU,
     SYNC_ONE_P50,
     SYNC_ONE_P99,
     SYNC_ONE_P99_LIMIT,
+    SYNC_ONE_P99_MACHINE,
     SYNC_ONE_WRITES,
     SYNC_ONE_CPU,
     MEMORY_AGENT,
@@ -218,6 +228,7 @@ pub(crate) async fn run(testbed: &Testbed, wanted: &Wanted, tell: &mut (dyn FnMu
         Node::new(host, testbed.binaries(), &objects::api_server(host)?, kinds)
     };
     let (mut large, mut small) = (node(here, LARGE)?, node(there, SMALL)?);
+    let mut control = Control::start()?;
     tables::sleep_precisely()?;
     machine::hurry(std::process::id())?;
 
@@ -244,11 +255,14 @@ pub(crate) async fn run(testbed: &Testbed, wanted: &Wanted, tell: &mut (dyn FnMu
         );
     }
     if means("sync_one") {
-        let [of_large, of_small] = changes([(&mut large, LARGE), (&mut small, SMALL)], of(BLOCKS)).await?;
+        let nodes = [(&mut large, LARGE), (&mut small, SMALL)];
+        let ([of_large, of_small], machine) = changes(nodes, &mut control, of(BLOCKS)).await?;
         tell(&SYNC_ONE_P50, of_large.quantile(&of_small, 0.5)?);
         let p99 = of_large.quantile(&of_small, 0.99)?;
         tell(&SYNC_ONE_P99, p99);
         tell(&SYNC_ONE_P99_LIMIT, against(&[p99.ours], &[1_000.0])?);
+        let machine = Sorted::new(machine.into_iter()).quantile(0.99);
+        tell(&SYNC_ONE_P99_MACHINE, against(&[p99.ours], &[machine])?);
         tell(&SYNC_ONE_WRITES, against(&[of_large.writes], &[of_small.writes])?);
         tell(&SYNC_ONE_CPU, against(&[of_large.cpu], &[of_small.cpu])?);
     }
@@ -427,8 +441,9 @@ impl Changes {
     }
 }
 
-/// Changes an endpoint of either node in turns, each time of another Service, and in the end all of them back.
-async fn changes(nodes: [(&mut Node, u32); 2], blocks: u32) -> Result<[Changes; 2]> {
+/// Changes an endpoint of either node in turns, each time of another Service, and in the end all of them back. In between, what the machine
+/// takes for an event by itself, in microseconds.
+async fn changes(nodes: [(&mut Node, u32); 2], control: &mut Control, blocks: u32) -> Result<([Changes; 2], Vec<f64>)> {
     let tables = [
         Tables::open(&nodes[0].0.host.bpffs)?,
         Tables::open(&nodes[1].0.host.bpffs)?,
@@ -438,7 +453,7 @@ async fn changes(nodes: [(&mut Node, u32); 2], blocks: u32) -> Result<[Changes; 
     }
     tokio::time::sleep(SETTLED).await;
     let before = [figures(nodes[0].0).await?, figures(nodes[1].0).await?];
-    let mut took = [Vec::new(), Vec::new()];
+    let (mut took, mut machine) = ([Vec::new(), Vec::new()], Vec::new());
     let changes = blocks * BLOCK;
     for change in 0..changes {
         for turn in 0..2 {
@@ -451,6 +466,8 @@ async fn changes(nodes: [(&mut Node, u32); 2], blocks: u32) -> Result<[Changes; 
             took[at].push(one_change(node, &tables[at], service, other, u64::from(change))?);
             tokio::time::sleep(PAUSE).await;
         }
+        machine.push(control.one(&Numbered(0).event(false, 0))?);
+        tokio::time::sleep(PAUSE).await;
     }
     // Until what was replaced is freed.
     tokio::time::sleep(SETTLED).await;
@@ -474,7 +491,7 @@ async fn changes(nodes: [(&mut Node, u32); 2], blocks: u32) -> Result<[Changes; 
             cpu: cpu * 1e3 / f64::from(changes),
         }
     };
-    Ok([per_change(0), per_change(1)])
+    Ok(([per_change(0), per_change(1)], machine))
 }
 
 /// Map writes and processor time so far.
