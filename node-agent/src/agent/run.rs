@@ -81,13 +81,11 @@ async fn gather<L: Loader>(core: &mut Core<L>, changes: &mut mpsc::Receiver<Chan
     }
 }
 
-/// Wakes listeners only if something is different.
+/// Wakes listeners only if something is different that they may have to act on.
 fn publish(snapshots: &watch::Sender<Arc<Snapshot>>, snapshot: Snapshot) {
     snapshots.send_if_modified(|current| {
-        let changed = **current != snapshot;
-        if changed {
-            *current = Arc::new(snapshot);
-        }
-        changed
+        let news = !current.is_confirmed_by(&snapshot);
+        *current = Arc::new(snapshot);
+        news
     });
 }

@@ -146,6 +146,19 @@ impl Troubles {
 }
 
 impl Snapshot {
+    /// Whether a later one says nothing new but when all that was wanted was last programmed: whoever asks is told that, and nobody has to act
+    /// on it.
+    pub fn is_confirmed_by(&self, later: &Self) -> bool {
+        let mut expected = self.clone();
+        for (family, later) in expected.families.iter_mut().zip(&later.families) {
+            // The first time is news.
+            if family.updated.is_some() {
+                family.updated = later.updated;
+            }
+        }
+        expected == *later
+    }
+
     /// Whether this is more than a step on the way: worth telling the API server.
     pub fn is_settled(&self) -> bool {
         let is_on_the_way = match self.phase {
@@ -155,5 +168,35 @@ impl Snapshot {
             _ => false,
         };
         !is_on_the_way || self.troubles.first().is_some()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn a_later_time_alone_is_no_news() {
+        let now = Instant::now();
+        let programmed = |at| Snapshot {
+            families: vec![Progress {
+                family: "IPv4",
+                updated: at,
+                pending_since: None,
+            }],
+            ..Snapshot::default()
+        };
+        let (none, first) = (programmed(None), programmed(Some(now)));
+        let later = programmed(Some(now + Duration::from_secs(1)));
+        assert!(first.is_confirmed_by(&later));
+        assert!(!none.is_confirmed_by(&first), "the first time is news");
+        assert!(!Snapshot::default().is_confirmed_by(&first), "a new family is news");
+        let failed = Snapshot {
+            write_failures: 1,
+            ..later
+        };
+        assert!(!first.is_confirmed_by(&failed));
     }
 }

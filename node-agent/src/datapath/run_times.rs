@@ -19,8 +19,14 @@ pub struct RunTime {
     pub runs: u64,
 }
 
-/// Of every program that ran while the kernel measured, ordered by name.
+/// Whether the kernel measures; `CAP_SYS_ADMIN` may let a process measure without this being set, which is its own business.
+const MEASURES: &str = "/proc/sys/kernel/bpf_stats_enabled";
+
+/// Of every program that ran while the kernel measured, ordered by name; none while it does not.
 pub(super) fn read(ebpf: &Ebpf) -> Vec<RunTime> {
+    if fs::read_to_string(MEASURES).map_or(true, |measures| measures.trim() == "0") {
+        return Vec::new();
+    }
     let mut found: Vec<RunTime> = ebpf
         .programs()
         // One that is not loaded has no descriptor: it is not used on this kernel.

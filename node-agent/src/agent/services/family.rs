@@ -105,6 +105,9 @@ pub(super) struct ServiceTables<F: IpFamily> {
     refused: BTreeMap<NamespacedName, PlanError>,
     /// Freed by earlier plans, and when programs can no longer see it.
     quarantine: VecDeque<(Instant, Generation)>,
+    /// What is freed before then waits for it, unless somebody waits for room: clearing the tables for many changes at once disturbs the next
+    /// change less often than clearing them for each.
+    release_from: Instant,
     /// Something was freed that another plan can use.
     released: bool,
     /// Not before: another agent may have written a moment ago.
@@ -136,6 +139,7 @@ impl<F: IpFamily> ServiceTables<F> {
             changed: BTreeSet::new(),
             refused: BTreeMap::new(),
             quarantine: VecDeque::new(),
+            release_from: now,
             released: false,
             not_before,
             retry: Backoff::new(RETRY_FIRST, RETRY_LONGEST),
@@ -182,6 +186,10 @@ impl<F: IpFamily> ServiceTables<F> {
     }
 
     fn release(&mut self, now: Instant) {
+        if self.release_due().is_none_or(|due| due > now) {
+            return;
+        }
+        self.release_from = now + GRACE;
         while let Some(&(when, generation)) = self.quarantine.front()
             && when <= now
         {
@@ -198,8 +206,17 @@ impl<F: IpFamily> ServiceTables<F> {
                 .until()
                 .map_or(self.not_before, |until| until.max(self.not_before))
         });
-        let release = self.quarantine.front().map(|&(when, _)| when);
-        work.into_iter().chain(release).min()
+        work.into_iter().chain(self.release_due()).min()
+    }
+
+    /// When what was freed can be used again.
+    fn release_due(&self) -> Option<Instant> {
+        let &(when, _) = self.quarantine.front()?;
+        Some(if self.refused.is_empty() {
+            when.max(self.release_from)
+        } else {
+            when
+        })
     }
 }
 
