@@ -21,7 +21,8 @@ pub fn generate(ctx: &XdpContext) -> u32 {
     };
     restore(xdp::head::<HEADERS>(ctx), template);
     // SAFETY: a helper without pointers.
-    (unsafe { bpf_redirect(DEVICE.load(), 0) }) as u32
+    let verdict = unsafe { bpf_redirect(DEVICE.load(), 0) };
+    verdict.cast_unsigned() as u32
 }
 
 /// Ends datagrams that the node sends to the backend under its own address, and counts them, if it is open. Everything else passes.
@@ -43,7 +44,8 @@ pub fn sink(ctx: &XdpContext) -> u32 {
             let mut half = 0;
             let last: *mut u16 = (&raw mut (*sink).last).cast();
             while half < HEADERS / 2 {
-                last.add(half).write(head.cast::<u16>().add(half).read());
+                let bytes = [head.add(2 * half).read(), head.add(2 * half + 1).read()];
+                last.add(half).write(u16::from_ne_bytes(bytes));
                 half += 1;
             }
         }

@@ -73,8 +73,8 @@ pub fn established<const PROTOCOL: usize>(ctx: &XdpContext, direction: u8) -> u3
 #[inline(always)]
 pub fn bare<const PROTOCOL: usize>(ctx: &XdpContext, direction: u8) -> u32 {
     forward::<PROTOCOL>(ctx, direction, |_, _| {
-        let [a, b, c, d, e, f] = LINK_HEADER.load();
-        Some([[a, b, c], [d, e, f]])
+        let halves = LINK_HEADER.load();
+        Some([[halves[0], halves[1], halves[2]], [halves[3], halves[4], halves[5]]])
     })
     .unwrap_or(XDP_ABORTED)
 }

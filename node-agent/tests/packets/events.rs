@@ -139,9 +139,9 @@ fn a_socket_call_is_told_with_its_process() {
 
 #[test]
 fn events_that_find_no_room_are_counted() {
+    const FLOWS: u16 = 100;
     let (mut node, mut events) = told_within(4096);
     node.serve(Frontend::node_port(TCP), 0, &[Backend::Local(LOCAL_POD)]);
-    const FLOWS: u16 = 100;
     for port in 0..FLOWS {
         node.ingress(&syn(10_000 + port).bytes());
     }

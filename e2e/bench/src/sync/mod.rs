@@ -261,7 +261,7 @@ pub(crate) async fn run(testbed: &Testbed, wanted: &Wanted, tell: &mut (dyn FnMu
         let p99 = of_large.quantile(&of_small, 0.99)?;
         tell(&SYNC_ONE_P99, p99);
         tell(&SYNC_ONE_P99_LIMIT, against(&[p99.ours], &[1_000.0])?);
-        let machine = Sorted::new(machine.into_iter()).quantile(0.99);
+        let machine = Sorted::new(machine).quantile(0.99);
         tell(&SYNC_ONE_P99_MACHINE, against(&[p99.ours], &[machine])?);
         tell(&SYNC_ONE_WRITES, against(&[of_large.writes], &[of_small.writes])?);
         tell(&SYNC_ONE_CPU, against(&[of_large.cpu], &[of_small.cpu])?);

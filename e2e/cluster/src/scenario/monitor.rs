@@ -16,7 +16,7 @@ use crate::{
 
 const VIP: &str = "203.0.113.7";
 /// Loading programs takes a second or two, and more on a machine that has other things to do.
-const SWAPPED: Duration = Duration::from_secs(60);
+const SWAPPED: Duration = Duration::from_mins(1);
 /// The agent looks at its datapath every few seconds.
 const SEEN: Duration = Duration::from_secs(30);
 const QUICKLY: Duration = Duration::from_secs(20);
