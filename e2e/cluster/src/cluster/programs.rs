@@ -3,6 +3,9 @@
 use std::{path::PathBuf, time::Duration};
 
 use anyhow::{Context as _, Result, bail};
+use k8s_openapi::api::discovery::v1::EndpointSlice;
+use kube::{Api, api::PostParams};
+use serde_json::json;
 
 use super::Cluster;
 use crate::{
@@ -43,6 +46,31 @@ impl Cluster {
         let process = launch.spawn(&self.agent_log(node)?).await?;
         self.agents.insert(node.to_owned(), process);
         Ok(())
+    }
+
+    /// Lets agents know of each other, as the chart's Service for their health port does; on nodes with IPv6 alone the port is not open unless
+    /// it is asked for.
+    pub async fn introduce_agents(&self) -> Result<()> {
+        let (namespace, service) = AGENTS_SERVICE.split_once('/').context("a namespace and a name")?;
+        let mut endpoints = Vec::new();
+        for node in self.node_names() {
+            let address = self.node_address(&node)?;
+            if address.is_ipv4() {
+                endpoints.push(json!({"addresses": [address.to_string()], "nodeName": node}));
+            }
+        }
+        let slice = serde_json::from_value(json!({
+            "metadata": {"name": format!("{service}-1"), "labels": {"kubernetes.io/service-name": service}},
+            "addressType": "IPv4",
+            "ports": [{"name": "healthz", "port": 10256, "protocol": "TCP"}],
+            "endpoints": endpoints,
+        }))?;
+        let slices: Api<EndpointSlice> = Api::namespaced(self.client(), namespace);
+        slices
+            .create(&PostParams::default(), &slice)
+            .await
+            .context("create the slice")
+            .map(drop)
     }
 
     /// The agent's command line on `node`, for a start of one's own.

@@ -52,6 +52,7 @@ impl Shell<'_> {
         )
         .await?;
         self.cluster.check_programs()?;
+        self.cluster.introduce_agents().await?;
         self.show(&Place::Here, "kubectl get kpr").await?;
         self.show(&Place::Here, "kubectl get nodedatapaths")
             .await

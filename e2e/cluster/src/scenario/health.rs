@@ -3,10 +3,10 @@
 use std::{net::SocketAddr, time::Duration};
 
 use anyhow::{Context as _, Result, ensure};
-use k8s_openapi::api::{core::v1::Node, discovery::v1::EndpointSlice};
+use k8s_openapi::api::core::v1::Node;
 use kube::{
     Api,
-    api::{Patch, PatchParams, PostParams},
+    api::{Patch, PatchParams},
 };
 use serde_json::{Value, json};
 
@@ -93,21 +93,7 @@ pub async fn metrics_follow_the_datapath(cluster: &mut Cluster) -> Result<()> {
 /// The agents of the nodes ask each other how they are, once they know of each other; a node whose agent is down is told apart.
 pub async fn agents_ask_each_other_how_they_are(cluster: &mut Cluster) -> Result<()> {
     cluster.stop_agent("node-b").await?;
-    let mut endpoints = Vec::new();
-    for node in cluster.node_names() {
-        endpoints.push(json!({"addresses": [cluster.node_address(&node)?.to_string()], "nodeName": node}));
-    }
-    let slices: Api<EndpointSlice> = Api::namespaced(cluster.client(), "kube-system");
-    let slice = serde_json::from_value(json!({
-        "metadata": {"name": "kpr-agent-1", "labels": {"kubernetes.io/service-name": "kpr-agent-health"}},
-        "addressType": "IPv4",
-        "ports": [{"name": "healthz", "port": HEALTHZ, "protocol": "TCP"}],
-        "endpoints": endpoints,
-    }))?;
-    slices
-        .create(&PostParams::default(), &slice)
-        .await
-        .context("create the slice")?;
+    cluster.introduce_agents().await?;
     reaches(cluster, &[("node-a", true), ("node-b", false)]).await?;
     let page = kpr_status(cluster, &["--verbose"]).await?;
     ensure!(page.contains("1/2 reachable"), "{page}");
