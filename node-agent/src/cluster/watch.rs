@@ -25,21 +25,22 @@ pub async fn watch(
     found: watch::Sender<Arc<ClusterHealth>>,
     task: Task,
 ) {
+    let mut told = None;
     loop {
         let peers = Arc::clone(&snapshots.borrow_and_update().peers);
         let health = round(&own, &peers).await;
-        let every = match silent(&health) {
-            None => {
-                task.succeeded(Timestamp::now());
-                EVERY
+        // That another node is away is no failure of this one's.
+        task.succeeded(Timestamp::now());
+        let silence = silent(&health);
+        if silence != told {
+            if let Some(message) = &silence {
+                tracing::warn!("{message}");
+            } else {
+                tracing::info!("every agent that is asked answers");
             }
-            Some(message) => {
-                if task.failed(Timestamp::now(), &message) {
-                    tracing::warn!("{message}");
-                }
-                SOON
-            }
-        };
+        }
+        let every = if silence.is_some() { SOON } else { EVERY };
+        told = silence;
         found.send_replace(Arc::new(health));
         sleep(PAUSE).await;
         let others = snapshots.wait_for(|snapshot| snapshot.peers != peers);
