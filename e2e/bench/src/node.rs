@@ -1,13 +1,17 @@
 //! A node of a test cluster, with kpr's datapath and nothing else: no agent, no API server.
 
-use std::path::PathBuf;
+use std::{net::Ipv4Addr, path::PathBuf};
 
 use anyhow::{Context as _, Result};
 use kpr_cluster::{
+    net::UPLINK,
     spec::ClusterSpec,
     testbed::{Host, Testbed},
 };
-use kpr_node_agent::datapath::{Datapath, Dsr, DsrDispatch, Options, PortRange, Settings, Sizes, SocketLb, TcChoice};
+use kpr_node_agent::{
+    datapath::{Datapath, Dsr, DsrDispatch, Options, PortRange, Settings, Sizes, SocketLb, TcChoice},
+    devices::Device,
+};
 
 /// Ports that may be NodePorts.
 pub(crate) const NODE_PORTS: PortRange = PortRange {
@@ -23,6 +27,26 @@ pub(crate) const SNAT_PORTS: PortRange = PortRange {
 /// Machines, in whose namespaces everything happens that benchmarks do. Dropping them removes them.
 pub(crate) fn machines() -> Result<Testbed> {
     Testbed::build(&ClusterSpec::default())
+}
+
+/// The device by which a node's packets come and go.
+pub(crate) fn uplink(ifindex: u32, address: Ipv4Addr) -> Device {
+    Device {
+        name: UPLINK.to_owned(),
+        ifindex,
+        addresses: vec![address.into()],
+        has_default_route: true,
+        up: true,
+        kind: "veth".to_owned(),
+    }
+}
+
+/// Tells the datapath that the node has this one address, on that device.
+pub(crate) fn place(datapath: &mut Datapath, ifindex: u32, address: Ipv4Addr) -> Result<()> {
+    let tables = datapath.v4_mut();
+    tables.set_local(&[(address, ifindex)], &[])?;
+    tables.set_snat_source(Some(address), &[(ifindex, address)])?;
+    Ok(())
 }
 
 /// A datapath on a node, gone when this is dropped.

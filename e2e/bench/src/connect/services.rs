@@ -26,28 +26,38 @@ pub(crate) fn program(datapath: &mut Datapath, services: u32, backend: SocketAdd
         addresses.map(|address| SocketAddrV4::new(address, PORT))
     });
     for (id, [frontend, backend]) in (1..).zip([[CLUSTER_IP, backend]].into_iter().chain(others)) {
-        let value = BackendValue {
-            addr: Addr4::from(*backend.ip()),
-            port: Be16::new(backend.port()),
-            proto: proto::TCP,
-            flags: 0,
-        };
-        let tables = datapath.v4_mut();
-        tables.apply(&Op::PutBackend { id, value })?;
-        tables.apply(&Op::PutSlots {
-            base: id,
-            run: SlotRun::list([id]),
-        })?;
-        let key = ServiceKey::new(Addr4::from(*frontend.ip()), Be16::new(frontend.port()), proto::TCP);
-        let value = ServiceValue {
-            id,
-            flags: flags::CLUSTER_IP | flags::HAS_ENDPOINTS,
-            cluster: Slice { base: id, len: 1 },
-            local: Slice::default(),
-            affinity_seconds: 0,
-            affinity_group: id,
-        };
-        tables.apply(&Op::PutService { key, value })?;
+        put(datapath, id, (frontend, proto::TCP), flags::CLUSTER_IP, backend)?;
     }
+    Ok(())
+}
+
+/// Programs a frontend of this kind with one backend, which has its protocol. `id`: of the Service, of the backend and of its slot.
+pub(crate) fn put(
+    datapath: &mut Datapath,
+    id: u32,
+    (frontend, proto): (SocketAddrV4, u8),
+    kind: u32,
+    backend: SocketAddrV4,
+) -> Result<()> {
+    let value = BackendValue {
+        addr: Addr4::from(*backend.ip()),
+        port: Be16::new(backend.port()),
+        proto,
+        flags: 0,
+    };
+    let tables = datapath.v4_mut();
+    tables.apply(&Op::PutBackend { id, value })?;
+    let run = SlotRun::list([id]);
+    tables.apply(&Op::PutSlots { base: id, run })?;
+    let key = ServiceKey::new(Addr4::from(*frontend.ip()), Be16::new(frontend.port()), proto);
+    let value = ServiceValue {
+        id,
+        flags: kind | flags::HAS_ENDPOINTS,
+        cluster: Slice { base: id, len: 1 },
+        local: Slice::default(),
+        affinity_seconds: 0,
+        affinity_group: id,
+    };
+    tables.apply(&Op::PutService { key, value })?;
     Ok(())
 }

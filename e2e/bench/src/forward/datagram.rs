@@ -3,7 +3,7 @@
 use std::net::SocketAddrV4;
 
 use crate::{
-    checksum::{fold, sum},
+    checksum::{fold, ipv4, sum},
     packets::frame::LENGTH,
 };
 
@@ -33,20 +33,11 @@ impl Datagram {
         frame[6..12].copy_from_slice(&from);
         frame[12] = 0x08;
         let ip = &mut frame[14..];
-        // No options; don't fragment.
-        ip[0] = 0x45;
-        ip[3] = length;
-        ip[6] = 0x40;
-        ip[8] = self.ttl;
-        ip[9] = 17;
-        ip[12..16].copy_from_slice(&self.src.ip().octets());
-        ip[16..20].copy_from_slice(&self.dst.ip().octets());
+        ipv4(ip, self.ttl, 17, [*self.src.ip(), *self.dst.ip()]);
         let udp = &mut ip[20..];
         udp[..2].copy_from_slice(&self.src.port().to_be_bytes());
         udp[2..4].copy_from_slice(&self.dst.port().to_be_bytes());
         udp[5] = length - 20;
-        let check = !sum(&frame[14..34]);
-        frame[24..26].copy_from_slice(&check.to_be_bytes());
         // The pseudo header: addresses (which are part of the slice), protocol and length.
         let pseudo = 17 + u32::from(length - 20);
         let check = match !fold(u32::from(sum(&frame[26..])) + pseudo) {

@@ -1,11 +1,9 @@
 //! What stands on a node between the client and the backend.
 
-use std::net::SocketAddrV4;
+use std::net::{Ipv4Addr, SocketAddrV4};
 
 use anyhow::{Context as _, Result, ensure};
-use kpr_abi::{
-    Addr4, BackendValue, Be16, FlowKey, FlowValue, Reason, ServiceKey, ServiceValue, Slice, proto, service::flags,
-};
+use kpr_abi::{Addr4, FlowKey, FlowValue, Reason, proto, service::flags};
 use kpr_cluster::{
     kube_proxy::{
         KubeProxyMode,
@@ -14,18 +12,18 @@ use kpr_cluster::{
     net::UPLINK,
     testbed::Host,
 };
-use kpr_node_agent::{
-    datapath::{Acceleration, Datapath, Pins, Sizes},
-    devices::Device,
-    plan::{Op, SlotRun},
-};
+use kpr_node_agent::datapath::{Acceleration, Pins, Sizes};
 use nix::net::if_::if_nametoindex;
 
 use super::{
     cable::Cable,
     flows::{self, FLOWS, NODE, NODE_PORT},
 };
-use crate::{connect::services, node::Node, rules::Rules};
+use crate::{
+    connect::services,
+    node::{Node, place, uplink},
+    rules::Rules,
+};
 
 /// How many Services there are beside the one with the NodePort.
 const SERVICES: u32 = 1_000;
@@ -135,22 +133,15 @@ impl Kpr {
     fn start(host: &Host, backend: SocketAddrV4, acceleration: Acceleration) -> Result<Self> {
         host.netns.run(|| {
             let ifindex = if_nametoindex(UPLINK)?;
-            let uplink = Device {
-                name: UPLINK.to_owned(),
-                ifindex,
-                addresses: vec![NODE.into()],
-                has_default_route: true,
-                up: true,
-                kind: "veth".to_owned(),
-            };
+            let uplink = uplink(ifindex, NODE);
             let mut node = Node::start(host, SIZES)?;
             let datapath = node.datapath()?;
             datapath.attach(std::slice::from_ref(&uplink), &[])?;
             datapath.accelerate(&[uplink], acceleration)?;
-            datapath.v4_mut().set_local(&[(NODE, ifindex)], &[])?;
-            datapath.v4_mut().set_snat_source(Some(NODE), &[(ifindex, NODE)])?;
+            place(datapath, ifindex, NODE)?;
             services::program(datapath, SERVICES, backend)?;
-            serve(datapath, backend)?;
+            let node_port = (SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, NODE_PORT), proto::UDP);
+            services::put(datapath, SERVICES + 1, node_port, flags::NODE_PORT, backend)?;
             let attachments = datapath.report().attachments;
             let accelerated = acceleration != Acceleration::Disabled;
             ensure!(
@@ -196,33 +187,7 @@ const SIZES: Sizes = Sizes {
     affinity: 1_024,
 };
 
-/// Programs the NodePort.
-fn serve(datapath: &mut Datapath, backend: SocketAddrV4) -> Result<()> {
-    let id = SERVICES + 1;
-    let value = BackendValue {
-        addr: Addr4::from(*backend.ip()),
-        port: Be16::new(backend.port()),
-        proto: proto::UDP,
-        flags: 0,
-    };
-    let tables = datapath.v4_mut();
-    tables.apply(&Op::PutBackend { id, value })?;
-    let run = SlotRun::list([id]);
-    tables.apply(&Op::PutSlots { base: id, run })?;
-    let key = ServiceKey::new(Addr4::default(), Be16::new(NODE_PORT), proto::UDP);
-    let value = ServiceValue {
-        id,
-        flags: flags::NODE_PORT | flags::HAS_ENDPOINTS,
-        cluster: Slice { base: id, len: 1 },
-        local: Slice::default(),
-        affinity_seconds: 0,
-        affinity_group: id,
-    };
-    tables.apply(&Op::PutService { key, value })?;
-    Ok(())
-}
-
-/// The same for rules.
+/// The NodePort, for rules.
 fn node_port(backend: SocketAddrV4) -> ServicePort {
     let mut port = ServicePort::named("generated", "forwarded", "");
     port.protocol = Protocol::Udp;

@@ -2,7 +2,7 @@
 
 use std::net::{Ipv4Addr, SocketAddrV4};
 
-use crate::checksum::{fold, sum};
+use crate::checksum::{fold, ipv4, sum};
 
 /// Length of a frame: the shortest that Ethernet has.
 pub(crate) const LENGTH: usize = 60;
@@ -45,17 +45,7 @@ impl Frame {
         frame[6] = 0x02;
         frame[12] = 0x08;
         let ip = &mut frame[14..];
-        // No options; don't fragment.
-        ip[0] = 0x45;
-        #[expect(clippy::cast_possible_truncation, reason = "a short frame")]
-        {
-            ip[3] = (LENGTH - 14) as u8;
-        }
-        ip[6] = 0x40;
-        ip[8] = self.ttl;
-        ip[9] = 6;
-        ip[12..16].copy_from_slice(&self.src.ip().octets());
-        ip[16..20].copy_from_slice(&self.dst.ip().octets());
+        ipv4(ip, self.ttl, 6, [*self.src.ip(), *self.dst.ip()]);
         let tcp = &mut ip[20..];
         tcp[..2].copy_from_slice(&self.src.port().to_be_bytes());
         tcp[2..4].copy_from_slice(&self.dst.port().to_be_bytes());
@@ -63,8 +53,6 @@ impl Frame {
         tcp[12] = 0x50;
         tcp[13] = self.flags;
         tcp[14] = 0xff;
-        let check = !sum(&frame[14..34]);
-        frame[24..26].copy_from_slice(&check.to_be_bytes());
         // The pseudo header: addresses (which are part of the slice), protocol and length.
         let pseudo = 6 + u32::try_from(LENGTH - 34).unwrap_or(0);
         let check = !fold(u32::from(sum(&frame[26..])) + pseudo);

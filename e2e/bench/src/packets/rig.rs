@@ -11,7 +11,6 @@ use kpr_abi::{
 use kpr_cluster::{net::UPLINK, testbed::Host};
 use kpr_node_agent::{
     datapath::{self, Acceleration, Pins},
-    devices::Device,
     plan::{Op, SlotRun},
 };
 use nix::net::if_::if_nametoindex;
@@ -22,7 +21,7 @@ use super::{
     frame::NODE_MAC,
     traffic::{BACKEND_PORT, BACKENDS, LOCAL, NODE, REMOTE, backend},
 };
-use crate::node::Node;
+use crate::node::{Node, place, uplink};
 
 /// Services beside the two that packets are for.
 const SERVICES: u32 = 10_000;
@@ -62,18 +61,9 @@ impl Rig {
                 affinity: 1_024,
             },
         )?;
-        let uplink = Device {
-            name: UPLINK.to_owned(),
-            ifindex,
-            addresses: vec![NODE.into()],
-            has_default_route: true,
-            up: true,
-            kind: "veth".to_owned(),
-        };
-        node.datapath()?.accelerate(&[uplink], Acceleration::Native)?;
-        let tables = node.datapath()?.v4_mut();
-        tables.set_local(&[(NODE, ifindex)], &[])?;
-        tables.set_snat_source(Some(NODE), &[(ifindex, NODE)])?;
+        node.datapath()?
+            .accelerate(&[uplink(ifindex, NODE)], Acceleration::Native)?;
+        place(node.datapath()?, ifindex, NODE)?;
         let sizes = floor::Sizes {
             packets: MANY,
             frontends: 2 * SERVICES,
