@@ -24,6 +24,7 @@ pub mod netfilter;
 pub mod observe;
 pub mod plan;
 mod recorder;
+mod request;
 pub mod sockets;
 pub mod status;
 pub mod sweeper;

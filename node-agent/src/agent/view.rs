@@ -100,7 +100,7 @@ impl Source for View {
             map_writes: report.map_writes,
             repairs: snapshot.repairs,
             tasks: self.tasks.list(),
-            cluster: cluster(&self.node, &self.cluster.borrow()),
+            cluster: cluster(&self.cluster.borrow()),
         }
     }
 
@@ -118,11 +118,11 @@ impl Source for View {
 }
 
 /// None while no other agent is known.
-fn cluster(own: &str, health: &ClusterHealth) -> Option<api::Cluster> {
+fn cluster(health: &ClusterHealth) -> Option<api::Cluster> {
     let node = |asked: &Asked| api::ClusterNode {
         name: asked.peer.node.to_string(),
         address: asked.peer.address.ip(),
-        own: *asked.peer.node == *own,
+        own: asked.own,
         reachable: asked.answer.is_ok(),
         serves: asked.answer.as_ref().is_ok_and(|answer| answer.serves),
         took_us: asked

@@ -38,13 +38,3 @@ impl IpFamily {
         }
     }
 }
-
-/// The name of a protocol, or its number.
-pub(super) fn name(number: u8) -> String {
-    match number {
-        proto::TCP => "TCP".to_owned(),
-        proto::UDP => "UDP".to_owned(),
-        proto::SCTP => "SCTP".to_owned(),
-        other => other.to_string(),
-    }
-}

@@ -7,11 +7,10 @@ use std::{
 
 use http_body_util::Empty;
 use hyper::{Request, StatusCode, body::Bytes};
-use hyper_util::rt::TokioIo;
 use tokio::{net::TcpStream, time::timeout};
 
 use super::Answer;
-use crate::watch::chain;
+use crate::{request, watch::chain};
 
 /// An agent that does not answer within this time is not reached.
 const PATIENCE: Duration = Duration::from_secs(3);
@@ -31,16 +30,11 @@ pub(super) async fn ask(address: SocketAddr) -> Result<Answer, String> {
 
 async fn status(address: SocketAddr) -> Result<StatusCode, String> {
     let stream = TcpStream::connect(address).await.map_err(|error| chain(&error))?;
-    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
-        .await
-        .map_err(|error| chain(&error))?;
-    // Ends by itself when the sender is dropped.
-    tokio::spawn(connection);
     let request = Request::get("/healthz")
         .header(hyper::header::HOST, address.to_string())
         .body(Empty::<Bytes>::new())
         .map_err(|error| chain(&error))?;
-    let response = sender.send_request(request).await.map_err(|error| chain(&error))?;
+    let response = request::send(stream, request).await.map_err(|error| chain(&error))?;
     Ok(response.status())
 }
 

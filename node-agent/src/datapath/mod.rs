@@ -9,6 +9,7 @@ pub mod dump;
 mod error;
 mod events;
 mod family;
+mod fdinfo;
 mod features;
 mod filter;
 mod flows;

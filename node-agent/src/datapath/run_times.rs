@@ -1,10 +1,11 @@
 //! How long programs have run, as the kernel measures it while `kernel.bpf_stats_enabled` is set: two clock readings for each run, so it is off
 //! unless somebody turns it on.
 
+use super::fdinfo::FdInfo;
 use aya::Ebpf;
 use std::{
     fs,
-    os::fd::{AsFd as _, AsRawFd as _, BorrowedFd},
+    os::fd::{AsFd as _, BorrowedFd},
     time::Duration,
 };
 
@@ -37,34 +38,11 @@ pub(super) fn read(ebpf: &Ebpf) -> Vec<RunTime> {
 }
 
 fn measured(name: &str, program: BorrowedFd<'_>) -> Option<RunTime> {
-    let fdinfo = fs::read_to_string(format!("/proc/self/fdinfo/{}", program.as_raw_fd())).ok()?;
-    let number = |what: &str| field(&fdinfo, what);
-    let runs = number("run_cnt:").filter(|runs| *runs > 0)?;
+    let info = FdInfo::of(program)?;
+    let runs = info.number("run_cnt").filter(|runs| *runs > 0)?;
     Some(RunTime {
         program: name.to_owned(),
-        time: Duration::from_nanos(number("run_time_ns:")?),
+        time: Duration::from_nanos(info.number("run_time_ns")?),
         runs,
     })
-}
-
-fn field(fdinfo: &str, name: &str) -> Option<u64> {
-    fdinfo
-        .lines()
-        .find_map(|line| line.strip_prefix(name))?
-        .trim()
-        .parse()
-        .ok()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::field;
-
-    #[test]
-    fn the_kernels_account_has_both_numbers() {
-        let fdinfo = "prog_type:\t3\nprog_jited:\t1\nmemlock:\t8192\nrun_time_ns:\t1234\nrun_cnt:\t5\n";
-        assert_eq!(field(fdinfo, "run_time_ns:"), Some(1_234));
-        assert_eq!(field(fdinfo, "run_cnt:"), Some(5));
-        assert_eq!(field("prog_type:\t3\n", "run_cnt:"), None);
-    }
 }

@@ -8,8 +8,9 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     Names,
-    told::{address, protocol, reason},
+    told::{address, reason},
 };
+use crate::model::Protocol;
 
 /// Which events are told. Everything that is asked for must be so.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -80,7 +81,7 @@ impl Filter {
             && place(&self.frontend, event.frontend, event.frontend_port)
             && place(&self.backend, event.backend, event.backend_port)
             && self.service.as_ref().is_none_or(is_service)
-            && (self.protocol.as_ref()).is_none_or(|asked| protocol(event.proto).eq_ignore_ascii_case(asked))
+            && (self.protocol.as_ref()).is_none_or(|asked| Protocol::name_of(event.proto).eq_ignore_ascii_case(asked))
     }
 }
 

@@ -106,7 +106,7 @@ impl Told {
             reason: reason(event).map_or("unknown", Reason::name).to_owned(),
             device: device(event.device),
             out: device(event.out),
-            protocol: protocol(event.proto),
+            protocol: Protocol::name_of(event.proto),
             client,
             frontend: socket(event.frontend, event.frontend_port),
             service: names.of(event).map(str::to_owned),
@@ -139,13 +139,6 @@ pub(crate) fn address(family: u8, words: [u32; 4]) -> IpAddr {
 /// The same with a port.
 pub(crate) fn socket(family: u8, words: [u32; 4], port: Be16) -> SocketAddr {
     SocketAddr::new(address(family, words), port.host())
-}
-
-/// As users write it.
-pub(crate) fn protocol(number: u8) -> String {
-    let known = [Protocol::Tcp, Protocol::Udp, Protocol::Sctp];
-    let found = known.into_iter().find(|protocol| protocol.number() == number);
-    found.map_or_else(|| number.to_string(), |protocol| protocol.to_string())
 }
 
 fn hook_name(hook: u8) -> &'static str {

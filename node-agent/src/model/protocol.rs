@@ -25,6 +25,13 @@ impl Protocol {
         }
     }
 
+    /// Name of an IP protocol number: that of Kubernetes, or the number itself.
+    pub fn name_of(number: u8) -> String {
+        let known = [Self::Tcp, Self::Udp, Self::Sctp];
+        let found = known.into_iter().find(|protocol| protocol.number() == number);
+        found.map_or_else(|| number.to_string(), |protocol| protocol.to_string())
+    }
+
     /// From Kubernetes' `protocol` field, whose default is TCP.
     pub fn parse(name: Option<&str>) -> Option<Self> {
         match name {

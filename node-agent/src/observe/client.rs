@@ -11,7 +11,6 @@ use hyper::{
     Method, Request, Response, StatusCode,
     body::{Bytes, Incoming},
 };
-use hyper_util::rt::TokioIo;
 use serde::de::DeserializeOwned;
 use tokio::net::UnixStream;
 
@@ -19,6 +18,7 @@ use super::{
     SOCKET,
     api::{FrontendName, Frontends, Log, STATUS_VERSION, Status},
 };
+use crate::request;
 
 /// The agent answers from memory: one that takes longer than this is stuck.
 const TIMEOUT: Duration = Duration::from_secs(5);
@@ -147,18 +147,13 @@ async fn exchange(socket: &Path, method: Method, path: &str, body: &str) -> Resu
                 source,
             },
         })?;
-    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
-        .await
-        .map_err(|e| answer(&e))?;
-    // Ends by itself when the sender is dropped and the answer is read.
-    tokio::spawn(connection);
     let request = Request::builder()
         .method(method)
         .uri(path)
         .header(hyper::header::HOST, "agent")
         .body(Full::new(Bytes::copy_from_slice(body.as_bytes())))
         .map_err(|e| answer(&e))?;
-    let response = sender.send_request(request).await.map_err(|e| answer(&e))?;
+    let response = request::send(stream, request).await.map_err(|e| answer(&e))?;
     match response.status() {
         StatusCode::OK => Ok(response),
         StatusCode::BAD_REQUEST => {

@@ -7,7 +7,6 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use http_body_util::{BodyExt, Empty, Limited};
 use hyper::{Request, StatusCode, body::Bytes};
-use hyper_util::rt::TokioIo;
 use jiff::Timestamp;
 use kpr_crds::{KubeProxyPolicy, KubeProxyRules};
 use tokio::{net::TcpStream, sync::watch, time::timeout};
@@ -17,6 +16,7 @@ use crate::{
     health::MODE,
     netfilter::{self, Found},
     observe::Tasks,
+    request,
     takeover::Cleared,
 };
 
@@ -149,13 +149,11 @@ pub async fn look(addr: SocketAddr, rules: fn() -> Found, thorough: bool) -> Kub
 
 async fn ask(addr: SocketAddr) -> Option<String> {
     let stream = TcpStream::connect(addr).await.ok()?;
-    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.ok()?;
-    tokio::spawn(connection);
     let request = Request::get("/proxyMode")
         .header(hyper::header::HOST, addr.to_string())
         .body(Empty::<Bytes>::new())
         .ok()?;
-    let response = sender.send_request(request).await.ok()?;
+    let response = request::send(stream, request).await.ok()?;
     if response.status() != StatusCode::OK {
         return None;
     }

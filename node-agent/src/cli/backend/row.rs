@@ -7,12 +7,12 @@ use serde::Serialize;
 
 use crate::{
     cli::{
-        protocol,
         service::entry::{TERMINATING, ip, state},
         style::notable,
         table::Table,
     },
     datapath::dump::LoadedBackend,
+    model::Protocol,
 };
 
 /// A backend, for people and for programs.
@@ -49,7 +49,7 @@ impl Row {
             family: F::NAME,
             id,
             address: SocketAddr::new(ip::<F>(value.addr), value.port.host()),
-            protocol: protocol::name(value.proto),
+            protocol: Protocol::name_of(value.proto),
             state: state(value.flags),
             local: has(flags::LOCAL),
             dsr: has(flags::DSR),

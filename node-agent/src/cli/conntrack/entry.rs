@@ -6,8 +6,9 @@ use jiff::SignedDuration;
 use serde::Serialize;
 
 use crate::{
-    cli::{age::span, protocol, style::notable, table::Table},
+    cli::{age::span, style::notable, table::Table},
     datapath::{Flow, FlowState, Path},
+    model::Protocol,
 };
 
 /// A flow, for programs.
@@ -42,7 +43,7 @@ impl Entry {
     pub(super) fn new(family: &'static str, flow: &Flow) -> Self {
         Self {
             family,
-            protocol: protocol::name(flow.protocol),
+            protocol: Protocol::name_of(flow.protocol),
             state: flow.state.name(),
             client: flow.client,
             frontend: flow.frontend,
@@ -78,7 +79,7 @@ pub(super) fn cells(flow: &Flow, is_wide: bool) -> impl Iterator<Item = String> 
     let socket = |socket: Option<SocketAddr>| socket.map_or_else(|| "none".to_owned(), |socket| socket.to_string());
     let seconds = |seconds: u32| span(SignedDuration::from_secs(seconds.into()));
     let cells = [
-        protocol::name(flow.protocol),
+        Protocol::name_of(flow.protocol),
         coloured(flow.state.name(), flow.state == FlowState::Reset),
         flow.client.to_string(),
         socket(flow.frontend),

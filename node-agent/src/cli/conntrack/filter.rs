@@ -5,7 +5,7 @@ use std::{
     str::FromStr,
 };
 
-use clap::ValueEnum;
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 
 use crate::{
     cli::protocol::{IpFamily, Protocol},
@@ -31,11 +31,11 @@ pub(super) struct Filter {
     #[arg(long, value_enum, ignore_case = true)]
     family: Option<IpFamily>,
     /// Flows in one of these states
-    #[arg(long, value_enum, value_delimiter = ',')]
-    state: Vec<State>,
+    #[arg(long, value_parser = one_of(&FlowState::ALL, FlowState::name), value_delimiter = ',')]
+    state: Vec<FlowState>,
     /// Flows whose packets get to their backend in one of these ways
-    #[arg(long, value_enum, ignore_case = true, value_delimiter = ',')]
-    via: Vec<Via>,
+    #[arg(long, value_parser = one_of(&Path::ALL, Path::name), ignore_case = true, value_delimiter = ',')]
+    via: Vec<Path>,
 }
 
 impl Filter {
@@ -57,8 +57,8 @@ impl Filter {
             && has(frontend, flow.frontend)
             && has(backend, flow.backend)
             && protocol.is_none_or(|protocol| protocol.number() == flow.protocol)
-            && (state.is_empty() || state.iter().any(|state| state.0 == flow.state))
-            && (via.is_empty() || via.iter().any(|via| via.0 == flow.path))
+            && (state.is_empty() || state.contains(&flow.state))
+            && (via.is_empty() || via.contains(&flow.path))
     }
 
     /// Whether flows of this family may be meant.
@@ -99,50 +99,16 @@ impl Peer {
     }
 }
 
-/// A state, as the command line has it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct State(FlowState);
-
-impl ValueEnum for State {
-    fn value_variants<'a>() -> &'a [Self] {
-        const ALL: [State; FlowState::ALL.len()] = {
-            let mut all = [State(FlowState::Opening); FlowState::ALL.len()];
-            let mut i = 0;
-            while i < all.len() {
-                all[i] = State(FlowState::ALL[i]);
-                i += 1;
-            }
-            all
-        };
-        &ALL
-    }
-
-    fn to_possible_value(&self) -> Option<clap::builder::PossibleValue> {
-        Some(clap::builder::PossibleValue::new(self.0.name()))
-    }
-}
-
-/// A way to a backend, as the command line has it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Via(Path);
-
-impl ValueEnum for Via {
-    fn value_variants<'a>() -> &'a [Self] {
-        const ALL: [Via; Path::ALL.len()] = {
-            let mut all = [Via(Path::Local); Path::ALL.len()];
-            let mut i = 0;
-            while i < all.len() {
-                all[i] = Via(Path::ALL[i]);
-                i += 1;
-            }
-            all
-        };
-        &ALL
-    }
-
-    fn to_possible_value(&self) -> Option<clap::builder::PossibleValue> {
-        Some(clap::builder::PossibleValue::new(self.0.name()))
-    }
+/// Takes the name of one of these.
+fn one_of<T: Copy + Send + Sync + 'static>(
+    all: &'static [T],
+    name: fn(T) -> &'static str,
+) -> impl TypedValueParser<Value = T> {
+    let names = PossibleValuesParser::new(all.iter().map(|one| name(*one)));
+    names.try_map(move |word| {
+        let is_it = |one: &&T| name(**one).eq_ignore_ascii_case(&word);
+        all.iter().find(is_it).copied().ok_or("not one of them")
+    })
 }
 
 #[cfg(test)]

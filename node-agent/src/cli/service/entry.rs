@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use kpr_abi::{BackendValue, Family, ServiceKey, ServiceValue, TableSize, backend, service};
 use serde::Serialize;
 
-use crate::{cli::protocol, datapath::Contents};
+use crate::{datapath::Contents, model::Protocol};
 
 /// A frontend and its backends, for people and for JSON.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -97,7 +97,7 @@ impl Entry {
             family: F::NAME,
             id: value.id,
             frontend: SocketAddr::new(ip::<F>(key.addr), key.port.host()),
-            protocol: protocol::name(key.proto),
+            protocol: Protocol::name_of(key.proto),
             service: None,
             port_name: None,
             service_type: service_type(value.flags),
@@ -131,7 +131,7 @@ impl Backend {
         let has = |flag| value.flags & flag != 0;
         Self {
             address: SocketAddr::new(ip::<F>(value.addr), value.port.host()),
-            protocol: protocol::name(value.proto),
+            protocol: Protocol::name_of(value.proto),
             id,
             state: state(value.flags),
             local: has(backend::flags::LOCAL),

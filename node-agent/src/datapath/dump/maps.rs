@@ -1,7 +1,7 @@
 //! The pinned maps themselves: kinds, sizes, fill and memory.
 
 use super::{
-    super::{Error, batches::Batches, pins::Pins, tables::MapFamily},
+    super::{Error, batches::Batches, fdinfo::FdInfo, pins::Pins, tables::MapFamily},
     open, tables, unreadable,
 };
 use aya::{
@@ -13,8 +13,7 @@ use kpr_abi::{
     StoredService, V4, V6, maps as names,
 };
 use std::{
-    fs,
-    os::fd::{AsFd as _, AsRawFd as _, OwnedFd},
+    os::fd::{AsFd as _, OwnedFd},
     path::Path,
 };
 
@@ -57,21 +56,12 @@ pub fn maps(bpffs_root: &Path) -> Result<Vec<PinnedMap>, Error> {
                 None => count::<V6>(bpffs_root, name, &fd)?,
                 counted => counted,
             },
-            memory: memory(&fd),
+            // Accounted since 5.11 to the cgroup of whoever made it, and always told in this place.
+            memory: FdInfo::of(fd.as_fd()).and_then(|info| info.number("memlock")),
             flags: info.map_flags(),
         });
     }
     Ok(found)
-}
-
-/// What the kernel accounts to the map: since 5.11 to the cgroup of whoever made it, and always told in this place.
-fn memory(map: &OwnedFd) -> Option<u64> {
-    memlock(&fs::read_to_string(format!("/proc/self/fdinfo/{}", map.as_raw_fd())).ok()?)
-}
-
-fn memlock(fdinfo: &str) -> Option<u64> {
-    let line = fdinfo.lines().find_map(|line| line.strip_prefix("memlock:"))?;
-    line.trim().parse().ok()
 }
 
 const fn kind(kind: MapType) -> &'static str {
@@ -123,16 +113,4 @@ fn entries<K: Pod + Default, V: Pod + Default>(name: &'static str, map: &OwnedFd
         count += u32::try_from(entries.count()).unwrap_or(u32::MAX);
     }
     Ok(count)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::memlock;
-
-    #[test]
-    fn the_kernels_account_is_one_line_of_many() {
-        let fdinfo = "pos:\t0\nmap_type:\t9\nmax_entries:\t65536\nmemlock:\t10492160\nmap_id:\t7\nfrozen:\t0\n";
-        assert_eq!(memlock(fdinfo), Some(10_492_160));
-        assert_eq!(memlock("pos:\t0\n"), None);
-    }
 }
