@@ -5,7 +5,7 @@ use std::{path::PathBuf, time::Duration};
 use anyhow::{Context as _, Result, bail};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use kube::{Api, api::PostParams};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::Cluster;
 use crate::{
@@ -92,6 +92,12 @@ impl Cluster {
         Ok(host
             .launch(self.testbed().binaries().get("kpr")?)?
             .args(state_arguments(host)))
+    }
+
+    /// What `kpr … -o json` answers on a node; an error if the command ends with another exit code than 0.
+    pub async fn kpr_json(&self, node: &str, arguments: &[&str]) -> Result<Value> {
+        let launch = self.kpr(node)?.args(arguments).args(["-o", "json"]);
+        launch.output().await?.json()
     }
 
     /// `kill -9` of the agent of a node.

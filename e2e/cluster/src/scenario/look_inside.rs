@@ -84,6 +84,16 @@ pub async fn kpr_tells_what_its_node_does_with_or_without_an_agent(cluster: &mut
         })
     })
     .await?;
+    // The client can't have two connections of one tuple: once it has a new one, it has met the end of the old one.
+    eventually("the client's port is free for a new connection", PATIENCE, || async {
+        let tally = Vantage::Outside.http_from(cluster, FIRST_PORT, node_port).await?;
+        Ok(if tally.failed() == 0 {
+            Ok(())
+        } else {
+            Err(format!("{tally:?}"))
+        })
+    })
+    .await?;
     for (port, holding) in held {
         let report = holding.finish().await?;
         let is_broken = !report.broken.is_empty();
@@ -195,7 +205,7 @@ async fn kpr(cluster: &Cluster, arguments: &[&str]) -> Result<Output> {
 }
 
 async fn json(cluster: &Cluster, arguments: &[&str]) -> Result<Value> {
-    kpr(cluster, &[arguments, &["-o", "json"]].concat()).await?.json()
+    cluster.kpr_json(NODE, arguments).await
 }
 
 /// What stands in this field of each, in order.

@@ -94,8 +94,7 @@ pub(super) async fn in_sync(cluster: &Cluster, node: &str) -> Result<Value> {
         &format!("the restarted agent of {node} serves"),
         super::PATIENCE,
         || async {
-            let output = cluster.kpr(node)?.args(["status", "-o", "json"]).output().await?;
-            let status = output.json::<Value>().unwrap_or_default();
+            let status = cluster.kpr_json(node, &["status"]).await.unwrap_or_default();
             Ok(if status["phase"] == "Active" {
                 Ok(status)
             } else {

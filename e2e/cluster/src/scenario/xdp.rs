@@ -8,7 +8,7 @@ use kpr_crds::{
     conditions::{self, NodeCondition},
 };
 use kube::Api;
-use serde_json::{Value, json};
+use serde_json::json;
 use tokio::time::sleep;
 
 use super::{Deployed, TCP_PORT, UDP_PORT, Vantage, Workload, install, restart};
@@ -170,8 +170,7 @@ async fn grown(cluster: &Cluster, before: u64, packets: u32) -> Result<()> {
 
 /// How many packets XDP of a node has sent on.
 async fn sent_on(cluster: &Cluster, node: &str) -> Result<u64> {
-    let output = cluster.kpr(node)?.args(["status", "-o", "json"]).output().await?;
-    let status: Value = output.json()?;
+    let status = cluster.kpr_json(node, &["status"]).await?;
     let counters = status["counters"].as_array().context("counters")?;
     let counter = counters.iter().find(|counter| counter["reason"] == "xdp_forwarded");
     counter

@@ -150,12 +150,7 @@ async fn terminates(cluster: &Cluster, pod: &Pod, nodes: &[&str]) -> Result<()> 
     let address = format!("{}:{POD_PORT}", pod_ip(pod)?);
     for node in nodes {
         eventually(&format!("{node} knows that {address} terminates"), PATIENCE, || async {
-            let list: Value = cluster
-                .kpr(node)?
-                .args(["service", "list", "--output", "json"])
-                .output()
-                .await?
-                .json()?;
+            let list = cluster.kpr_json(node, &["service", "list"]).await?;
             let backends = list
                 .as_array()
                 .context("no list")?
