@@ -7,7 +7,7 @@ use crate::socket::{
 };
 use aya_ebpf::{macros::map, maps::Array};
 use core::marker::PhantomData;
-use kpr_abi::{Addr4, Addr6, Be16, Event, Family, MadeUpCall, V4, V6, event::NOTHING};
+use kpr_abi::{Addr4, Addr6, Address as _, Be16, Event, Family, MadeUpCall, V4, V6, event::NOTHING, proto};
 
 #[map]
 static EXPLAINED_CALL: Array<MadeUpCall> = Array::with_max_entries(1, 0);
@@ -35,30 +35,20 @@ pub struct Caller(*mut MadeUpCall);
 /// A family whose addresses stand in the words of a call.
 pub trait InWords: Family {
     /// The words' address.
-    fn from(words: [u32; 4]) -> Self::Addr;
-    /// The address' words.
-    fn into(addr: Self::Addr) -> [u32; 4];
+    fn read(words: [u32; 4]) -> Self::Addr;
 }
 
 impl InWords for V4 {
     #[inline(always)]
-    fn from([first, ..]: [u32; 4]) -> Addr4 {
+    fn read([first, ..]: [u32; 4]) -> Addr4 {
         Addr4(first)
-    }
-    #[inline(always)]
-    fn into(Addr4(addr): Addr4) -> [u32; 4] {
-        [addr, 0, 0, 0]
     }
 }
 
 impl InWords for V6 {
     #[inline(always)]
-    fn from(words: [u32; 4]) -> Addr6 {
+    fn read(words: [u32; 4]) -> Addr6 {
         Addr6(words)
-    }
-    #[inline(always)]
-    fn into(Addr6(words): Addr6) -> [u32; 4] {
-        words
     }
 }
 
@@ -68,13 +58,13 @@ impl<F: InWords + crate::maps::Tables> SocketAddress for MadeUp<F> {
 
     #[inline(always)]
     fn read(ctx: &Caller) -> Option<Addr<Self>> {
-        Some(F::from(ctx.get().addr))
+        Some(F::read(ctx.get().addr))
     }
 
     #[inline(always)]
     fn write(ctx: &Caller, addr: Addr<Self>) {
         // SAFETY: as of `connect`.
-        unsafe { (*ctx.0).addr = F::into(addr) }
+        unsafe { (*ctx.0).addr = addr.words() }
     }
 }
 
@@ -101,8 +91,7 @@ impl Call for Caller {
     #[inline(always)]
     fn protocol(&self) -> Option<u8> {
         match self.get().proto {
-            kpr_abi::proto::TCP => Some(kpr_abi::proto::TCP),
-            kpr_abi::proto::UDP => Some(kpr_abi::proto::UDP),
+            proto @ (proto::TCP | proto::UDP) => Some(proto),
             _ => None,
         }
     }

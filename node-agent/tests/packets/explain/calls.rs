@@ -1,0 +1,1 @@
+//! Socket calls: explained, and then made.
