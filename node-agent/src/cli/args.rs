@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand};
 
 use super::{
-    affinity, backend, completion, conntrack, exit, log, manual, monitor, output::Format, probe, service, status,
+    affinity, backend, completion, conntrack, exit, explain, log, manual, monitor, output::Format, probe, service,
+    status,
 };
 
 /// Shows what kpr does on this node.
@@ -74,6 +75,13 @@ pub enum Command {
     /// Asks the agent, which loads programs that tell what they do for as long as somebody listens. What this command is too slow for, or
     /// the programs have no room for, is counted and shown.
     Monitor(monitor::Args),
+    /// What would become of a packet or a connection, and why: which frontend it is for, which backends it may get, what leaves the node.
+    ///
+    /// Such as: kpr explain tcp 10.96.0.10:53 --from pod/default/web-0
+    ///
+    /// Runs the programs of this node on a packet, or a connect, that nobody sends, with copies of what they would change: nothing on the
+    /// node is. The answer is what such a packet meets now; where a backend is chosen by chance, the next one may get another.
+    Explain(explain::Args),
     /// Print a script by which a shell completes command lines of kpr.
     ///
     /// Such as: source <(kpr completion bash)

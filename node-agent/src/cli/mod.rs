@@ -8,6 +8,7 @@ mod backend;
 mod completion;
 mod conntrack;
 mod exit;
+mod explain;
 mod log;
 mod manual;
 mod maps;
@@ -42,6 +43,7 @@ pub async fn run(args: &Args, out: &mut dyn Write) -> anyhow::Result<Exit> {
         Command::Maps(format) => maps::run(place, *format, out),
         Command::Log(args) => log::run(place, args, out).await,
         Command::Monitor(args) => monitor::run(place, args, out).await,
+        Command::Explain(args) => explain::run(place, args, out).await,
         Command::Completion(args) => completion::run(*args, out),
         Command::Manual(args) => manual::run(args, out),
         Command::Probe(args) => probe::run(place, args, out).await,

@@ -1,6 +1,7 @@
 //! Reads pinned maps without an agent: what the kernel uses, whoever wrote it.
 
 mod affinity;
+mod attachments;
 mod backends;
 mod maps;
 
@@ -15,6 +16,7 @@ use kpr_abi::{V4, V6};
 use std::{io, os::fd::OwnedFd, path::Path};
 
 pub use affinity::{Client, affinity, own_netns};
+pub use attachments::{AttachedProgram, attachments};
 pub use backends::{LoadedBackend, backends};
 pub use maps::{PinnedMap, maps};
 

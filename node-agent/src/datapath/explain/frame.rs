@@ -86,6 +86,28 @@ impl Probe {
     }
 }
 
+/// Source and destination of the packet in a frame, if it is one of IP without options; ports are 0 where it has none.
+pub(super) fn ends(frame: &[u8]) -> Option<(SocketAddr, SocketAddr)> {
+    let (_, ethernet) = frame.split_at_checked(12)?;
+    let (ethertype, packet) = ethernet.split_at_checked(2)?;
+    let (from, to, protocol, transport): (IpAddr, IpAddr, u8, &[u8]) = if ethertype == ETHERTYPE_IPV4 {
+        let (header, rest) = packet.split_first_chunk::<20>()?;
+        let addr = |at: usize| [header[at], header[at + 1], header[at + 2], header[at + 3]];
+        (addr(12).into(), addr(16).into(), header[9], rest)
+    } else if ethertype == ETHERTYPE_IPV6 {
+        let (header, rest) = packet.split_first_chunk::<40>()?;
+        let addr = |at: usize| header[at..].first_chunk::<16>().copied();
+        (addr(8)?.into(), addr(24)?.into(), header[6], rest)
+    } else {
+        return None;
+    };
+    let port = |at: usize| match (protocol, transport.get(at..at + 2)) {
+        (proto::TCP | proto::UDP | proto::SCTP, Some(&[high, low])) => u16::from_be_bytes([high, low]),
+        _ => 0,
+    };
+    Some((SocketAddr::new(from, port(0)), SocketAddr::new(to, port(2))))
+}
+
 /// RFC 1071, of an even number of bytes.
 fn checksum(bytes: &[u8]) -> u16 {
     let words = bytes.as_chunks::<2>().0;
@@ -113,6 +135,7 @@ mod tests {
         assert_eq!(frame[16..18], 40_u16.to_be_bytes(), "total length");
         assert_eq!(checksum(&frame[14..34]), 0, "a right checksum makes the sum of all 0");
         assert_eq!(frame[34 + 13], TCP_SYN);
+        assert_eq!(ends(&frame), Some((probe.from, probe.to)));
         for (protocol, length) in [(proto::UDP, 8), (proto::SCTP, 32)] {
             let probe = Probe {
                 protocol,
@@ -122,6 +145,7 @@ mod tests {
             };
             let frame = probe.frame([0; 6]);
             assert_eq!(frame.len(), 14 + 40 + length);
+            assert_eq!(ends(&frame), Some((probe.from, probe.to)));
             assert_eq!(usize::from(frame[19]), length, "payload length");
         }
     }

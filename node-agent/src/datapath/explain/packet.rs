@@ -2,7 +2,7 @@
 
 use super::{
     super::{Error, Side, Trial, link_header, packet_hooks, trial::run},
-    Both, Explainer, Probe, Story, load,
+    Both, Explainer, Probe, Story, frame, load,
     scratch::addr,
 };
 use kpr_abi::{Be16, FlowKey, V4, V6, flow::direction};
@@ -17,6 +17,18 @@ pub struct PacketStory {
     pub story: Story,
     /// Their verdict, and the packet as they leave it.
     pub trial: Trial,
+}
+
+impl PacketStory {
+    /// Source and destination of the packet as the programs leave it.
+    pub fn ends(&self) -> Option<(SocketAddr, SocketAddr)> {
+        frame::ends(&self.trial.packet)
+    }
+
+    /// The same as it comes.
+    pub fn ends_before(&self) -> Option<(SocketAddr, SocketAddr)> {
+        frame::ends(&self.frame)
+    }
 }
 
 /// A new flow whose tuple is taken looks for another source port: so often it is run again before all flows of its backend are copied …

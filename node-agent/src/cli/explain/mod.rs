@@ -1,0 +1,263 @@
+//! `kpr explain`: what would become of a packet or a connection.
+
+mod answer;
+mod attached;
+mod from;
+mod outcome;
+mod page;
+mod pod;
+
+use std::{
+    io::Write,
+    net::{IpAddr, SocketAddr},
+    path::PathBuf,
+};
+
+use anyhow::Context as _;
+
+use self::{
+    answer::{Answer, Step},
+    attached::Attached,
+    from::From,
+    outcome::{Kind, Outcome},
+};
+use super::{Exit, absent, args::Place, names::Names, output::Format, protocol::Protocol};
+use crate::{
+    datapath::{Call, Explainer, Probe, Side, cgroup2_mount},
+    devices::{device_name, way_to},
+    observe::{self, api::Status},
+};
+
+/// What is to be explained.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Args {
+    /// Its protocol
+    #[arg(value_name = "PROTOCOL", value_enum, ignore_case = true)]
+    protocol: Protocol,
+    /// What it asks for, such as a ClusterIP and its port, or the node's address and a NodePort
+    #[arg(value_name = "ADDR:PORT")]
+    to: SocketAddr,
+    /// Who asks: a pod of this node, a client outside, or the node itself. A port may follow an address; else it is 40000
+    #[arg(long, value_name = "pod/NAMESPACE/NAME|pod=ADDR|outside=ADDR|node")]
+    from: From,
+    /// By which device a packet from outside comes [default: the one by which its answer would leave]
+    #[arg(long, value_name = "DEVICE")]
+    device: Option<String>,
+    #[command(flatten)]
+    format: Format,
+}
+
+/// Explains it.
+pub(super) async fn run(place: &Place, args: &Args, out: &mut dyn Write) -> anyhow::Result<Exit> {
+    let open =
+        Explainer::open(&place.bpffs_root).context("cannot run this node's programs on a packet that nobody sends")?;
+    let Some(explainer) = open else {
+        return Err(absent::error(&place.bpffs_root));
+    };
+    let status = observe::get_status(&place.run_dir).await.ok();
+    let mut asked = Asked {
+        explainer,
+        names: Names::ask_or_tell(place).await,
+        attached: Attached::find(&place.bpffs_root, status.as_ref())?,
+        cgroup_root: cgroup_root(status.as_ref()),
+        args,
+        notes: Vec::new(),
+    };
+    let (from, client, steps) = match &args.from {
+        From::Outside(client) => (client.to_string(), Some(*client), asked.from_outside(*client).await?),
+        From::PodAt(client) => (client.to_string(), Some(*client), asked.from_pod(*client).await?),
+        From::Node => ("this node".to_owned(), None, asked.from_node()?),
+        From::Pod { namespace, name } => {
+            let Some(client) = asked.address_of(namespace, name)? else {
+                return Ok(Exit::NotFound);
+            };
+            let from = format!("{namespace}/{name} ({})", client.ip());
+            (from, Some(client), asked.from_pod(client).await?)
+        }
+    };
+    let answer = Answer {
+        protocol: crate::model::Protocol::name_of(args.protocol.number()),
+        from,
+        client,
+        to: args.to,
+        notes: asked.notes,
+        steps,
+    };
+    args.format.output.print(out, &answer, || page::render(&answer))?;
+    Ok(Exit::Ok)
+}
+
+/// The cgroup whose processes' sockets are led to backends.
+fn cgroup_root(status: Option<&Status>) -> Option<PathBuf> {
+    let mut attachments = status?.attachments.iter();
+    let told = attachments.find(|attachment| attachment.hook == "cgroup");
+    told.map(|attachment| attachment.target.clone().into())
+        .or_else(cgroup2_mount)
+}
+
+/// What is needed to answer.
+struct Asked<'a> {
+    explainer: Explainer,
+    names: Names,
+    attached: Attached,
+    cgroup_root: Option<PathBuf>,
+    args: &'a Args,
+    notes: Vec<String>,
+}
+
+impl Asked<'_> {
+    /// A packet that comes in by an external device.
+    async fn from_outside(&mut self, client: SocketAddr) -> anyhow::Result<Vec<Step>> {
+        self.is_of_one_family(client.ip())?;
+        let device = self.entry(client.ip()).await?;
+        Ok(vec![self.packet(Side::Ingress, client, device).await?])
+    }
+
+    /// A socket of a pod; or its packets, where the hooks do not see its socket, or leave it alone.
+    async fn from_pod(&mut self, client: SocketAddr) -> anyhow::Result<Vec<Step>> {
+        self.is_of_one_family(client.ip())?;
+        let home = match &self.cgroup_root {
+            Some(root) => pod::find(client.ip(), root)?,
+            None => None,
+        };
+        if home.is_none() {
+            self.notes.push(format!(
+                "no process of this node is in a network namespace that has {}: what depends on the pod's own namespace, its session \
+                 affinity, is as for a new pod",
+                client.ip()
+            ));
+        }
+        // No namespace has this one.
+        let netns = home.map_or(u64::MAX, |home| home.netns);
+        let mut steps = Vec::new();
+        if self.sees_sockets() {
+            let step = self.call(netns)?;
+            let is_left = step.outcome.verdict == Kind::Passes;
+            steps.push(step);
+            if !is_left {
+                return Ok(steps);
+            }
+        }
+        let device = match home.and_then(|home| home.device) {
+            Some(device) => Some(device),
+            None => way_to(client.ip()).await?,
+        };
+        let devices = self.attached.pod_facing();
+        if let Some(device) = device.filter(|device| devices.contains(device)) {
+            steps.push(self.packet(Side::PodIngress, client, device).await?);
+        } else if steps.is_empty() {
+            self.notes.push(
+                "neither this socket's call nor the pod's packets are looked at: they go as the CNI routes them"
+                    .to_owned(),
+            );
+        }
+        Ok(steps)
+    }
+
+    /// A socket of the node itself.
+    fn from_node(&mut self) -> anyhow::Result<Vec<Step>> {
+        if self.sees_sockets() {
+            return Ok(vec![self.call(self.explainer.host_netns())?]);
+        }
+        self.notes
+            .push("the node's own sockets are not led to backends".to_owned());
+        Ok(Vec::new())
+    }
+
+    /// Whether the hooks see a socket of this protocol.
+    fn sees_sockets(&self) -> bool {
+        self.attached.leads_sockets() && self.args.protocol != Protocol::Sctp
+    }
+
+    /// A pod's address, by its name.
+    fn address_of(&self, _namespace: &str, _name: &str) -> anyhow::Result<Option<SocketAddr>> {
+        anyhow::bail!("later")
+    }
+
+    fn is_of_one_family(&self, client: IpAddr) -> anyhow::Result<()> {
+        anyhow::ensure!(
+            client.is_ipv4() == self.args.to.is_ipv4(),
+            "{client} and {} are of two address families",
+            self.args.to.ip()
+        );
+        Ok(())
+    }
+
+    /// The device by which a client's packets come in.
+    async fn entry(&mut self, client: IpAddr) -> anyhow::Result<u32> {
+        let external = self.attached.external();
+        if let Some(name) = &self.args.device {
+            let device =
+                nix::net::if_::if_nametoindex(name.as_str()).with_context(|| format!("there is no device {name}"))?;
+            anyhow::ensure!(
+                external.contains(&device),
+                "no program for packets from outside is on {name}: kpr leaves what comes in there alone"
+            );
+            return Ok(device);
+        }
+        let way = way_to(client).await?;
+        if let Some(device) = way.filter(|device| external.contains(device)) {
+            return Ok(device);
+        }
+        let Some(&first) = external.first() else {
+            anyhow::bail!("no program for packets from outside is on any device of this node");
+        };
+        self.notes.push(match way {
+            Some(way) => format!(
+                "packets to {client} leave by {}, where no program for packets from outside is: this one is taken to come in by {}",
+                device_name(way),
+                device_name(first)
+            ),
+            None => format!("there is no route to {client}: the packet is taken to come in by {}", device_name(first)),
+        });
+        Ok(first)
+    }
+
+    fn call(&mut self, netns: u64) -> anyhow::Result<Step> {
+        let call = Call {
+            protocol: self.args.protocol.number(),
+            to: self.args.to,
+            netns,
+        };
+        let told = self.explainer.call(&call)?;
+        let outcome = Outcome::of_call(&told, self.args.to);
+        Ok(Step::of(
+            "connect",
+            None,
+            call.protocol,
+            &told.story,
+            &self.names,
+            outcome,
+        ))
+    }
+
+    async fn packet(&mut self, side: Side, client: SocketAddr, device: u32) -> anyhow::Result<Step> {
+        let mut probe = Probe {
+            protocol: self.args.protocol.number(),
+            from: client,
+            to: self.args.to,
+            opens: true,
+        };
+        // The next packet of a connection that there is, and not its first.
+        probe.opens = !self.explainer.knows(&probe)?;
+        let told = self.explainer.packet(side, &probe, device)?;
+        let way = match told.ends() {
+            Some((_, to)) => way_to(to.ip()).await?.map(device_name),
+            None => None,
+        };
+        let outcome = Outcome::of_packet(&told, way);
+        let hook = match side {
+            Side::PodIngress => "pod-ingress",
+            Side::Ingress | Side::Egress => "ingress",
+        };
+        let device = Some(device_name(device));
+        Ok(Step::of(
+            hook,
+            device,
+            probe.protocol,
+            &told.story,
+            &self.names,
+            outcome,
+        ))
+    }
+}
