@@ -31,10 +31,10 @@ impl PacketStory {
     }
 }
 
-/// A new flow whose tuple is taken looks for another source port: so often it is run again before all flows of its backend are copied …
-const FEW_RUNS: u32 = 4;
-/// … and before it is given up. Each run may choose another backend.
-const RUNS: u32 = 64;
+/// A new flow whose tuple is taken looks for another one: so many that are taken are copied one by one, before all of its backend's are.
+const FEW: u32 = 4;
+/// How often a packet is run until the same backend is chosen again for which something was copied.
+const RUNS: u32 = 512;
 
 impl Explainer {
     /// Whether the node knows the flow that a client of this address and port has with this destination.
@@ -75,7 +75,7 @@ impl Explainer {
         scratch.forget()?;
         scratch.copy_flows(&key)?;
         scratch.copy_affinity(to, Some(key.src), 0)?;
-        let mut runs = 0;
+        let (mut runs, mut taken, mut wanted) = (0, 0, None);
         loop {
             self.record.clear()?;
             let program = packet_hooks::name(side);
@@ -83,10 +83,18 @@ impl Explainer {
             let (event, reasons) = self.record.of_packet()?;
             runs += 1;
             let scratch = F::scratch(self);
-            // The node's other flows are not here: one of them may have the source port that this one got.
-            if runs < RUNS && scratch.copy_taken(&key, runs >= FEW_RUNS)? {
-                scratch.undo()?;
-                continue;
+            if runs < RUNS {
+                if wanted.is_some_and(|id| id != event.backend_id) {
+                    scratch.undo(&key)?;
+                    continue;
+                }
+                // The node's other flows are not here: one of them may have the source port that this one got.
+                if scratch.copy_taken(&key, taken >= FEW)? {
+                    taken += 1;
+                    wanted = Some(event.backend_id);
+                    scratch.undo(&key)?;
+                    continue;
+                }
             }
             let story = scratch.story(to, event, reasons)?;
             return Ok(PacketStory {

@@ -87,24 +87,31 @@ impl<F: MapFamily> Scratch<F> {
         clear(F::AFFINITY, &mut self.affinity)?;
         self.copied.clear();
         self.clients.clear();
+        self.copy_hints()
+    }
+
+    /// Before another run for the same packet: what the last one did is undone.
+    pub(super) fn undo(&mut self, key: &FlowKey<F::Addr>) -> Result<(), Error> {
+        if let Some(made) = look_up(F::FLOWS, &self.flows, key)? {
+            for key in [*key, key.twin(&made)] {
+                if !self.copied.contains(&key) {
+                    remove(F::FLOWS, &mut self.flows, &key)?;
+                }
+            }
+        }
+        self.copy_flows(key)?;
+        clear(F::AFFINITY, &mut self.affinity)?;
+        for (key, value) in &self.clients {
+            self.affinity.insert(key, value, 0).map_err(failed(F::AFFINITY))?;
+        }
+        self.copy_hints()
+    }
+
+    /// Copies what is no entry of the packet's own: whether flows linger, and how many connections backends have.
+    fn copy_hints(&mut self) -> Result<(), Error> {
         let lingering = self.live.lingering.get(&0, 0).map_err(failed(F::LINGERING))?;
         self.lingering.set(0, lingering, 0).map_err(failed(F::LINGERING))?;
         self.copy_loads()
-    }
-
-    /// Before each run: what the last one did is undone.
-    pub(super) fn undo(&mut self) -> Result<(), Error> {
-        let copied = self.copied.clone();
-        let clients = std::mem::take(&mut self.clients);
-        self.forget()?;
-        for key in copied {
-            self.copy_flow(&key)?;
-        }
-        for (key, value) in clients {
-            self.affinity.insert(key, value, 0).map_err(failed(F::AFFINITY))?;
-            self.clients.push((key, value));
-        }
-        Ok(())
     }
 
     fn copy_loads(&self) -> Result<(), Error> {
@@ -326,12 +333,16 @@ fn look_up<K: Pod, V: Pod>(name: &'static str, map: &HashMap<MapData, K, V>, key
 fn clear<K: Pod, V: Pod>(name: &'static str, map: &mut HashMap<MapData, K, V>) -> Result<(), Error> {
     let keys: Vec<K> = map.keys().collect::<Result<_, _>>().map_err(failed(name))?;
     for key in keys {
-        match map.remove(&key) {
-            Ok(()) | Err(MapError::KeyNotFound) => {}
-            Err(error) => return Err(failed(name)(error)),
-        }
+        remove(name, map, &key)?;
     }
     Ok(())
+}
+
+fn remove<K: Pod, V: Pod>(name: &'static str, map: &mut HashMap<MapData, K, V>, key: &K) -> Result<(), Error> {
+    match map.remove(key) {
+        Ok(()) | Err(MapError::KeyNotFound) => Ok(()),
+        Err(error) => Err(failed(name)(error)),
+    }
 }
 
 fn failed(map: &'static str) -> impl Fn(MapError) -> Error {

@@ -2,6 +2,8 @@
 
 mod agreement;
 mod calls;
+mod flows;
 mod random;
 mod state;
+mod text;
 mod world;
