@@ -2,6 +2,7 @@
 
 use super::frame::Frame;
 use crate::{
+    events,
     fib::{self, FibParams},
     maps::{XDP_ADDRESSES, XDP_DEVICES},
 };
@@ -35,6 +36,7 @@ pub fn find(frame: &Frame, mut params: FibParams, length: u16) -> Option<Way> {
     if !is_for_this_machine(frame, way.from) {
         return None;
     }
+    events::leaves(params.ifindex);
     if params.ifindex == frame.ifindex() {
         return Some(way);
     }

@@ -57,31 +57,7 @@ impl Datapath {
 
     /// Runs the XDP program on an Ethernet frame, as if it came in by the device of this index. It must be loaded: on some device.
     pub fn trial_xdp(&self, frame: &[u8], ifindex: u32) -> Result<Trial, Error> {
-        let mut out = vec![0; LONGEST];
-        let context = xdp_context(frame, ifindex);
-        let result = self
-            .xdp()?
-            .test_run(TestRunOptions {
-                data_in: Some(frame),
-                data_out: Some(&mut out),
-                ctx_in: Some(&context),
-                ..TestRunOptions::new()
-            })
-            .map_err(xdp_failed("run"))?;
-        out.truncate(result.data_size_out as usize);
-        #[expect(clippy::cast_possible_wrap, reason = "small numbers")]
-        let verdict = match result.return_value as i32 {
-            1 => Verdict::Drop,
-            2 => Verdict::Next,
-            3 => Verdict::Transmit,
-            4 => Verdict::Redirect,
-            other => Verdict::Other(other),
-        };
-        Ok(Trial {
-            verdict,
-            packet: out,
-            took: result.duration,
-        })
+        run_xdp(self.xdp()?, frame, ifindex)
     }
 
     /// As [`Self::descriptor`], of the XDP program.
@@ -129,6 +105,34 @@ pub(super) fn run(program: &SchedClassifier, name: &'static str, packet: &[u8], 
         -1 => Verdict::Next,
         2 => Verdict::Drop,
         7 => Verdict::Redirect,
+        other => Verdict::Other(other),
+    };
+    Ok(Trial {
+        verdict,
+        packet: out,
+        took: result.duration,
+    })
+}
+
+/// Runs the XDP program on an Ethernet frame, as if it came in by the device of this index.
+pub(super) fn run_xdp(program: &Xdp, frame: &[u8], ifindex: u32) -> Result<Trial, Error> {
+    let mut out = vec![0; LONGEST];
+    let context = xdp_context(frame, ifindex);
+    let result = program
+        .test_run(TestRunOptions {
+            data_in: Some(frame),
+            data_out: Some(&mut out),
+            ctx_in: Some(&context),
+            ..TestRunOptions::new()
+        })
+        .map_err(xdp_failed("run"))?;
+    out.truncate(result.data_size_out as usize);
+    #[expect(clippy::cast_possible_wrap, reason = "small numbers")]
+    let verdict = match result.return_value as i32 {
+        1 => Verdict::Drop,
+        2 => Verdict::Next,
+        3 => Verdict::Transmit,
+        4 => Verdict::Redirect,
         other => Verdict::Other(other),
     };
     Ok(Trial {

@@ -39,7 +39,7 @@ pub(super) struct Answer {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Step {
-    /// Where: "connect", "ingress" or "pod-ingress".
+    /// Where: "connect", "xdp", "ingress" or "pod-ingress".
     pub hook: &'static str,
     /// The device that a packet passes.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -36,6 +36,11 @@ impl Attached {
         self.devices("kpr_ingress")
     }
 
+    /// The devices at which XDP sees packets first.
+    pub(super) fn accelerated(&self) -> Vec<u32> {
+        self.devices("kpr_xdp")
+    }
+
     /// The devices at which packets of pods are looked at.
     pub(super) fn pod_facing(&self) -> Vec<u32> {
         self.devices("kpr_pod_ingress")

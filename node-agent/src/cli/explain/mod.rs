@@ -23,7 +23,7 @@ use self::{
 };
 use super::{Exit, absent, args::Place, names::Names, output::Format, protocol::Protocol};
 use crate::{
-    datapath::{Call, Explainer, Probe, Side, cgroup2_mount},
+    datapath::{Call, Explainer, Probe, Side, Verdict, cgroup2_mount},
     devices::{device_name, way_to},
     observe::{self, api::Status},
 };
@@ -68,7 +68,19 @@ pub(super) async fn run(place: &Place, args: &Args, out: &mut dyn Write) -> anyh
         From::PodAt(client) => (client.to_string(), Some(*client), asked.from_pod(*client).await?),
         From::Node => ("this node".to_owned(), None, asked.from_node()?),
         From::Pod { namespace, name } => {
-            let Some(client) = asked.address_of(namespace, name)? else {
+            let addresses = match observe::get_pod(&place.run_dir, namespace, name).await {
+                Ok(addresses) => addresses,
+                Err(error) if error.is_unreachable() => {
+                    anstream::eprintln!(
+                        "kpr: only the agent knows where a pod is, and {error}; --from pod=ADDR works without it"
+                    );
+                    return Ok(Exit::AgentUnreachable);
+                }
+                Err(error) => return Err(error.into()),
+            };
+            let of_family = |address: &&IpAddr| address.is_ipv4() == args.to.is_ipv4();
+            let Some(client) = addresses.iter().find(of_family).copied().map(from::at) else {
+                anstream::eprintln!("kpr: no pod {namespace}/{name} with an address of this family runs on this node");
                 return Ok(Exit::NotFound);
             };
             let from = format!("{namespace}/{name} ({})", client.ip());
@@ -110,6 +122,9 @@ impl Asked<'_> {
     async fn from_outside(&mut self, client: SocketAddr) -> anyhow::Result<Vec<Step>> {
         self.is_of_one_family(client.ip())?;
         let device = self.entry(client.ip()).await?;
+        if let Some(step) = self.sent_on_by_xdp(client, device)? {
+            return Ok(vec![step]);
+        }
         Ok(vec![self.packet(Side::Ingress, client, device).await?])
     }
 
@@ -169,11 +184,6 @@ impl Asked<'_> {
         self.attached.leads_sockets() && self.args.protocol != Protocol::Sctp
     }
 
-    /// A pod's address, by its name.
-    fn address_of(&self, _namespace: &str, _name: &str) -> anyhow::Result<Option<SocketAddr>> {
-        anyhow::bail!("later")
-    }
-
     fn is_of_one_family(&self, client: IpAddr) -> anyhow::Result<()> {
         anyhow::ensure!(
             client.is_ipv4() == self.args.to.is_ipv4(),
@@ -231,15 +241,36 @@ impl Asked<'_> {
         ))
     }
 
-    async fn packet(&mut self, side: Side, client: SocketAddr, device: u32) -> anyhow::Result<Step> {
+    /// What XDP does with a packet, where it sees it first, and does not leave it to tc.
+    fn sent_on_by_xdp(&mut self, client: SocketAddr, device: u32) -> anyhow::Result<Option<Step>> {
+        if !self.attached.accelerated().contains(&device) {
+            return Ok(None);
+        }
+        let probe = self.probe(client)?;
+        let told = self.explainer.xdp(&probe, device)?;
+        if told.trial.verdict == Verdict::Next {
+            return Ok(None);
+        }
+        let outcome = Outcome::of_packet(&told, None);
+        let device = Some(device_name(device));
+        let step = Step::of("xdp", device, probe.protocol, &told.story, &self.names, outcome);
+        Ok(Some(step))
+    }
+
+    /// The first packet of a connection, or the next one of one that there is.
+    fn probe(&mut self, client: SocketAddr) -> anyhow::Result<Probe> {
         let mut probe = Probe {
             protocol: self.args.protocol.number(),
             from: client,
             to: self.args.to,
             opens: true,
         };
-        // The next packet of a connection that there is, and not its first.
         probe.opens = !self.explainer.knows(&probe)?;
+        Ok(probe)
+    }
+
+    async fn packet(&mut self, side: Side, client: SocketAddr, device: u32) -> anyhow::Result<Step> {
+        let probe = self.probe(client)?;
         let told = self.explainer.packet(side, &probe, device)?;
         let way = match told.ends() {
             Some((_, to)) => way_to(to.ip()).await?.map(device_name),

@@ -41,6 +41,7 @@ fn write_page(page: &mut String, answer: &Answer) -> fmt::Result {
 fn place(step: &Step) -> String {
     let device = step.device.as_deref().unwrap_or("?");
     match step.hook {
+        "xdp" => format!("arrives at {device} (XDP)"),
         "ingress" => format!("arrives at {device} (tc ingress)"),
         "pod-ingress" => format!("comes in by the pod's device {device} (tc ingress)"),
         hook => format!("calls {hook}()"),
@@ -78,17 +79,18 @@ fn frontend(found: &Frontend, protocol: &str) -> String {
 fn policy(hook: &str, found: &Frontend) -> String {
     let name = |is_local| if is_local { "Local" } else { "Cluster" };
     let mut parts = Vec::new();
-    // The external one is for clients outside only.
-    if hook == "ingress" && found.service_type != "ClusterIP" {
-        parts.push(format!(
-            "external traffic policy {}",
-            name(found.external_traffic_policy_local)
-        ));
+    if found.service_type == "ClusterIP" {
+        let policy = name(found.internal_traffic_policy_local);
+        parts.push(format!("internal traffic policy {policy}"));
     } else {
-        parts.push(format!(
-            "internal traffic policy {}",
-            name(found.internal_traffic_policy_local)
-        ));
+        let policy = name(found.external_traffic_policy_local);
+        let does_not_apply = found.external_traffic_policy_local && hook != "ingress";
+        let for_whom = if does_not_apply {
+            ", which is for clients outside"
+        } else {
+            ""
+        };
+        parts.push(format!("external traffic policy {policy}{for_whom}"));
     }
     parts.push(match found.affinity_seconds {
         Some(seconds) => format!(

@@ -1,6 +1,6 @@
 //! The programs that run on this node, found by their maps: with which read-only data.
 
-use super::super::{Error, object, pins::Pins, sys};
+use super::super::{Error, object, pins::Pins, sys, xdp};
 use ::object::{Object as _, ObjectSection as _, ObjectSymbol as _};
 use aya::{
     maps::MapInfo,
@@ -17,6 +17,8 @@ const READ_ONLY: &str = ".rodata";
 /// What the programs that run were specialised for.
 pub(super) struct Live {
     constants: BTreeMap<&'static str, Vec<u8>>,
+    /// The maps of the XDP program, by name.
+    xdp_maps: BTreeMap<String, u32>,
 }
 
 impl Live {
@@ -27,15 +29,18 @@ impl Live {
             map: maps::FLOWS4,
             source,
         })?;
-        let has_flows = |info: &ProgramInfo| {
-            info.name_as_str() == Some(PROGRAM) && map_ids(info).is_some_and(|ids| ids.contains(&flows.id()))
-        };
+        let has_flows = |info: &ProgramInfo| map_ids(info).is_some_and(|ids| ids.contains(&flows.id()));
         // Programs of others come and go while they are looked through.
-        let programs = loaded_programs().filter_map(Result::ok).filter(has_flows);
-        let youngest = programs.max_by_key(ProgramInfo::id).ok_or(Error::NotLive)?;
+        let programs: Vec<_> = loaded_programs().filter_map(Result::ok).filter(has_flows).collect();
+        let youngest = |name| {
+            let named = programs.iter().filter(|info| info.name_as_str() == Some(name));
+            named.max_by_key(|info| info.id())
+        };
+        let xdp_maps = youngest(xdp::PROGRAM).and_then(map_ids).unwrap_or_default();
+        let youngest = youngest(PROGRAM).ok_or(Error::NotLive)?;
         let mut tells = false;
         let mut read_only = None;
-        for id in map_ids(&youngest).unwrap_or_default() {
+        for id in map_ids(youngest).unwrap_or_default() {
             let Ok(info) = MapInfo::from_id(id) else { continue };
             match info.name_as_str() {
                 Some(event::RECORD) => tells = true,
@@ -49,6 +54,10 @@ impl Live {
         sys::lookup_bytes(map.as_fd(), 0, &mut data).map_err(unreadable)?;
         Ok(Self {
             constants: constants(object::bytes(tells)?, &data)?,
+            xdp_maps: xdp_maps
+                .into_iter()
+                .filter_map(|id| Some((MapInfo::from_id(id).ok()?.name_as_str()?.to_owned(), id)))
+                .collect(),
         })
     }
 
@@ -64,6 +73,11 @@ impl Live {
             .get(config::FEATURES)
             .and_then(|bytes| bytes.first_chunk());
         bytes.is_some_and(|bytes| u32::from_ne_bytes(*bytes) & feature != 0)
+    }
+
+    /// Id of a map of the XDP program, if that is loaded.
+    pub(super) fn xdp_map(&self, name: &str) -> Option<u32> {
+        self.xdp_maps.get(name).copied()
     }
 
     /// Cookie of the node's own network namespace.

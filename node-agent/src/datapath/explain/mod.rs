@@ -13,6 +13,7 @@ mod packet;
 mod record;
 mod scratch;
 mod story;
+mod xdp;
 
 use super::{
     Error, MapFamily,
@@ -28,6 +29,7 @@ use live::Live;
 use record::Record;
 use scratch::Scratch;
 use std::path::Path;
+use xdp::Accelerated;
 
 pub use call::{Call, CallStory};
 pub use frame::Probe;
@@ -40,6 +42,7 @@ pub struct Explainer {
     live: Live,
     record: Record,
     call: Array<MapData, MadeUpCall>,
+    accelerated: Accelerated,
     v4: Scratch<V4>,
     v6: Scratch<V6>,
     calls: u64,
@@ -58,6 +61,7 @@ impl Explainer {
         Ok(Some(Self {
             record: Record::open(&mut ebpf)?,
             call: convert(explain::CALL, take(&mut ebpf, explain::CALL)?)?,
+            accelerated: Accelerated::open(&mut ebpf)?,
             v4: Scratch::open(&mut ebpf, &pins, counts)?,
             v6: Scratch::open(&mut ebpf, &pins, counts)?,
             calls: 0,

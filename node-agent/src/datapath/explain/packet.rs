@@ -2,7 +2,9 @@
 
 use super::{
     super::{Error, Side, Trial, link_header, packet_hooks, trial::run},
-    Both, Explainer, Probe, Story, frame, load,
+    Both, Explainer, Probe, Story,
+    frame::ends,
+    load,
     scratch::addr,
 };
 use kpr_abi::{Be16, FlowKey, V4, V6, flow::direction};
@@ -22,12 +24,12 @@ pub struct PacketStory {
 impl PacketStory {
     /// Source and destination of the packet as the programs leave it.
     pub fn ends(&self) -> Option<(SocketAddr, SocketAddr)> {
-        frame::ends(&self.trial.packet)
+        ends(&self.trial.packet)
     }
 
     /// The same as it comes.
     pub fn ends_before(&self) -> Option<(SocketAddr, SocketAddr)> {
-        frame::ends(&self.frame)
+        ends(&self.frame)
     }
 }
 
@@ -52,9 +54,7 @@ impl Explainer {
 
     /// What would become of a packet that passes the device of this index on this side.
     pub fn packet(&mut self, side: Side, probe: &Probe, ifindex: u32) -> Result<PacketStory, Error> {
-        // A device without Ethernet headers has no such address, and the kernel takes any packet for its own.
-        let address = link_header::ethernet_address_at(ifindex).unwrap_or_default();
-        let frame = probe.frame(address);
+        let frame = frame(probe, ifindex);
         if probe.to.is_ipv4() {
             self.packet_of::<V4>(side, probe, &frame, ifindex)
         } else {
@@ -106,8 +106,15 @@ impl Explainer {
     }
 }
 
+/// The packet as it comes in by the device of this index.
+pub(super) fn frame(probe: &Probe, ifindex: u32) -> Vec<u8> {
+    // A device without Ethernet headers has no such address, and the kernel takes any packet for its own.
+    let address = link_header::ethernet_address_at(ifindex).unwrap_or_default();
+    probe.frame(address)
+}
+
 /// Key of the packet's flow.
-fn key<F: Both>(probe: &Probe) -> FlowKey<F::Addr> {
+pub(super) fn key<F: Both>(probe: &Probe) -> FlowKey<F::Addr> {
     FlowKey {
         src: addr::<F>(probe.from.ip()),
         dst: addr::<F>(probe.to.ip()),
