@@ -10,6 +10,7 @@ pub mod distribution;
 pub mod dsr;
 pub mod dual_stack;
 pub mod endpoint_goes;
+pub mod explain;
 pub mod granular;
 pub mod healing;
 pub mod health;

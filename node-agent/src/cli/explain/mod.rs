@@ -101,7 +101,7 @@ pub(super) async fn run(place: &Place, args: &Args, out: &mut dyn Write) -> anyh
 
 /// The cgroup whose processes' sockets are led to backends.
 fn cgroup_root(status: Option<&Status>) -> Option<PathBuf> {
-    let mut attachments = status?.attachments.iter();
+    let mut attachments = status.iter().flat_map(|status| &status.attachments);
     let told = attachments.find(|attachment| attachment.hook == "cgroup");
     told.map(|attachment| attachment.target.clone().into())
         .or_else(cgroup2_mount)
