@@ -39,6 +39,7 @@ mod variants;
 mod verify;
 mod xdp;
 
+use checks::cgroup2_mounts;
 pub use checks::{cgroup2_mount, preflight};
 pub use error::Error;
 pub use events::Events;

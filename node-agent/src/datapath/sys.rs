@@ -230,6 +230,13 @@ impl LinkInfo {
         self.program
     }
 
+    /// Number of the cgroup that it is on, if it is one of a cgroup's.
+    pub(super) fn cgroup(&self) -> Option<u64> {
+        let [low, high] = self.target;
+        let number = u64::from(low) | u64::from(high) << 32;
+        (self.kind == LINK_CGROUP && number != 0).then_some(number)
+    }
+
     /// Whether its cgroup or device is still there and the link on it.
     pub(super) fn is_attached(&self) -> bool {
         match self.kind {

@@ -23,9 +23,9 @@ use self::{
 };
 use super::{Exit, absent, args::Place, names::Names, output::Format, protocol::Protocol};
 use crate::{
-    datapath::{Call, Explainer, Probe, Side, Verdict, cgroup2_mount},
+    datapath::{Call, Explainer, Probe, Side, Verdict, dump},
     devices::{device_name, way_to},
-    observe::{self, api::Status},
+    observe,
 };
 
 /// What is to be explained.
@@ -59,7 +59,7 @@ pub(super) async fn run(place: &Place, args: &Args, out: &mut dyn Write) -> anyh
         explainer,
         names: Names::ask_or_tell(place).await,
         attached: Attached::find(&place.bpffs_root, status.as_ref())?,
-        cgroup_root: cgroup_root(status.as_ref()),
+        cgroup: dump::socket_cgroup(&place.bpffs_root),
         args,
         notes: Vec::new(),
     };
@@ -99,20 +99,13 @@ pub(super) async fn run(place: &Place, args: &Args, out: &mut dyn Write) -> anyh
     Ok(Exit::Ok)
 }
 
-/// The cgroup whose processes' sockets are led to backends.
-fn cgroup_root(status: Option<&Status>) -> Option<PathBuf> {
-    let mut attachments = status.iter().flat_map(|status| &status.attachments);
-    let told = attachments.find(|attachment| attachment.hook == "cgroup");
-    told.map(|attachment| attachment.target.clone().into())
-        .or_else(cgroup2_mount)
-}
-
 /// What is needed to answer.
 struct Asked<'a> {
     explainer: Explainer,
     names: Names,
     attached: Attached,
-    cgroup_root: Option<PathBuf>,
+    /// The one whose processes' sockets are led to backends.
+    cgroup: Option<PathBuf>,
     args: &'a Args,
     notes: Vec<String>,
 }
@@ -131,15 +124,18 @@ impl Asked<'_> {
     /// A socket of a pod; or its packets, where the hooks do not see its socket, or leave it alone.
     async fn from_pod(&mut self, client: SocketAddr) -> anyhow::Result<Vec<Step>> {
         self.is_of_one_family(client.ip())?;
-        let home = match &self.cgroup_root {
-            Some(root) => pod::find(client.ip(), root)?,
-            None => None,
+        let found = self
+            .cgroup
+            .as_ref()
+            .map_or(Ok(None), |root| pod::find(client.ip(), root));
+        let (home, why) = match found {
+            Ok(Some(home)) => (Some(home), None),
+            Ok(None) => (None, Some("no process of this node has that address".to_owned())),
+            Err(error) => (None, Some(format!("{error:#}"))),
         };
-        if home.is_none() {
+        if let Some(why) = why {
             self.notes.push(format!(
-                "no process of this node is in a network namespace that has {}: what depends on the pod's own namespace, its session \
-                 affinity, is as for a new pod",
-                client.ip()
+                "the pod's network namespace is not found ({why}): session affinity is as for a new pod"
             ));
         }
         // No namespace has this one.
