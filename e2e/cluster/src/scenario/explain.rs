@@ -84,7 +84,10 @@ async fn open_connection(cluster: &Cluster, node_port: SocketAddr) -> Result<()>
         let flows = cluster
             .kpr_json(NODE, &["conntrack", "list", "--client", &client])
             .await?;
-        ensure!(said["chosen"]["by"] == "flow", "{said}");
+        ensure!(
+            said["chosen"]["by"] == "flow" && said["frontend"]["service"] == "default/web:http",
+            "{said}"
+        );
         ensure!(flows[0]["backend"] == said["chosen"]["address"], "{said}: {flows}");
     }
     let report = holding.finish().await?;
@@ -94,7 +97,7 @@ async fn open_connection(cluster: &Cluster, node_port: SocketAddr) -> Result<()>
 
 /// What is refused and what is dropped is told so, with its reason.
 async fn refused_and_dropped(cluster: &Cluster, inside: &Vantage, pod: &str, outside: &str) -> Result<()> {
-    let port = json!([{"name": "none", "port": TCP_PORT, "targetPort": POD_PORT, "protocol": "TCP"}]);
+    let port = json!([{"name": "http", "port": TCP_PORT, "targetPort": POD_PORT, "protocol": "TCP"}]);
     let empty = create_service(cluster, "empty", json!({"selector": {"app": "nobody"}, "ports": port})).await?;
     let empty = cluster_ip(&empty, TCP_PORT)?;
     Probe::tcp(cluster, inside, empty).refused().await?;
@@ -119,7 +122,7 @@ async fn refused_and_dropped(cluster: &Cluster, inside: &Vantage, pod: &str, out
         said["outcome"]["verdict"] == "dropped" && said["reasons"] == json!(["drop_source_range"]),
         "{said}"
     );
-    ensure!(said["frontend"]["service"] == "default/few:none", "{said}");
+    ensure!(said["frontend"]["service"] == "default/few:http", "{said}");
     Ok(())
 }
 

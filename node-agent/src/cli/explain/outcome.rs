@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use kpr_abi::{Reason, flow::action};
+use kpr_abi::{Reason, event::step, flow::action};
 use serde::Serialize;
 
 use crate::{
@@ -112,7 +112,11 @@ impl Outcome {
             ),
             Verdict::Redirect | Verdict::Transmit => {
                 let is_translated = ends.map(|ends| ends.from) != before.map(|before| before.from);
-                let how = if is_translated {
+                let port = |ends: Option<Ends>| ends.map(|ends| ends.from.port());
+                let is_drawn = port(ends) != port(before) && event.steps & step::BEGAN != 0;
+                let how = if is_translated && is_drawn {
+                    "after SNAT, from a port that is drawn: the answer comes back here"
+                } else if is_translated {
                     "after SNAT: the answer comes back here"
                 } else {
                     "with the client's address"

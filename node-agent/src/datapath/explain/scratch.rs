@@ -57,6 +57,7 @@ struct Pinned<F: MapFamily> {
     affinity: Clients<F>,
     loads: Array<u64>,
     lingering: aya_maps::Array<MapData, u32>,
+    local: HashMap<MapData, F::Addr, u32>,
 }
 
 impl<F: MapFamily> Scratch<F> {
@@ -67,6 +68,7 @@ impl<F: MapFamily> Scratch<F> {
             affinity: convert(F::AFFINITY, pinned(pins, F::AFFINITY)?)?,
             loads: Array::open(F::LOADS, pinned(pins, F::LOADS)?)?,
             lingering: convert(F::LINGERING, pinned(pins, F::LINGERING)?)?,
+            local: convert(F::LOCAL, pinned(pins, F::LOCAL)?)?,
         };
         Ok(Self {
             tables: ServiceTables::open(|name| take(ebpf, name))?,
@@ -218,6 +220,11 @@ impl<F: MapFamily> Scratch<F> {
         Ok(())
     }
 
+    /// Whether the address is the node's own.
+    fn is_local(&self, addr: F::Addr) -> Result<bool, Error> {
+        look_up(F::LOCAL, &self.live.local, &addr).map(|found| found.is_some())
+    }
+
     fn service(&self, key: &ServiceKey<F::Addr>) -> Result<Option<ServiceValue>, Error> {
         let stored = look_up(F::SERVICES, &self.tables.services, key)?;
         Ok(stored.and_then(|stored| stored.value(key).copied()))
@@ -233,7 +240,14 @@ impl<F: MapFamily> Scratch<F> {
             Ok::<_, Error>(service.map(|service| (address, service)))
         };
         let is = |wanted: u32| event.steps & wanted != 0;
-        let found = if is(step::FRONTEND) {
+        // A flow is found before its frontend: that one is what the destination names now.
+        let is_known = is(step::FLOW) && !is(step::FRONTEND | step::REPLY);
+        let found = if is_known {
+            match find(addr)? {
+                None if self.is_local(addr)? => find(F::Addr::ANY)?,
+                found => found,
+            }
+        } else if is(step::FRONTEND) {
             // By its number: a call does not tell which of the two it was.
             let found = [find(addr)?, find(F::Addr::ANY)?];
             found

@@ -10,7 +10,7 @@ pub struct Story {
     pub event: Event,
     /// What they counted, in order.
     pub reasons: Vec<Reason>,
-    /// The frontend that it is for.
+    /// The frontend that it is for; of a packet of a known flow, the one that its destination names now, if there still is one.
     pub frontend: Option<Matched>,
     /// The backends that it might have got.
     pub candidates: Vec<Candidate>,
