@@ -43,7 +43,7 @@ pub async fn run(args: &Args, out: &mut dyn Write) -> anyhow::Result<Exit> {
         Command::Maps(format) => maps::run(place, *format, out),
         Command::Log(args) => log::run(place, args, out).await,
         Command::Monitor(args) => monitor::run(place, args, out).await,
-        Command::Explain(args) => explain::run(place, args, out).await,
+        Command::Explain(args) => Box::pin(explain::run(place, args, out)).await,
         Command::Completion(args) => completion::run(*args, out),
         Command::Manual(args) => manual::run(args, out),
         Command::Probe(args) => probe::run(place, args, out).await,

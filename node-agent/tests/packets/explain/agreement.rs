@@ -165,7 +165,7 @@ impl Node {
                 done.verdict
             )
         });
-        self.check::<F>(held, probe, services, what);
+        check::<F>(held, probe, services, what);
         if held.story.choice.is_none_or(Choice::is_certain) {
             assert!(
                 possible.iter().all(|story| story.story.choice == held.story.choice),
@@ -194,37 +194,37 @@ impl Node {
         stories
     }
 
-    /// Frontend and candidates are those that were programmed.
-    fn check<F: Net>(&self, held: &PacketStory, probe: &Probe, services: &[Service], what: &str) {
-        let is_meant = |service: &&Service| {
-            let address = service.address;
-            let is_there =
-                address.ip() == probe.to.ip() || address.ip().is_unspecified() && probe.to.ip() == F::NODE.into();
-            !service.gone && service.proto == probe.protocol && address.port() == probe.to.port() && is_there
-        };
-        let meant = services.iter().find(is_meant);
-        let story = &held.story;
-        if let Some(frontend) = story.frontend {
-            let meant = meant.unwrap_or_else(|| panic!("{what}: no such frontend: {frontend:?}"));
-            assert_eq!((frontend.id, frontend.address), (meant.id, meant.address), "{what}");
-            for candidate in &story.candidates {
-                assert!(
-                    meant.backends.contains(&(candidate.id, candidate.address)),
-                    "{what}: {candidate:?}"
-                );
-            }
-        }
-        let begins = [Reason::FlowToLocal, Reason::FlowToRemote, Reason::FlowToRemoteDsr];
-        if meant.is_some() && begins.iter().any(|reason| story.reasons.contains(reason)) {
-            assert!(story.frontend.is_some() && story.choice.is_some(), "{what}: {story:?}");
-            let id = story.event.backend_id;
-            assert!(story.candidates.iter().any(|candidate| candidate.id == id), "{what}");
-        }
-    }
-
     fn counters(&mut self) -> Vec<u64> {
         let report = self.rig.datapath().report();
         report.counters.iter().map(|counter| counter.count).collect()
+    }
+}
+
+/// Frontend and candidates are those that were programmed.
+fn check<F: Net>(held: &PacketStory, probe: &Probe, services: &[Service], what: &str) {
+    let is_meant = |service: &&Service| {
+        let address = service.address;
+        let is_there =
+            address.ip() == probe.to.ip() || address.ip().is_unspecified() && probe.to.ip() == F::NODE.into();
+        !service.gone && service.proto == probe.protocol && address.port() == probe.to.port() && is_there
+    };
+    let meant = services.iter().find(is_meant);
+    let story = &held.story;
+    if let Some(frontend) = story.frontend {
+        let meant = meant.unwrap_or_else(|| panic!("{what}: no such frontend: {frontend:?}"));
+        assert_eq!((frontend.id, frontend.address), (meant.id, meant.address), "{what}");
+        for candidate in &story.candidates {
+            assert!(
+                meant.backends.contains(&(candidate.id, candidate.address)),
+                "{what}: {candidate:?}"
+            );
+        }
+    }
+    let begins = [Reason::FlowToLocal, Reason::FlowToRemote, Reason::FlowToRemoteDsr];
+    if meant.is_some() && begins.iter().any(|reason| story.reasons.contains(reason)) {
+        assert!(story.frontend.is_some() && story.choice.is_some(), "{what}: {story:?}");
+        let id = story.event.backend_id;
+        assert!(story.candidates.iter().any(|candidate| candidate.id == id), "{what}");
     }
 }
 

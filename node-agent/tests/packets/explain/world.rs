@@ -62,43 +62,16 @@ fn service<F: Net>(node: &mut Rig, random: &mut Random, number: u32) -> Service 
     if value.flags & flags::AFFINITY != 0 {
         value.affinity_seconds = HOUR;
     }
-    let (mut members, mut local) = (Vec::new(), Vec::new());
-    for n in 0..random.of(&[0, 1, 2, 3, 3, 4]) {
-        let id = number * IDS + n + 1;
-        let (addr, flags) = match random.below(4) {
-            0 | 1 => (F::pod(u8::try_from(number * 4 + n).unwrap()), backend::flags::LOCAL),
-            2 => (nth::<F>(F::REMOTE_POD, id), 0),
-            _ => (nth::<F>(F::REMOTE_POD, id), backend::flags::DSR),
-        };
-        let backend = BackendValue {
-            addr: F::Addr::from(addr),
-            port: Be16::new(80),
-            proto,
-            flags,
-        };
-        apply::<F>(node, Op::PutBackend { id, value: backend });
-        members.push((id, backend));
-        if flags & backend::flags::LOCAL != 0 {
-            local.push((id, backend));
-        }
-    }
+    let members: Members<F> = (0..random.of(&[0, 1, 2, 3, 3, 4]))
+        .map(|n| member::<F>(node, random, number, n, proto))
+        .collect();
+    let is_local = |(_, value): &&(u32, BackendValue<F::Addr>)| value.flags & backend::flags::LOCAL != 0;
+    let local: Members<F> = members.iter().filter(is_local).copied().collect();
     let has_table = kind != flags::CLUSTER_IP && random.percent(30);
     let size = TableSize::of(251).unwrap();
     let mut base = number * SLOTS;
     for (list, slice) in [(&members, &mut value.cluster), (&local, &mut value.local)] {
-        *slice = Slice {
-            base,
-            len: u32::try_from(list.len()).unwrap(),
-        };
-        let ids: Vec<u32> = list.iter().map(|(id, _)| *id).collect();
-        let run = if has_table && list.len() > 1 {
-            SlotRun::with_table(size, list.iter().map(|(id, value)| (*id, Member::new::<F>(value))))
-        } else {
-            SlotRun::list(ids)
-        };
-        if !list.is_empty() {
-            apply::<F>(node, Op::PutSlots { base, run });
-        }
+        *slice = put_list::<F>(node, base, list, has_table.then_some(size));
         base += SLOTS / 2;
     }
     value.flags |= if has_table { size.flags() } else { 0 };
@@ -111,12 +84,12 @@ fn service<F: Net>(node: &mut Rig, random: &mut Random, number: u32) -> Service 
                     addr: F::Addr::from(addr),
                     bits: u8::try_from(size_of::<F::Addr>() * 8).unwrap(),
                 };
-                apply::<F>(node, Op::PutRange { range });
+                apply::<F>(node, &Op::PutRange { range });
             }
         }
     }
     let key = ServiceKey::new(F::Addr::from(addr), Be16::new(port), proto);
-    apply::<F>(node, Op::PutService { key, value });
+    apply::<F>(node, &Op::PutService { key, value });
     let end = |value: &BackendValue<F::Addr>| {
         let ip: F::Ip = value.addr.into();
         SocketAddr::new(ip.into(), value.port.host())
@@ -130,19 +103,57 @@ fn service<F: Net>(node: &mut Rig, random: &mut Random, number: u32) -> Service 
     }
 }
 
+/// Backends of a service, by id.
+type Members<F> = Vec<(u32, BackendValue<<F as kpr_abi::Family>::Addr>)>;
+
+/// The `n`-th backend of a service: on this node, or on another, which takes encapsulated packets or does not.
+fn member<F: Net>(node: &mut Rig, random: &mut Random, number: u32, n: u32, proto: u8) -> (u32, BackendValue<F::Addr>) {
+    let id = number * IDS + n + 1;
+    let (addr, flags) = match random.below(4) {
+        0 | 1 => (F::pod(u8::try_from(number * 4 + n).unwrap()), backend::flags::LOCAL),
+        2 => (nth::<F>(F::REMOTE_POD, id), 0),
+        _ => (nth::<F>(F::REMOTE_POD, id), backend::flags::DSR),
+    };
+    let value = BackendValue {
+        addr: F::Addr::from(addr),
+        port: Be16::new(80),
+        proto,
+        flags,
+    };
+    apply::<F>(node, &Op::PutBackend { id, value });
+    (id, value)
+}
+
+/// Writes a list, with a table behind it if it is to have one.
+fn put_list<F: Net>(node: &mut Rig, base: u32, list: &Members<F>, table: Option<TableSize>) -> Slice {
+    let run = match table {
+        Some(size) if list.len() > 1 => {
+            SlotRun::with_table(size, list.iter().map(|(id, value)| (*id, Member::new::<F>(value))))
+        }
+        _ => SlotRun::list(list.iter().map(|(id, _)| *id).collect::<Vec<u32>>()),
+    };
+    if !list.is_empty() {
+        apply::<F>(node, &Op::PutSlots { base, run });
+    }
+    Slice {
+        base,
+        len: u32::try_from(list.len()).unwrap(),
+    }
+}
+
 /// A service goes, and the backends that it had.
 pub(super) fn remove<F: Net>(node: &mut Rig, service: &mut Service) {
     service.gone = true;
     let addr = F::addr(service.address.ip()).unwrap();
     let key = ServiceKey::new(addr, Be16::new(service.address.port()), service.proto);
-    apply::<F>(node, Op::DeleteService { key });
+    apply::<F>(node, &Op::DeleteService { key });
     for (id, _) in &service.backends {
-        apply::<F>(node, Op::ClearBackend { id: *id });
+        apply::<F>(node, &Op::ClearBackend { id: *id });
     }
 }
 
-fn apply<F: Net>(node: &mut Rig, op: Op<F>) {
-    F::tables(node).apply(&op).unwrap();
+fn apply<F: Net>(node: &mut Rig, op: &Op<F>) {
+    F::tables(node).apply(op).unwrap();
 }
 
 /// A packet: of a client outside or of a pod, for a frontend, a backend or neither. `answers`: backends, and where those answer to.
