@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand};
 
 use super::{
-    affinity, backend, completion, conntrack, exit, log, manual, monitor, output::Format, probe, service, status,
+    affinity, backend, completion, conntrack, diff, exit, log, manual, monitor, output::Format, probe, service, status,
 };
 
 /// Shows what kpr does on this node.
@@ -67,6 +67,9 @@ pub enum Command {
     ///
     /// Works while the agent is down.
     Maps(Format),
+    /// What kube-proxy has programmed otherwise than kpr.
+    #[command(subcommand)]
+    Diff(diff::Command),
     /// Which log lines the agent writes: show it, or change it while it runs.
     Log(log::Args),
     /// What happens to connections, live: flows that begin, and what is refused or dropped, one line each.

@@ -7,6 +7,7 @@ mod args;
 mod backend;
 mod completion;
 mod conntrack;
+mod diff;
 mod exit;
 mod log;
 mod manual;
@@ -40,6 +41,7 @@ pub async fn run(args: &Args, out: &mut dyn Write) -> anyhow::Result<Exit> {
         Command::Conntrack(command) => conntrack::run(place, command, out),
         Command::Affinity(command) => affinity::run(place, command, out).await,
         Command::Maps(format) => maps::run(place, *format, out),
+        Command::Diff(command) => diff::run(place, command, out).await,
         Command::Log(args) => log::run(place, args, out).await,
         Command::Monitor(args) => monitor::run(place, args, out).await,
         Command::Completion(args) => completion::run(*args, out),
