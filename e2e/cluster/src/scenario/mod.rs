@@ -5,6 +5,7 @@ mod audit;
 pub mod bind_protection;
 pub mod churn;
 pub mod cluster_ip;
+pub mod comparing;
 pub mod custom_slices;
 pub mod distribution;
 pub mod dsr;
