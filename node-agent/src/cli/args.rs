@@ -6,6 +6,7 @@ use clap::{Parser, Subcommand};
 
 use super::{
     affinity, backend, completion, conntrack, diff, exit, log, manual, monitor, output::Format, probe, service, status,
+    sysdump,
 };
 
 /// Shows what kpr does on this node.
@@ -77,6 +78,11 @@ pub enum Command {
     /// Asks the agent, which loads programs that tell what they do for as long as somebody listens. What this command is too slow for, or
     /// the programs have no room for, is counted and shown.
     Monitor(monitor::Args),
+    /// Gather what a bug report needs from this node into one archive, without secrets.
+    ///
+    /// State, frontends, backends, flows, maps, metrics, devices, routes, sysctls, and kube-proxy's rules where they differ. Whatever can't
+    /// be gathered leaves its error in the archive instead. Exits with 1 only if no archive could be written.
+    Sysdump(sysdump::Args),
     /// Print a script by which a shell completes command lines of kpr.
     ///
     /// Such as: source <(kpr completion bash)

@@ -20,6 +20,7 @@ mod protocol;
 mod service;
 mod status;
 mod style;
+mod sysdump;
 mod table;
 
 #[cfg(test)]
@@ -43,6 +44,7 @@ pub async fn run(args: &Args, out: &mut dyn Write) -> anyhow::Result<Exit> {
         Command::Maps(format) => maps::run(place, *format, out),
         Command::Diff(command) => diff::run(place, command, out).await,
         Command::Log(args) => log::run(place, args, out).await,
+        Command::Sysdump(args) => sysdump::run(place, args, out).await,
         Command::Monitor(args) => monitor::run(place, args, out).await,
         Command::Completion(args) => completion::run(*args, out),
         Command::Manual(args) => manual::run(args, out),
