@@ -2,7 +2,7 @@
 
 use std::{env, process::Output};
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 use tokio::process::Command;
 
 use crate::args::Args;
@@ -25,4 +25,16 @@ pub(crate) async fn run(args: &Args, arguments: &[&str]) -> Result<Output> {
         .stdin(std::process::Stdio::null());
     let run = command.output().await;
     run.with_context(|| format!("cannot run {} ({PROGRAM} names another program)", program.display()))
+}
+
+/// The same; what it printed, if it succeeded.
+pub(crate) async fn output(args: &Args, arguments: &[&str]) -> Result<Vec<u8>> {
+    let output = run(args, arguments).await?;
+    ensure!(
+        output.status.success(),
+        "kubectl {}: {}",
+        arguments[0],
+        String::from_utf8_lossy(&output.stderr).trim()
+    );
+    Ok(output.stdout)
 }

@@ -7,6 +7,7 @@ mod answer;
 mod args;
 mod kubectl;
 mod pods;
+mod sysdump;
 
 use std::{
     io::{self, Write as _},
@@ -34,6 +35,9 @@ async fn main() -> ExitCode {
 
 /// Asks the nodes, some at a time, and prints their answers in the order of their names. Returns the worst exit code.
 async fn run(args: &Args) -> Result<u8> {
+    if args.command.first().is_some_and(|command| command == sysdump::COMMAND) {
+        return sysdump::run(args).await;
+    }
     let pods = pods::find(args).await?;
     let mut answers = stream::iter(pods.iter().map(|pod| Answer::ask(args, pod))).buffered(args.parallel.get().into());
     if args.wants_json() {

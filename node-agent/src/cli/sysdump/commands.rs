@@ -3,7 +3,10 @@
 use clap::Parser as _;
 
 use super::Archive;
-use crate::cli::{self, Args, Exit, args::Place};
+use crate::{
+    cli::{self, Args, Exit, args::Place},
+    netfilter,
+};
 
 /// A command, and the file that has its output.
 struct Part {
@@ -14,7 +17,8 @@ struct Part {
     is_bounded: bool,
 }
 
-const PARTS: [Part; 11] = [
+/// What every node has.
+const PARTS: [Part; 9] = [
     part("status.txt", "the agent's state", &["status", "--verbose"]),
     part(
         "status.json",
@@ -44,6 +48,10 @@ const PARTS: [Part; 11] = [
     ),
     part("maps.txt", "kinds, sizes and fill of the maps", &["maps"]),
     part("log.json", "which lines the agent logs", &["log", "-o", "json"]),
+];
+
+/// Where kube-proxy has rules. That it has none is in `version.txt`.
+const KUBE_PROXY: [Part; 2] = [
     part(
         "kube-proxy.txt",
         "where kube-proxy's rules differ from the maps",
@@ -74,12 +82,13 @@ pub(super) async fn add_to<W: std::io::Write>(
     place: &Place,
     most: u64,
 ) -> anyhow::Result<()> {
+    let kube_proxy = KUBE_PROXY.into_iter().filter(|_| netfilter::rules().any());
     for Part {
         file,
         about,
         words,
         is_bounded,
-    } in PARTS
+    } in PARTS.into_iter().chain(kube_proxy)
     {
         let (text, exit) = match run(place, words, is_bounded.then_some(most)).await {
             Ok((text, exit)) => (Ok(text), exit),
@@ -87,7 +96,6 @@ pub(super) async fn add_to<W: std::io::Write>(
         };
         let why = match exit {
             Exit::AgentUnreachable => Some("the agent of this node does not answer"),
-            Exit::NotFound => Some("there is no such thing on this node"),
             _ => None,
         };
         if let Some(why) = why {
@@ -151,7 +159,7 @@ mod tests {
 
     #[test]
     fn each_part_is_a_command_of_this_program() {
-        for Part { words, .. } in PARTS {
+        for Part { words, .. } in PARTS.into_iter().chain(KUBE_PROXY) {
             Args::try_parse_from(["kpr"].iter().chain(words)).unwrap();
         }
     }
