@@ -5,6 +5,7 @@
 
 mod answer;
 mod args;
+mod kube_proxy;
 mod kubectl;
 mod pods;
 mod sysdump;
@@ -20,6 +21,7 @@ use futures::{StreamExt as _, stream};
 
 use answer::Answer;
 use args::Args;
+use kube_proxy::KubeProxies;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
@@ -39,7 +41,9 @@ async fn run(args: &Args) -> Result<u8> {
         return sysdump::run(args).await;
     }
     let pods = pods::find(args).await?;
-    let mut answers = stream::iter(pods.iter().map(|pod| Answer::ask(args, pod))).buffered(args.parallel.get().into());
+    let kube_proxies = KubeProxies::default();
+    let ask = |pod| Answer::ask(args, &kube_proxies, pod);
+    let mut answers = stream::iter(pods.iter().map(ask)).buffered(args.parallel.get().into());
     if args.wants_json() {
         let answers: Vec<_> = answers.collect().await;
         let whole = answer::json(&answers);

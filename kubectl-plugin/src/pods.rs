@@ -69,6 +69,17 @@ pub(crate) async fn find(args: &Args) -> Result<Vec<Pod>> {
 
 /// Namespaces and names of all pods with these labels, whether they run or not.
 pub(crate) async fn labelled(args: &Args, selector: &str) -> Result<Vec<(String, String)>> {
+    let name = |item: Item| (item.metadata.namespace, item.metadata.name);
+    Ok(list(args, selector).await?.items.into_iter().map(name).collect())
+}
+
+/// Pods with these labels that run, in any namespace.
+pub(crate) async fn running(args: &Args, selector: &str) -> Result<Vec<Pod>> {
+    let all = list(args, selector).await?.items.into_iter().filter_map(Pod::of);
+    Ok(all.filter(|pod| pod.trouble.is_none()).collect())
+}
+
+async fn list(args: &Args, selector: &str) -> Result<List> {
     let arguments = [
         "get",
         "pods",
@@ -79,9 +90,7 @@ pub(crate) async fn labelled(args: &Args, selector: &str) -> Result<Vec<(String,
         selector,
     ];
     let output = kubectl::output(args, &arguments).await?;
-    let list: List = serde_json::from_slice(&output).context("kubectl's list of pods was not understood")?;
-    let name = |item: Item| (item.metadata.namespace, item.metadata.name);
-    Ok(list.items.into_iter().map(name).collect())
+    serde_json::from_slice(&output).context("kubectl's list of pods was not understood")
 }
 
 fn choose(list: List, args: &Args) -> Result<Vec<Pod>> {

@@ -16,6 +16,15 @@ use flate2::{Compression, read::GzDecoder, write::GzEncoder};
 const KUBECTL: &str = r#"#!/bin/sh
 echo "$@" >> "$0.calls"
 case "$*" in
+*"get pods"*json*"k8s-app=kube-proxy")
+    cat <<'EOF'
+{"items": [
+ {"metadata": {"name": "proxy-1", "namespace": "kube-system"}, "spec": {"nodeName": "node-a"}, "status": {"phase": "Running"}},
+ {"metadata": {"name": "proxy-2", "namespace": "kube-system"}, "spec": {"nodeName": "node-b"}, "status": {"phase": "Running"}}
+]}
+EOF
+    ;;
+*"get pods"*json*"app=other") echo '{"items": []}' ;;
 *"get pods"*json*)
     cat <<'EOF'
 {"items": [
@@ -28,6 +37,13 @@ case "$*" in
 ]}
 EOF
     ;;
+*"exec --stdin"*"agent-1 -- kpr diff kube-proxy -o wide --iptables -") cat; exit 6 ;;
+*"exec --stdin"*"agent-2 -- kpr diff kube-proxy -o wide --nft -") cat ;;
+*"exec"*"-- kpr diff kube-proxy -o wide") echo "iptables-save is not on the path" >&2; exit 1 ;;
+*"exec"*"proxy-1 -- iptables-save") echo ":KUBE-SERVICES - [0:0]" ;;
+*"exec"*"proxy-1 -- ip6tables-save") echo "no IPv6" >&2; exit 1 ;;
+*"exec"*"proxy-2 -- ip"*"tables-save") echo ":KUBE-FIREWALL - [0:0]" ;;
+*"exec"*"proxy-2 -- nft --json list ruleset") echo '{"table": {"name": "kube-proxy"}}' ;;
 *"exec"*"agent-1 -- kpr sysdump --output - --flows 7") cat "$0.dump" ;;
 *"exec"*"agent-2 -- kpr sysdump --output - --flows 7") head -c 40 "$0.dump" ;;
 *"get services --all-namespaces --output json")
@@ -124,6 +140,41 @@ fn answers_in_json_are_one_document() {
         serde_json::json!({"node-a": {"answer": 1}, "node-b": {"answer": 1}, "node-c": null})
     );
     assert_eq!(output.status.code(), Some(1), "node-c could not be asked");
+}
+
+#[test]
+fn kube_proxys_pods_print_the_rules_that_kpr_cannot_read() {
+    let kubectl = Kubectl::new();
+    let output = kubectl.kpr(&["--node", "node-a,node-b", "diff", "kube-proxy", "-o", "wide"]);
+    assert_eq!(
+        text(&output.stdout),
+        "=== node-a ===\n:KUBE-SERVICES - [0:0]\n\n\
+         === node-b ===\n{\"table\": {\"name\": \"kube-proxy\"}}\n",
+        "{}",
+        text(&output.stderr)
+    );
+    assert_eq!(output.status.code(), Some(6), "the worst of both");
+    assert_eq!(
+        kubectl.calls().matches("k8s-app=kube-proxy").count(),
+        1,
+        "asked for once"
+    );
+
+    let output = kubectl.kpr(&[
+        "--node",
+        "node-a",
+        "--kube-proxy-selector",
+        "app=other",
+        "diff",
+        "kube-proxy",
+        "-o",
+        "wide",
+    ]);
+    assert_eq!(
+        (text(&output.stderr).as_str(), output.status.code()),
+        ("node-a: iptables-save is not on the path\n", Some(1)),
+        "without a pod of kube-proxy's, kpr's own answer stands"
+    );
 }
 
 /// The files of an archive, with their paths.
