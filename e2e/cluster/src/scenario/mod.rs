@@ -10,6 +10,7 @@ pub mod custom_slices;
 pub mod distribution;
 pub mod dsr;
 pub mod dual_stack;
+mod dump;
 pub mod endpoint_goes;
 pub mod granular;
 pub mod healing;

@@ -7,9 +7,11 @@ use std::{
     net::IpAddr,
     path::{Path, PathBuf},
     process::Command,
+    time::Duration,
 };
 
 use anyhow::{Context as _, bail, ensure};
+use nix::time::ClockId;
 
 use super::{
     frontend::Frontends,
@@ -71,7 +73,7 @@ impl Rules {
             self.add("nftables", &rulesets);
         }
         for file in &saved.ipvs {
-            let servers = ipvs::parse(&read(file)?).with_context(|| file.display().to_string())?;
+            let servers = ipvs::parse(&read(file)?, ticks_per_second()).with_context(|| file.display().to_string())?;
             self.add_ipvs(servers);
         }
         Ok(())
@@ -81,7 +83,7 @@ impl Rules {
         // The chains of iptables that are there in ipvs mode lead to no Service.
         if found.ipvs {
             let servers = fs::read_to_string(IP_VS).with_context(|| format!("cannot read {IP_VS}"))?;
-            self.add_ipvs(ipvs::parse(&servers)?);
+            self.add_ipvs(ipvs::parse(&servers, ticks_per_second())?);
         }
         if found.nftables {
             for (family, number) in [("ip", libc::AF_INET), ("ip6", libc::AF_INET6)] {
@@ -181,6 +183,14 @@ fn read(file: &Path) -> anyhow::Result<String> {
     fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))
 }
 
+/// How often this kernel's clock ticks: its coarse clocks are as fine as that.
+fn ticks_per_second() -> u32 {
+    let tick = nix::time::clock_getres(ClockId::CLOCK_MONOTONIC_COARSE).map_or(Duration::ZERO, Duration::from);
+    let rounded = (1_000_000_000 + tick.as_nanos() / 2).checked_div(tick.as_nanos());
+    // What most distributions have.
+    rounded.and_then(|ticks| u32::try_from(ticks).ok()).unwrap_or(250)
+}
+
 /// The node's addresses, without those that kube-proxy gives it for Services.
 fn own_addresses() -> BTreeSet<IpAddr> {
     let addresses = nix::ifaddrs::getifaddrs().into_iter().flatten();
@@ -192,4 +202,18 @@ fn own_addresses() -> BTreeSet<IpAddr> {
             v4.or_else(|| address.as_sockaddr_in6().map(|address| address.ip().into()))
         })
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_clock_ticks_as_often_as_kernels_can_be_built_for() {
+        assert!(
+            [100, 250, 300, 1000].contains(&ticks_per_second()),
+            "{}",
+            ticks_per_second()
+        );
+    }
 }

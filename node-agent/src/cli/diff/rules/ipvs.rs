@@ -26,10 +26,10 @@ pub(in crate::cli::diff) struct Server {
 #[error("this is neither /proc/net/ip_vs nor the output of `ipvsadm --save --numeric`")]
 pub(in crate::cli::diff) struct NoServers;
 
-/// All virtual servers of a text in either format.
-pub(in crate::cli::diff) fn parse(text: &str) -> Result<Vec<Server>, NoServers> {
+/// All virtual servers of a text in either format. `ticks_per_second`: of the kernel that printed it, if it did.
+pub(in crate::cli::diff) fn parse(text: &str, ticks_per_second: u32) -> Result<Vec<Server>, NoServers> {
     if text.starts_with("IP Virtual Server") {
-        return Ok(proc::parse(text));
+        return Ok(proc::parse(text, ticks_per_second));
     }
     let servers = admin::parse(text);
     if servers.is_empty() {
@@ -101,9 +101,9 @@ TCP  0A600001:01BB rr
 UDP  0A60000A:0035 rr 
   -> 0AF40003:0035      Masq    0      0          0         
   -> 0AF40002:0035      Masq    1      0          0         
-TCP  C0A80002:7580 rr persistent 10800 FFFFFFFF
+TCP  C0A80002:7580 rr persistent 2700000 FFFFFFFF
   -> 0AF40004:1F90      Masq    1      0          0         
-TCP  7F000001:7580 rr persistent 10800 FFFFFFFF
+TCP  7F000001:7580 rr persistent 2700000 FFFFFFFF
   -> 0AF40004:1F90      Masq    1      0          0         
 TCP  [fd00:0010:0096:0000:0000:0000:0000:0001]:01BB rr 
   -> [fd00:0000:0000:0000:0000:0000:0000:0002]:192B      Masq    1      0          0         
@@ -113,14 +113,14 @@ TCP  0A60004D:0050 rr
     fn frontends(text: &str) -> Frontends {
         let mut frontends = Frontends::new();
         let own = BTreeSet::from(["192.168.0.2".parse().unwrap()]);
-        add_to(parse(text).unwrap(), &own, &mut frontends);
+        add_to(parse(text, 250).unwrap(), &own, &mut frontends);
         frontends
     }
 
     #[test]
     fn the_kernel_and_ipvsadm_say_the_same() {
         assert_eq!(frontends(SAVED), frontends(PROC));
-        assert_eq!(parse("*nat\n"), Err(NoServers));
+        assert_eq!(parse("*nat\n", 250), Err(NoServers));
     }
 
     #[test]

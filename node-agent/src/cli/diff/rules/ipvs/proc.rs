@@ -1,11 +1,11 @@
-//! `/proc/net/ip_vs`: addresses and ports are hexadecimal.
+//! `/proc/net/ip_vs`: addresses and ports are hexadecimal, and times are in ticks of the kernel's clock (`ip_vs_info_seq_show`).
 
 use std::net::{Ipv4Addr, SocketAddr};
 
 use super::{Affinity, Backends, Key, Server, takes_connections};
 use crate::model::Protocol;
 
-pub(super) fn parse(text: &str) -> Vec<Server> {
+pub(super) fn parse(text: &str, ticks_per_second: u32) -> Vec<Server> {
     let mut servers: Vec<Server> = Vec::new();
     for line in text.lines() {
         let words: Vec<_> = line.split_whitespace().collect();
@@ -23,7 +23,7 @@ pub(super) fn parse(text: &str) -> Vec<Server> {
                 let key = protocol.zip(address(frontend));
                 servers.extend(key.map(|(protocol, address)| Server {
                     key: Key { address, protocol },
-                    affinity: affinity(flags),
+                    affinity: affinity(flags, ticks_per_second),
                     backends: Backends::new(),
                 }));
             }
@@ -33,10 +33,12 @@ pub(super) fn parse(text: &str) -> Vec<Server> {
     servers
 }
 
-fn affinity(flags: &[&str]) -> Affinity {
+fn affinity(flags: &[&str], ticks_per_second: u32) -> Affinity {
     let position = flags.iter().position(|flag| *flag == "persistent");
-    let seconds = position.and_then(|position| flags.get(position + 1)?.parse().ok());
-    seconds.map_or(Affinity::None, Affinity::Seconds)
+    let ticks: Option<u32> = position.and_then(|position| flags.get(position + 1)?.parse().ok());
+    ticks.map_or(Affinity::None, |ticks| {
+        Affinity::Seconds(ticks / ticks_per_second.max(1))
+    })
 }
 
 /// `0A600001:01BB`, or `[fd00:…]:01BB`.
