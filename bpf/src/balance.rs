@@ -5,7 +5,7 @@ use aya_ebpf::maps::lpm_trie::Key;
 use core::ptr::read_volatile;
 use kpr_abi::{
     Address, AffinityKey, AffinityValue, BackendValue, Be16, Reason, ServiceKey, ServiceValue, Slice, SourceRange,
-    StoredService, filter, local, service::flags, source_range::ID_BITS,
+    StoredService, backend, filter, local, service::flags, source_range::ID_BITS,
 };
 
 /// Whether there may be a frontend of this key. Where it says no, which it does of nearly all that are none, there is none.
@@ -173,10 +173,19 @@ pub fn backend<F: Tables>(id: u32) -> Option<BackendValue<F::Addr>> {
 /// Whether a flow's or socket's backend is still what it was when it was chosen: ids are used again.
 #[inline(always)]
 pub fn still_is<F: Tables>(id: u32, addr: F::Addr, port: Be16, proto: u8) -> bool {
-    match F::backends().get(id) {
-        Some(now) => now.addr == addr && now.port == port && now.proto == proto,
-        None => false,
-    }
+    what_is::<F>(id, addr, port, proto).is_some()
+}
+
+/// The same, and some service leads to it.
+#[inline(always)]
+pub fn still_serves<F: Tables>(id: u32, addr: F::Addr, port: Be16, proto: u8) -> bool {
+    what_is::<F>(id, addr, port, proto).is_some_and(|now| now.flags & backend::flags::GONE == 0)
+}
+
+#[inline(always)]
+fn what_is<F: Tables>(id: u32, addr: F::Addr, port: Be16, proto: u8) -> Option<&'static BackendValue<F::Addr>> {
+    let now = F::backends().get(id)?;
+    (now.addr == addr && now.port == port && now.proto == proto).then_some(now)
 }
 
 /// Whether a frontend on any address of the node, a NodePort or a hostPort, could be meant by this port.

@@ -249,7 +249,7 @@ pub fn may_continue<F: Tables>(key: &FlowKey<F::Addr>, value: &FlowValue<F::Addr
     if value.state & (state::CLOSED | state::ENDED) != 0 {
         return false;
     }
-    balance::still_is::<F>(value.backend, value.dst, value.dport, key.proto)
+    balance::still_serves::<F>(value.backend, value.dst, value.dport, key.proto)
 }
 
 /// Whether this packet may begin a flow. Any datagram may; of TCP only a SYN, of SCTP only an INIT.

@@ -27,6 +27,8 @@ pub mod flags {
     pub const TERMINATING: u8 = 1 << 1;
     /// The endpoint's node takes encapsulated packets: new flows may get there by DSR.
     pub const DSR: u8 = 1 << 2;
+    /// No service leads to it any more: datagrams of the flows it has go elsewhere, while its id waits for its last readers.
+    pub const GONE: u8 = 1 << 3;
 }
 
 layout!(BackendValue<Addr4>, size 8, align 4, fields [Addr4, Be16, u8, u8]);

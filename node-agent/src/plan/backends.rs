@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use kpr_abi::{Address, BackendValue};
+use kpr_abi::{Address, BackendValue, backend::flags};
 
 use super::{
     ids::Ids,
@@ -21,6 +21,8 @@ pub(super) struct Backends<A: Address> {
     by_identity: HashMap<Identity<A>, u32>,
     /// Ids with a value that no tracked run names.
     unused: BTreeSet<u32>,
+    /// Ids that services led to and no longer do, and whose value does not say so.
+    gone: BTreeSet<u32>,
     free: Ids,
 }
 
@@ -29,6 +31,8 @@ struct Entry<A> {
     value: Option<BackendValue<A>>,
     /// How often tracked runs of slots name it.
     holds: u32,
+    /// How often runs that a service leads to do.
+    served: u32,
 }
 
 impl<A: Address> Backends<A> {
@@ -39,6 +43,7 @@ impl<A: Address> Backends<A> {
             len: 0,
             by_identity: HashMap::default(),
             unused: BTreeSet::new(),
+            gone: BTreeSet::new(),
             free: Ids::new(limit),
         }
     }
@@ -60,6 +65,9 @@ impl<A: Address> Backends<A> {
     pub(super) fn put(&mut self, id: u32, value: BackendValue<A>) {
         if !self.is_valid(id) {
             return;
+        }
+        if value.flags & flags::GONE != 0 {
+            self.gone.remove(&id);
         }
         let entry = self.entry(id);
         let is_held = entry.holds > 0;
@@ -87,6 +95,7 @@ impl<A: Address> Backends<A> {
             self.len -= 1;
             self.forget(id, &old);
             self.unused.remove(&id);
+            self.gone.remove(&id);
             if !is_held {
                 self.free.free(id);
             }
@@ -123,6 +132,39 @@ impl<A: Address> Backends<A> {
         }
     }
 
+    /// A service leads to a run that names the ids.
+    pub(super) fn serve(&mut self, ids: &[u32]) {
+        for &id in ids {
+            if self.is_valid(id) {
+                self.entry(id).served += 1;
+                self.gone.remove(&id);
+            }
+        }
+    }
+
+    /// No service leads to the run any more.
+    pub(super) fn unserve(&mut self, ids: &[u32]) {
+        for &id in ids {
+            let entry = self.entries.get_mut(id as usize);
+            let Some(entry) = entry.filter(|entry| entry.served > 0) else {
+                continue;
+            };
+            entry.served -= 1;
+            if entry.served == 0 && entry.value.is_some() {
+                self.gone.insert(id);
+            }
+        }
+    }
+
+    /// Backends that services led to and no longer do, as they are to be written: with that said. In order.
+    pub(super) fn gone(&self) -> impl Iterator<Item = (u32, BackendValue<A>)> {
+        self.gone.iter().filter_map(|&id| {
+            let mut value = *self.get(id)?;
+            value.flags |= flags::GONE;
+            Some((id, value))
+        })
+    }
+
     /// Ids with a value that no tracked run names, in order.
     pub(super) fn unused(&self) -> impl Iterator<Item = u32> {
         self.unused.iter().copied()
@@ -148,7 +190,11 @@ impl<A: Address> Backends<A> {
     fn entry(&mut self, id: u32) -> &mut Entry<A> {
         let place = id as usize;
         if place >= self.entries.len() {
-            let none = Entry { value: None, holds: 0 };
+            let none = Entry {
+                value: None,
+                holds: 0,
+                served: 0,
+            };
             self.entries.resize(place + 1, none);
         }
         &mut self.entries[place]

@@ -79,6 +79,13 @@ impl<F: IpFamily> Planner<F> {
         }
     }
 
+    /// Backends that no service leads to any more, since the ops of the last plan were carried out: their flows of datagrams are to go on
+    /// elsewhere at once, not only when the ids are free. To be carried out and [recorded](Self::record) as those of a plan.
+    pub fn gone(&self) -> Vec<Op<F>> {
+        let put = |(id, value)| Op::PutBackend { id, value };
+        self.programmed.backends.gone().map(put).collect()
+    }
+
     /// Ends a generation: what was freed in it, and before it, is free once a grace period that starts now is over.
     /// `None` if nothing was freed since the last call.
     pub fn seal(&mut self) -> Option<Generation> {

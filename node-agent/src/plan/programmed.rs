@@ -256,7 +256,7 @@ impl<F: Family> Programmed<F> {
                     local: run(value.local),
                     intact: true,
                 };
-                entry.runs().for_each(|base| self.runs.hold(base));
+                entry.runs().for_each(|base| self.hold(base));
                 let old = self.insert(*key, entry);
                 if old.is_none_or(|old| old.id != Some(value.id)) {
                     self.last_service_id = value.id;
@@ -299,9 +299,22 @@ impl<F: Family> Programmed<F> {
         self.ranges.release(until);
     }
 
+    /// A service leads to the run.
+    pub(super) fn hold(&mut self, base: u32) {
+        if let Some(ids) = self.runs.hold(base) {
+            self.backends.serve(&ids);
+        }
+    }
+
+    fn unhold(&mut self, base: u32) {
+        if let Some(ids) = self.runs.unhold(base, self.now) {
+            self.backends.unserve(&ids);
+        }
+    }
+
     fn drop_entry(&mut self, old: Option<Entry>) {
         if let Some(old) = old {
-            old.runs().for_each(|base| self.runs.unhold(base, self.now));
+            old.runs().for_each(|base| self.unhold(base));
             if let Some(id) = old.id {
                 self.service_ids.remove(&id);
                 self.ranges.unask(id, self.now);

@@ -110,7 +110,7 @@ pub(super) fn restore<F: Family>(
                 continue;
             };
             *held = Some(base);
-            programmed.runs.hold(base);
+            programmed.hold(base);
             if !region.whole {
                 problems.push(RestoreProblem::SliceOverlaps { key, slice });
                 continue;

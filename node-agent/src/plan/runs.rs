@@ -67,25 +67,25 @@ impl Runs {
         self.by_list.get(list).copied()
     }
 
-    /// A service leads to the run.
-    pub(super) fn hold(&mut self, base: u32) {
-        if let Some(run) = self.by_base.get_mut(&base) {
-            if run.holds == 0 {
-                self.quarantine.remove(&(run.since, base));
-            }
-            run.holds += 1;
-        }
+    /// A service leads to the run. Returns the ids in it if none did before.
+    pub(super) fn hold(&mut self, base: u32) -> Option<Arc<[u32]>> {
+        let run = self.by_base.get_mut(&base)?;
+        run.holds += 1;
+        (run.holds == 1).then(|| {
+            self.quarantine.remove(&(run.since, base));
+            Arc::clone(&run.list.ids)
+        })
     }
 
-    /// A service leads to the run no more.
-    pub(super) fn unhold(&mut self, base: u32, now: Generation) {
-        if let Some(run) = self.by_base.get_mut(&base) {
-            run.holds = run.holds.saturating_sub(1);
-            if run.holds == 0 {
-                run.since = now;
-                self.quarantine.insert((now, base));
-            }
-        }
+    /// A service leads to the run no more. Returns the ids in it if no other does.
+    pub(super) fn unhold(&mut self, base: u32, now: Generation) -> Option<Arc<[u32]>> {
+        let run = self.by_base.get_mut(&base).filter(|run| run.holds > 0)?;
+        run.holds -= 1;
+        (run.holds == 0).then(|| {
+            run.since = now;
+            self.quarantine.insert((now, base));
+            Arc::clone(&run.list.ids)
+        })
     }
 
     /// Frees what nothing has held since `until` or before, and returns the ids that were in it.

@@ -263,6 +263,7 @@ in_both_families! {
     established_tcp_stays_with_a_terminating_backend_and_new_flows_do_not;
     established_tcp_outlives_its_backend_and_its_service;
     a_udp_flow_moves_at_once_when_its_backend_is_gone;
+    a_udp_flow_moves_at_once_when_its_backends_id_is_free;
     tcp_in_mid_flow_passes_untouched;
     two_flows_never_share_a_tuple_towards_a_remote_backend;
     external_addresses_are_served_to_the_outside_and_to_pods;
@@ -427,6 +428,23 @@ mod rule {
             "{}: it still serves",
             F::NAME
         );
+        let value = BackendValue {
+            addr: F::Addr::from(F::pod(1)),
+            port: Be16::new(80),
+            proto: UDP,
+            flags: backend::flags::LOCAL | backend::flags::GONE,
+        };
+        node.apply(&Op::PutBackend { id: 1, value });
+        assert_eq!(node.sent_to(Head::Udp, client, dst), F::pod(2), "{}", F::NAME);
+    }
+
+    pub(super) fn a_udp_flow_moves_at_once_when_its_backends_id_is_free<F: Net>() {
+        let mut node = Node::<F>::new();
+        let ids = node.backends(UDP, 1, true, &[F::pod(1), F::pod(2)]);
+        node.serve(node_port(UDP), 0, &ids[..1], &ids[..1]);
+        let (client, dst) = ((F::CLIENT, CLIENT_PORT), (F::NODE, NODE_PORT));
+        assert_eq!(node.sent_to(Head::Udp, client, dst), F::pod(1));
+        node.serve(node_port(UDP), 10, &ids[1..], &ids[1..]);
         node.apply(&Op::ClearBackend { id: 1 });
         assert_eq!(node.sent_to(Head::Udp, client, dst), F::pod(2), "{}", F::NAME);
     }

@@ -20,7 +20,7 @@ use crate::{
     },
     metrics::Syncs,
     model::{DesiredService, Index, IpFamily, NamespacedName, NodeFacts, Protocol},
-    plan::{Generation, PlanError, Planner, Scope},
+    plan::{Generation, Op, PlanError, Planner, Scope},
 };
 
 const RETRY_FIRST: Duration = Duration::from_millis(100);
@@ -163,9 +163,9 @@ impl<F: IpFamily> ServiceTables<F> {
             (Scope::Changed, changed)
         };
         let plan = self.planner.plan(scope, &desired);
-        let (done, result) = tables.apply(&plan.ops);
-        plan.ops.iter().take(done).for_each(|op| self.planner.record(op));
-        result?;
+        self.write(&plan.ops, tables)?;
+        let gone = self.planner.gone();
+        self.write(&gone, tables)?;
         problems.learn(
             F::NAME,
             scope,
@@ -183,6 +183,12 @@ impl<F: IpFamily> ServiceTables<F> {
         // What did not fit is tried again with the next plan: it can only fit once something else went.
         self.changed = self.refused.keys().cloned().collect();
         Ok(())
+    }
+
+    fn write(&mut self, ops: &[Op<F>], tables: &mut impl Tables<F>) -> Result<(), Error> {
+        let (done, result) = tables.apply(ops);
+        ops.iter().take(done).for_each(|op| self.planner.record(op));
+        result
     }
 
     fn release(&mut self, now: Instant) {

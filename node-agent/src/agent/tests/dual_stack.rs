@@ -90,7 +90,10 @@ fn a_service_that_loses_a_family_leaves_its_tables() {
     let mut agent = serving(&kernel);
     agent.tell([Change::Service(Box::new(svc("web").parse()))]);
     assert_eq!(kernel.shows(), [WEB4]);
-    assert!(matches!(kernel.take_ops6().last(), Some(Op::DeleteService { .. })));
+    assert!(matches!(
+        kernel.take_ops6()[..],
+        [Op::DeleteService { .. }, Op::PutBackend { .. }]
+    ));
 }
 
 #[test]

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use kpr_abi::backend::flags;
+
 use super::{
     fake::Kernel,
     rig::{Rig, datapath, draining},
@@ -129,7 +131,13 @@ fn what_was_freed_is_used_again_only_after_the_grace_period() {
     let moved = slice("web-1", "web").with([ep("10.244.0.9")]).parse();
     let due = agent.tell([Change::Slice(Box::new(moved))]);
     let cleared = |ops: &[Op<_>]| ops.iter().any(|op| matches!(op, Op::ClearBackend { .. }));
-    assert!(!cleared(&kernel.take_ops()), "a program may still be reading it");
+    let ops = kernel.take_ops();
+    assert!(!cleared(&ops), "a program may still be reading it");
+    let is_gone = |op: &Op<_>| matches!(op, Op::PutBackend { value, .. } if value.flags & flags::GONE != 0);
+    assert!(
+        ops.last().is_some_and(is_gone),
+        "datagrams need not wait for that: {ops:?}"
+    );
     assert_eq!(due, Some(agent.now + GRACE));
     agent.later(GRACE);
     assert!(cleared(&kernel.take_ops()));

@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use crate::{
     cli::{
-        service::entry::{TERMINATING, ip, state},
+        service::entry::{ACTIVE, ip, state},
         style::notable,
         table::Table,
     },
@@ -27,7 +27,7 @@ pub(in crate::cli) struct Row {
     pub address: SocketAddr,
     /// "TCP", "UDP" or "SCTP".
     pub protocol: String,
-    /// "active" or "terminating".
+    /// "active", "terminating" or "gone".
     pub state: &'static str,
     /// Whether it is on this node.
     pub local: bool,
@@ -75,7 +75,7 @@ impl Row {
 
     /// Its state, with a colour if it goes.
     pub(in crate::cli) fn coloured_state(&self) -> String {
-        if self.state == TERMINATING {
+        if self.state != ACTIVE {
             notable(self.state)
         } else {
             self.state.to_owned()

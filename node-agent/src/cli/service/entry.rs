@@ -60,6 +60,9 @@ pub(crate) struct Backend {
     pub local: bool,
 }
 
+/// State of a backend that new flows come to.
+pub(in crate::cli) const ACTIVE: &str = "active";
+
 /// State of a backend that goes: what flows it has go on.
 pub(in crate::cli) const TERMINATING: &str = "terminating";
 
@@ -139,12 +142,17 @@ impl Backend {
     }
 }
 
+/// State of a backend that no frontend leads to any more, until its id is free.
+pub(in crate::cli) const GONE: &str = "gone";
+
 /// In which state a backend of these flags is.
 pub(in crate::cli) const fn state(flags: u8) -> &'static str {
-    if flags & backend::flags::TERMINATING == 0 {
-        "active"
-    } else {
+    if flags & backend::flags::GONE != 0 {
+        GONE
+    } else if flags & backend::flags::TERMINATING != 0 {
         TERMINATING
+    } else {
+        ACTIVE
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use kpr_abi::{ServiceKey, V4, V6};
+use kpr_abi::{ServiceKey, V4, V6, backend::flags};
 use proptest::prelude::*;
 
 use super::{
@@ -200,6 +200,12 @@ impl<F: Numbered> Agent<F> {
             self.check_prefix(&before, &batch, &refused);
             self.maps.readers_start();
         }
+        for op in self.planner.gone() {
+            self.maps.apply(&op);
+            self.planner.record(&op);
+        }
+        self.maps.check_readers();
+        self.check_gone(&before);
         self.pending
             .retain(|&n| refused.contains(&name(n)) || served.contains(&name(n)));
         self.check_end(&before, &served);
@@ -241,6 +247,20 @@ impl<F: Numbered> Agent<F> {
         };
         for ((now, then), wanted) in now.into_iter().zip(then).zip(wanted) {
             assert!(now == then || now == wanted, "{key:?}: {:?}", self.maps.ranges);
+        }
+    }
+
+    /// What services led to before, and no longer do, says so or is cleared; nothing else does.
+    fn check_gone(&self, before: &Maps<F>) {
+        let (then, now) = (before.led_to(), self.maps.led_to());
+        for (id, value) in self.maps.table().filter(|(_, value)| value.proto != 0) {
+            let is_gone = value.flags & flags::GONE != 0;
+            assert!(
+                !(is_gone && now.contains(&id)),
+                "a service leads to backend {id}, which is gone"
+            );
+            let was_left = then.contains(&id) && !now.contains(&id);
+            assert!(is_gone || !was_left, "no service leads to backend {id} any more");
         }
     }
 

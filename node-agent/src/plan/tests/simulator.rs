@@ -81,6 +81,13 @@ impl<F: Numbered> Maps<F> {
         }
     }
 
+    /// Ids of the backends that services lead to.
+    pub(super) fn led_to(&self) -> BTreeSet<u32> {
+        let slices = self.services.values().flat_map(|value| [value.cluster, value.local]);
+        let ids = slices.flat_map(|slice| &self.slots[slice.base as usize..][..slice.len as usize]);
+        ids.copied().collect()
+    }
+
     /// Whether a program with this value lets each of [`CLIENTS`] in.
     fn admitted(&self, value: &ServiceValue) -> [bool; 3] {
         CLIENTS.map(|net| {

@@ -118,6 +118,30 @@ fn a_backend_is_cleared_and_its_id_and_slots_reused_only_after_a_grace_period() 
 }
 
 #[test]
+fn a_backend_that_no_service_leads_to_says_so_at_once_and_until_one_does() {
+    let mut planner = planner();
+    let gone = |planner: &mut Planner<V4>| {
+        let ops = planner.gone();
+        ops.iter().for_each(|op| planner.record(op));
+        ops
+    };
+    carry_out(&mut planner, &[service(1, &[5, 6]), service(2, &[6])]);
+    assert_eq!(gone(&mut planner), []);
+
+    carry_out(&mut planner, &[deleted(1)]);
+    let mut value = backend::<V4>(5).value();
+    value.flags |= flags::GONE;
+    let put = Op::PutBackend { id: 1, value };
+    assert_eq!(gone(&mut planner), [put], "service 2 leads to the other one");
+    assert_eq!(gone(&mut planner), [], "once");
+
+    let plan = carry_out(&mut planner, &[service(3, &[5])]);
+    let value = backend::<V4>(5).value();
+    assert_eq!(plan.ops.first(), Some(&Op::PutBackend { id: 1, value }));
+    assert_eq!(gone(&mut planner), []);
+}
+
+#[test]
 fn what_was_freed_after_the_seal_is_not_released_with_it() {
     let mut planner = planner();
     carry_out(&mut planner, &[service(1, &[5]), service(2, &[6])]);

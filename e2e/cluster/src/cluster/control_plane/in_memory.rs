@@ -8,6 +8,7 @@ use std::{
 
 use anyhow::{Context as _, Result};
 use kpr_apiserver::{ApiServer, Options, Serving};
+use tokio::task::JoinSet;
 
 use super::{Identity, endpoint, kubernetes_service};
 use crate::{control, spec::ClusterSpec, testbed::Testbed};
@@ -29,9 +30,12 @@ impl InMemory {
         server.listen(testbed, kubeconfig, node_kubeconfig)?;
         let service_cidrs = testbed.spec().service_cidrs;
         kubernetes_service::publish(&server.api.client(), endpoint(testbed)?, service_cidrs).await?;
-        let mut controllers = control::start(&server.api.client_as(&Identity::Controllers.agent()));
-        tokio::spawn(async move { while controllers.join_next().await.is_some() {} });
         Ok(server)
+    }
+
+    /// Starts the controllers, on the runtime that this runs on.
+    pub(super) fn controllers(&self) -> JoinSet<()> {
+        control::start(&self.api.client_as(&Identity::Controllers.agent()))
     }
 
     /// Serves the API on this machine, at a port that the kubeconfig names, and inside the first node's namespace. Needs a runtime.

@@ -3,6 +3,7 @@
 mod in_memory;
 mod kubernetes_service;
 mod real;
+mod tasks;
 
 use std::{
     path::{Path, PathBuf},
@@ -13,9 +14,9 @@ use std::{
 use anyhow::{Context as _, Result, bail};
 use kpr_apiserver::ApiServer;
 use kube::Client;
-use tokio::{runtime::Runtime, task::JoinSet};
+use tokio::{runtime::Runtime, task::JoinSet, time::timeout};
 
-use self::{in_memory::InMemory, real::Real};
+use self::{in_memory::InMemory, real::Real, tasks::Tasks};
 use crate::{kubelet::Kubelet, spec::ControlPlaneKind, testbed::Testbed};
 
 /// How long tasks may take to end.
@@ -51,6 +52,8 @@ impl Identity<'_> {
 pub(super) struct ControlPlane {
     runtime: Option<Runtime>,
     server: Server,
+    /// Controllers and kubelets.
+    tasks: Vec<Tasks>,
     /// For this machine: `kubectl` and tests.
     pub(super) kubeconfig: PathBuf,
     /// For programs on the nodes.
@@ -73,25 +76,29 @@ impl ControlPlane {
             .build()?;
         let kubeconfig = testbed.dir().join("kubeconfig");
         let node_kubeconfig = testbed.dir().join("node-kubeconfig");
-        let server = runtime.block_on(async {
+        let (server, tasks) = runtime.block_on(async {
+            let mut tasks = Vec::new();
             let server = match kind {
                 ControlPlaneKind::InMemory => {
-                    Server::InMemory(InMemory::start(testbed, &kubeconfig, &node_kubeconfig).await?)
+                    let server = InMemory::start(testbed, &kubeconfig, &node_kubeconfig).await?;
+                    tasks.push(Tasks::watch("a controller", server.controllers()));
+                    Server::InMemory(server)
                 }
                 ControlPlaneKind::Real => {
                     let real = Real::start(testbed, &kubeconfig, &node_kubeconfig).await;
                     Server::Real(Box::new(real.context("start a real control plane")?))
                 }
             };
-            start_kubelets(&server, testbed).await?;
+            tasks.push(start_kubelets(&server, testbed).await?);
             if let Server::Real(real) = &server {
                 real.takes_pods(testbed).await?;
             }
-            Ok::<_, anyhow::Error>(server)
+            Ok::<_, anyhow::Error>((server, tasks))
         })?;
         Ok(Self {
             runtime: Some(runtime),
             server,
+            tasks,
             kubeconfig,
             node_kubeconfig,
         })
@@ -171,19 +178,14 @@ impl Server {
 }
 
 /// Starts a kubelet on every node, on the runtime that this runs on.
-async fn start_kubelets(server: &Server, testbed: &Arc<Testbed>) -> Result<()> {
+async fn start_kubelets(server: &Server, testbed: &Arc<Testbed>) -> Result<Tasks> {
     let mut kubelets = JoinSet::new();
     for host in testbed.hosts() {
         let name = &host.spec.name;
         let client = server.client(Identity::Kubelet(name), "default")?;
         kubelets.spawn(Kubelet::register(client, Arc::clone(testbed), name).await?.run());
     }
-    tokio::spawn(async move {
-        while let Some(ended) = kubelets.join_next().await {
-            tracing::error!("a kubelet ended: {ended:?}");
-        }
-    });
-    Ok(())
+    Ok(Tasks::watch("a kubelet", kubelets))
 }
 
 /// Where the nodes reach the API.
@@ -208,7 +210,18 @@ impl Drop for ControlPlane {
     fn drop(&mut self) {
         let Some(runtime) = self.runtime.take() else { return };
         // A runtime must not be shut down on a thread that runs asynchronous code, and this may be one.
-        let shutdown = std::thread::spawn(move || runtime.shutdown_timeout(SHUTDOWN));
+        let tasks = std::mem::take(&mut self.tasks);
+        let shutdown = std::thread::spawn(move || {
+            let ended = async {
+                for tasks in tasks {
+                    tasks.end().await;
+                }
+            };
+            if runtime.block_on(async { timeout(SHUTDOWN, ended).await }).is_err() {
+                tracing::error!("the control plane's tasks have not ended within {SHUTDOWN:?}");
+            }
+            runtime.shutdown_timeout(SHUTDOWN);
+        });
         if shutdown.join().is_err() {
             tracing::error!("the control plane's shutdown panicked");
         }
