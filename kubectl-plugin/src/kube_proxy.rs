@@ -1,5 +1,5 @@
-//! `kubectl kpr diff kube-proxy`: kpr's image has no program that prints rules of netfilter; kube-proxy's own has all of them. So where kpr
-//! can't read the rules, kube-proxy's pod on the same node prints them, and kpr takes what it prints.
+//! `kubectl kpr diff kube-proxy`: where kpr does not understand a rule that it reads from the kernel, the programs that have written it do.
+//! kpr's image has none of them, kube-proxy's own has all: kube-proxy's pod on the same node prints the rules, and kpr takes what it prints.
 
 use std::process::Output;
 

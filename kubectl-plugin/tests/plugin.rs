@@ -39,7 +39,7 @@ EOF
     ;;
 *"exec --stdin"*"agent-1 -- kpr diff kube-proxy -o wide --iptables -") cat; exit 6 ;;
 *"exec --stdin"*"agent-2 -- kpr diff kube-proxy -o wide --nft -") cat ;;
-*"exec"*"-- kpr diff kube-proxy -o wide") echo "iptables-save is not on the path" >&2; exit 1 ;;
+*"exec"*"-- kpr diff kube-proxy -o wide") echo "a rule is not understood" >&2; exit 1 ;;
 *"exec"*"proxy-1 -- iptables-save") echo ":KUBE-SERVICES - [0:0]" ;;
 *"exec"*"proxy-1 -- ip6tables-save") echo "no IPv6" >&2; exit 1 ;;
 *"exec"*"proxy-2 -- ip"*"tables-save") echo ":KUBE-FIREWALL - [0:0]" ;;
@@ -143,7 +143,7 @@ fn answers_in_json_are_one_document() {
 }
 
 #[test]
-fn kube_proxys_pods_print_the_rules_that_kpr_cannot_read() {
+fn kube_proxys_pods_print_the_rules_that_kpr_does_not_understand() {
     let kubectl = Kubectl::new();
     let output = kubectl.kpr(&["--node", "node-a,node-b", "diff", "kube-proxy", "-o", "wide"]);
     assert_eq!(
@@ -172,7 +172,7 @@ fn kube_proxys_pods_print_the_rules_that_kpr_cannot_read() {
     ]);
     assert_eq!(
         (text(&output.stderr).as_str(), output.status.code()),
-        ("node-a: iptables-save is not on the path\n", Some(1)),
+        ("node-a: a rule is not understood\n", Some(1)),
         "without a pod of kube-proxy's, kpr's own answer stands"
     );
 }
@@ -180,10 +180,11 @@ fn kube_proxys_pods_print_the_rules_that_kpr_cannot_read() {
 /// The files of an archive, with their paths.
 fn unpack(archive: &[u8]) -> BTreeMap<String, String> {
     let mut archive = tar::Archive::new(GzDecoder::new(archive));
-    let files = archive.entries().unwrap().map(|entry| {
-        let mut entry = entry.unwrap();
-        let (mut text, path) = (String::new(), entry.path().unwrap().display().to_string());
-        entry.read_to_string(&mut text).unwrap();
+    let files = archive.entries().expect("an archive").map(|entry| {
+        let mut entry = entry.expect("a whole archive");
+        let path = entry.path().expect("a path").display().to_string();
+        let mut text = String::new();
+        entry.read_to_string(&mut text).expect("a text");
         (path, text)
     });
     files.collect()

@@ -94,11 +94,12 @@ fn what_reads_maps_is_one_sentence_without_a_datapath_and_exits_with_1() {
 /// The files of an archive, by their names without the folder.
 fn unpack(archive: &[u8]) -> BTreeMap<String, String> {
     let mut archive = tar::Archive::new(GzDecoder::new(archive));
-    let files = archive.entries().unwrap().map(|entry| {
-        let mut entry = entry.unwrap();
-        let (mut text, path) = (String::new(), entry.path().unwrap().display().to_string());
-        entry.read_to_string(&mut text).unwrap();
-        let (folder, name) = path.split_once('/').unwrap();
+    let files = archive.entries().expect("an archive").map(|entry| {
+        let mut entry = entry.expect("a whole archive");
+        let path = entry.path().expect("a path").display().to_string();
+        let mut text = String::new();
+        entry.read_to_string(&mut text).expect("a text");
+        let (folder, name) = path.split_once('/').expect("a file in a folder");
         assert!(folder.starts_with("kpr-sysdump-"), "{path}");
         (name.to_owned(), text)
     });

@@ -54,7 +54,7 @@ impl Report {
         if !self.differences.is_empty() {
             let header = ["Difference", "Service", "Frontend", "Type", "kube-proxy", "kpr"];
             let shown = |column: &&str| is_wide || *column != "Type";
-            let mut table = Table::new(header.into_iter().filter(|column| shown(&column)));
+            let mut table = Table::new(header.into_iter().filter(&shown));
             for difference in &self.differences {
                 let unknown = || "unknown".to_owned();
                 let cells = [
@@ -68,7 +68,7 @@ impl Report {
                 table.row(
                     cells
                         .into_iter()
-                        .filter(|(column, _)| shown(&column))
+                        .filter(|(column, _)| shown(column))
                         .map(|(_, cell)| cell),
                 );
             }

@@ -1,4 +1,4 @@
-//! Where kube-proxy's rules are read from: files, or the node.
+//! Where kube-proxy's rules are read from: the kernel, files, or the programs that print them.
 
 use std::{
     collections::BTreeSet,
@@ -10,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-use anyhow::{Context as _, bail, ensure};
+use anyhow::{Context as _, bail};
 use nix::time::ClockId;
 
 use super::{
@@ -18,7 +18,11 @@ use super::{
     rules::{Ruleset, iptables, ipvs, nftables},
 };
 use crate::{
-    netfilter::{self, nf_tables},
+    netfilter::{
+        self,
+        listing::{Table, iptables_rule},
+        xtables,
+    },
     takeover::names::{IPVS_DEVICE, NFTABLES_TABLE},
 };
 
@@ -86,13 +90,7 @@ impl Rules {
             self.add_ipvs(ipvs::parse(&servers, ticks_per_second())?);
         }
         if found.nftables {
-            for (family, number) in [("ip", libc::AF_INET), ("ip6", libc::AF_INET6)] {
-                if nf_tables::has(u8::try_from(number)?, NFTABLES_TABLE) {
-                    let listed = run("nft", &["--json", "list", "table", family, NFTABLES_TABLE])?;
-                    let listed = listed.with_context(|| missing("nft", "nft --json list ruleset", "--nft"))?;
-                    self.add("nftables", &nftables::parse(&listed)?);
-                }
-            }
+            self.read_nftables()?;
         }
         if found.iptables && !found.ipvs {
             self.read_iptables()?;
@@ -100,8 +98,45 @@ impl Rules {
         Ok(())
     }
 
-    /// Rules may be of either kind of iptables.
+    /// From the kernel; what is not understood there a program may print, if it is here.
+    fn read_nftables(&mut self) -> anyhow::Result<()> {
+        for is_v6 in [false, true] {
+            let Some(table) = Table::open(is_v6, NFTABLES_TABLE)? else {
+                continue;
+            };
+            match nftables::read(&table, is_v6) {
+                Ok(ruleset) => self.add("nftables", &[ruleset]),
+                Err(error) => {
+                    let family = if is_v6 { "ip6" } else { "ip" };
+                    let listed = run("nft", &["--json", "list", "table", family, NFTABLES_TABLE])?;
+                    let advice = || advice("nft --json list ruleset", "--nft");
+                    let listed = listed.ok_or(error).with_context(advice)?;
+                    self.add("nftables", &nftables::parse(&listed)?);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Rules may be of either kind of iptables, or of both.
     fn read_iptables(&mut self) -> anyhow::Result<()> {
+        let mut rulesets = <[Ruleset; 2]>::default();
+        let read = [false, true]
+            .into_iter()
+            .try_for_each(|is_v6| of_kernel(&mut rulesets[usize::from(is_v6)], is_v6));
+        match read {
+            Ok(()) => self.add("iptables", &rulesets),
+            Err(error) => {
+                if !self.read_saved()? {
+                    return Err(error).with_context(|| advice("iptables-save", "--iptables"));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// By the programs, as many as are here. False: none is.
+    fn read_saved(&mut self) -> anyhow::Result<bool> {
         let mut any = false;
         for family in ["iptables", "ip6tables"] {
             let kinds = ["legacy", "nft"].map(|kind| format!("{family}-{kind}-save"));
@@ -120,12 +155,7 @@ impl Rules {
                 }
             }
         }
-        ensure!(any, missing("iptables-save", "iptables-save", "--iptables"));
-        ensure!(
-            self.kinds.contains(&"iptables"),
-            "kube-proxy has rules of iptables on this node, and iptables-save does not show them"
-        );
-        Ok(())
+        Ok(any)
     }
 
     fn add(&mut self, kind: &'static str, rulesets: &[Ruleset]) {
@@ -145,11 +175,31 @@ impl Rules {
     }
 }
 
-/// What is to be done where a program is not there.
-fn missing(program: &str, command: &str, flag: &str) -> String {
+/// The rules that either kind of iptables has made.
+fn of_kernel(ruleset: &mut Ruleset, is_v6: bool) -> anyhow::Result<()> {
+    let family = if is_v6 {
+        xtables::Family::V6
+    } else {
+        xtables::Family::V4
+    };
+    for name in iptables::TABLES {
+        if let Some(table) = xtables::Table::read(family, name)? {
+            iptables::add(ruleset, name, &table.listed(iptables::tells)?, is_v6);
+        }
+        if let Some(table) = Table::open(is_v6, name)? {
+            let listed = table.rules(iptables::tells)?;
+            let rules = listed.iter().map(|rule| iptables_rule(rule, is_v6));
+            iptables::add(ruleset, name, &rules.collect::<Result<Vec<_>, _>>()?, is_v6);
+        }
+    }
+    Ok(())
+}
+
+/// What is to be done where rules are not understood.
+fn advice(command: &str, flag: &str) -> String {
     format!(
-        "kube-proxy's rules cannot be read: {program} is not on the path here. Where it is (on the host, or in kube-proxy's own pod), save \
-         its output, and give it to this command: {command} | kpr diff kube-proxy {flag} -"
+        "kube-proxy's rules cannot be read from the kernel (a program that prints them, where there is one, can help: {command} | kpr \
+         diff kube-proxy {flag} -)"
     )
 }
 

@@ -53,8 +53,8 @@ async fn devices(handle: &Handle) -> anyhow::Result<(String, Names)> {
     let mut text = String::new();
     let mut names = Names::new();
     for link in &links {
-        let (name, line) = device(link);
-        writeln!(text, "{line}")?;
+        let (name, text_of_link) = device(link);
+        writeln!(text, "{text_of_link}")?;
         for address in addresses
             .iter()
             .filter(|address| address.header.index == link.header.index)
@@ -90,8 +90,8 @@ fn device(link: &LinkMessage) -> (String, String) {
     } else {
         "down"
     };
-    let line = format!("{}: {name} {up}{rest}", link.header.index);
-    (name, line)
+    let text = format!("{}: {name} {up}{rest}", link.header.index);
+    (name, text)
 }
 
 fn address(address: &AddressMessage) -> String {

@@ -4,6 +4,8 @@
 //! * [`sockets`]: reading and replacing it.
 
 mod blob;
+mod entry;
+pub(super) mod extension;
 mod sockets;
 
 pub use sockets::{Family, Lock, Table};

@@ -23,8 +23,9 @@ use planted::Difference;
 
 /// The node whose rules and maps are compared.
 const NODE: &str = "node-a";
+const FAMILIES: [&str; 2] = ["iptables", "ip6tables"];
 /// How long both may take to have programmed everything.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 /// Exit codes of `kpr`: there are no such rules, and what was compared differs.
 const NOT_FOUND: i32 = 5;
 const DIFFERENT: i32 = 6;
@@ -83,7 +84,7 @@ pub async fn exactly_what_differs_is_told(cluster: &mut Cluster, mode: KubeProxy
         "{page}"
     );
 
-    let [flag, file] = save(cluster, mode).await?;
+    let [flag, file] = save(cluster, mode, "different").await?;
     let mut rules = Rules::of(cluster, mode).await?;
     rules.apply().await?;
     same(cluster).await?;
@@ -92,23 +93,57 @@ pub async fn exactly_what_differs_is_told(cluster: &mut Cluster, mode: KubeProxy
         output.status.code() == Some(DIFFERENT) && output.stdout == page,
         "what was saved before says what it said then: {output:?}"
     );
+    if mode == KubeProxyMode::Iptables {
+        let [_, same] = save(cluster, mode, "same").await?;
+        newer_iptables(cluster, &same, &file, &page).await?;
+    }
     Ok(())
 }
 
-/// The output of the programs themselves, in a file, and the flag that takes it.
-async fn save(cluster: &Cluster, mode: KubeProxyMode) -> Result<[String; 2]> {
+/// The same rules behind nf_tables, where the newer iptables has them, say the same: those of `same`, and of `different`.
+async fn newer_iptables(cluster: &Cluster, same: &str, different: &str, page: &str) -> Result<()> {
     let host = cluster.testbed().host(NODE)?;
-    let (programs, flag): (&[&[&str]], _) = match mode {
-        KubeProxyMode::Iptables => (&[&["iptables-legacy-save"], &["ip6tables-legacy-save"]], "--iptables"),
-        KubeProxyMode::Nftables => (&[&["nft", "--json", "list", "ruleset"]], "--nft"),
-    };
-    let mut saved = String::new();
-    for program in programs {
-        saved += &host.launch(program[0])?.args(&program[1..]).output().await?.success()?;
+    let nothing = host.dir.join("no-rules");
+    fs::write(&nothing, "*nat\nCOMMIT\n*filter\nCOMMIT\n*mangle\nCOMMIT\n")?;
+    for family in FAMILIES {
+        let restore = host.launch(format!("{family}-legacy-restore"))?.arg(&nothing);
+        restore.output().await?.success()?;
     }
-    let file = host.dir.join("kube-proxy-saved");
-    fs::write(&file, saved)?;
-    Ok([flag.to_owned(), file.display().to_string()])
+    for (saved, code, told) in [(same, 0, None), (different, DIFFERENT, Some(page))] {
+        for family in FAMILIES {
+            let restore = host.launch(format!("{family}-nft-restore"))?;
+            restore.arg(format!("{saved}-{family}")).output().await?.success()?;
+        }
+        let output = kpr(cluster, &[]).await?;
+        ensure!(
+            output.status.code() == Some(code) && told.is_none_or(|page| output.stdout == page),
+            "{saved}: {output:?}"
+        );
+    }
+    Ok(())
+}
+
+/// The output of the programs themselves, in a file, and the flag that takes it. That of each program is in a file of its own, too.
+async fn save(cluster: &Cluster, mode: KubeProxyMode, name: &str) -> Result<[String; 2]> {
+    let host = cluster.testbed().host(NODE)?;
+    let file = host.dir.join(format!("kube-proxy-{name}")).display().to_string();
+    if mode == KubeProxyMode::Nftables {
+        let list = host.launch("nft")?.args(["--json", "list", "ruleset"]);
+        fs::write(&file, list.output().await?.success()?)?;
+        return Ok(["--nft".to_owned(), file]);
+    }
+    let mut all = String::new();
+    for family in FAMILIES {
+        let saved = host
+            .launch(format!("{family}-legacy-save"))?
+            .output()
+            .await?
+            .success()?;
+        fs::write(format!("{file}-{family}"), &saved)?;
+        all += &saved;
+    }
+    fs::write(&file, all)?;
+    Ok(["--iptables".to_owned(), file])
 }
 
 async fn same(cluster: &Cluster) -> Result<()> {
@@ -120,8 +155,12 @@ async fn same(cluster: &Cluster) -> Result<()> {
     Ok(())
 }
 
+/// It finds no program to help it: nothing but the kernel is asked.
 async fn kpr(cluster: &Cluster, arguments: &[&str]) -> Result<Output> {
-    let kpr = cluster.kpr(NODE)?.args(["diff", "kube-proxy"]);
+    let kpr = cluster
+        .kpr(NODE)?
+        .args(["diff", "kube-proxy"])
+        .env("PATH", "/nonexistent");
     kpr.args(arguments).output().await
 }
 

@@ -8,8 +8,8 @@ use super::{Lead, Only, Refused, Role, Ruleset, Way, name_in};
 use crate::{
     cli::diff::frontend::{Key, Refusal},
     model::Kind,
+    netfilter::{Rule, Source},
 };
-use rule::{Rule, Source};
 
 /// Why a text is not what these programs print.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -37,23 +37,39 @@ pub(in crate::cli::diff) fn parse(saved: &str) -> Result<[Ruleset; 2], NotSaved>
         loop {
             match lines.next() {
                 Some("COMMIT") => break,
-                Some(line) => rules.extend(Rule::parse(line)),
+                Some(line) => rules.extend(rule::parse(line)),
                 None => return Err(NotSaved::CutOff(table.to_owned())),
             }
         }
         any_nat |= table == "nat";
         // Whoever takes comments out leaves addresses, and both families' outputs have some.
-        let is_v6 = generated_by_v6.unwrap_or_else(|| rules.iter().find_map(Rule::is_v6).unwrap_or(false));
-        let ruleset = &mut rulesets[usize::from(is_v6)];
-        for rule in &rules {
-            match table {
-                "nat" => nat(rule, is_v6, ruleset),
-                "filter" => filter(rule, is_v6, ruleset),
-                _ => {}
-            }
-        }
+        let is_v6 = generated_by_v6.unwrap_or_else(|| rules.iter().find_map(rule::is_v6).unwrap_or(false));
+        add(&mut rulesets[usize::from(is_v6)], table, &rules, is_v6);
     }
     if any_nat { Ok(rulesets) } else { Err(NotSaved::NoTable) }
+}
+
+/// Tables that tell who is led where, and who is not.
+pub(in crate::cli::diff) const TABLES: [&str; 2] = ["nat", "filter"];
+
+/// Whether rules of a chain of this name tell something.
+pub(in crate::cli::diff) fn tells(chain: &str) -> bool {
+    Role::of(chain).is_some() || [SERVICES, NODE_PORTS, EXTERNAL_SERVICES].contains(&chain)
+}
+
+const SERVICES: &str = "KUBE-SERVICES";
+const NODE_PORTS: &str = "KUBE-NODEPORTS";
+const EXTERNAL_SERVICES: &str = "KUBE-EXTERNAL-SERVICES";
+
+/// Adds the rules of a table.
+pub(in crate::cli::diff) fn add(ruleset: &mut Ruleset, table: &str, rules: &[Rule], is_v6: bool) {
+    for rule in rules {
+        match table {
+            "nat" => nat(rule, is_v6, ruleset),
+            "filter" => filter(rule, is_v6, ruleset),
+            _ => {}
+        }
+    }
 }
 
 /// Who is led where.
@@ -62,7 +78,7 @@ fn nat(rule: &Rule, is_v6: bool, ruleset: &mut Ruleset) {
     if Role::of(&rule.chain).is_some() {
         let chain = ruleset.chain(&rule.chain);
         if rule.target == "DNAT" {
-            chain.endpoint = rule.to_destination.as_deref().and_then(destination);
+            chain.endpoint = rule.to_destination;
         }
         if leads_on {
             chain.affinity = chain.affinity.or(rule.seconds);
@@ -72,7 +88,7 @@ fn nat(rule: &Rule, is_v6: bool, ruleset: &mut Ruleset) {
             });
         }
     } else if leads_on
-        && ["KUBE-SERVICES", "KUBE-NODEPORTS"].contains(&rule.chain.as_str())
+        && [SERVICES, NODE_PORTS].contains(&rule.chain.as_str())
         && let Some(key) = key(rule, is_v6)
     {
         ruleset.ways.push(Way {
@@ -92,7 +108,7 @@ fn filter(rule: &Rule, is_v6: bool, ruleset: &mut Ruleset) {
         "DROP" => Refusal::Drop,
         _ => return,
     };
-    if ["KUBE-SERVICES", "KUBE-EXTERNAL-SERVICES"].contains(&rule.chain.as_str())
+    if [SERVICES, EXTERNAL_SERVICES].contains(&rule.chain.as_str())
         && let Some(key) = key(rule, is_v6)
     {
         ruleset.refused.push(Refused {
@@ -115,7 +131,7 @@ fn only(rule: &Rule) -> Only {
 fn key(rule: &Rule, is_v6: bool) -> Option<Key> {
     let (protocol, port) = (rule.protocol?, rule.port?);
     match rule.destination {
-        Some(address) if rule.chain != "KUBE-NODEPORTS" => Some(Key {
+        Some(address) if rule.chain != NODE_PORTS => Some(Key {
             address: SocketAddr::new(address.addr(), port),
             protocol,
         }),
@@ -124,7 +140,7 @@ fn key(rule: &Rule, is_v6: bool) -> Option<Key> {
 }
 
 fn kind(rule: &Rule) -> Option<Kind> {
-    if rule.chain == "KUBE-NODEPORTS" {
+    if rule.chain == NODE_PORTS {
         return Some(Kind::NodePort);
     }
     let comment = rule.comment.as_deref()?;
@@ -135,9 +151,4 @@ fn kind(rule: &Rule) -> Option<Kind> {
     ]
     .into_iter()
     .find_map(|(end, kind)| comment.ends_with(end).then_some(kind))
-}
-
-/// Some versions of iptables print more behind the address.
-fn destination(text: &str) -> Option<SocketAddr> {
-    text.parse().ok()
 }

@@ -1,6 +1,12 @@
 //! What `nft --json list ruleset` prints of kube-proxy's nftables mode.
 
-use std::{collections::HashMap, net::SocketAddr};
+mod kernel;
+
+use std::{
+    collections::HashMap,
+    convert::Infallible,
+    net::{IpAddr, SocketAddr},
+};
 
 use ipnet::IpNet;
 use serde_json::Value;
@@ -11,6 +17,8 @@ use crate::{
     model::{Kind, Protocol},
     takeover::names::NFTABLES_TABLE,
 };
+
+pub(in crate::cli::diff) use kernel::read;
 
 /// Why a text is not what this program prints.
 #[derive(Debug, thiserror::Error)]
@@ -59,8 +67,7 @@ impl Table {
     fn ruleset(&self) -> Ruleset {
         let mut ruleset = Ruleset::default();
         let times = self.times();
-        // Who may pass, by chain of the firewall.
-        let mut admitted: HashMap<&str, Vec<IpNet>> = HashMap::new();
+        let mut admitted = Admitted::new();
         for rule in &self.rules {
             let (Some(chain), Some(expressions)) = (rule["chain"].as_str(), rule["expr"].as_array()) else {
                 continue;
@@ -69,48 +76,15 @@ impl Table {
                 Some(Role::Firewall) => {
                     let drops = expressions.iter().any(|expression| expression.get("drop").is_some());
                     if let Some(sources) = expressions.iter().find_map(unless_from).filter(|_| drops) {
-                        admitted.entry(chain).or_default().extend(sources);
+                        admitted.entry(chain.to_owned()).or_default().extend(sources);
                     }
                 }
                 Some(_) => add(ruleset.chain(chain), expressions, &times),
                 None => {}
             }
         }
-        let firewalls: HashMap<Key, String> = self
-            .elements("firewall-ips")
-            .filter_map(|element| Some((element.key?, element.goto?)))
-            .collect();
-        for map in ["service-ips", "service-nodeports"] {
-            for element in self.elements(map) {
-                let (Some(key), Some(chain)) = (element.key, element.goto) else {
-                    continue;
-                };
-                let firewall = firewalls.get(&key);
-                let sources = firewall.and_then(|chain| admitted.get(chain.as_str()));
-                ruleset.ways.push(Way {
-                    key,
-                    name: service_of(&chain),
-                    kind: kind(&key, &chain, firewall.is_some()),
-                    chain,
-                    sources: sources.cloned(),
-                });
-            }
-        }
-        for map in ["no-endpoint-services", "no-endpoint-nodeports"] {
-            for element in self.elements(map) {
-                let Some(key) = element.key else { continue };
-                let refusal = if element.goto.is_some() {
-                    Refusal::Reject
-                } else {
-                    Refusal::Drop
-                };
-                ruleset.refused.push(Refused {
-                    key,
-                    name: element.comment.as_deref().and_then(name_in),
-                    refusal,
-                });
-            }
-        }
+        let elements = |map: &str| Ok::<_, Infallible>(self.elements(map).collect());
+        let Ok(()) = destinations(&mut ruleset, &admitted, elements);
         ruleset
     }
 
@@ -128,6 +102,53 @@ impl Table {
         let elements = map.and_then(|map| map["elem"].as_array()).into_iter().flatten();
         elements.map(|element| Element::read(element, self.is_v6))
     }
+}
+
+/// Who may pass, by chain of the firewall.
+type Admitted = HashMap<String, Vec<IpNet>>;
+
+/// Adds what the maps from destinations to verdicts have. `elements`: those of a map.
+fn destinations<E>(
+    ruleset: &mut Ruleset,
+    admitted: &Admitted,
+    elements: impl Fn(&str) -> Result<Vec<Element>, E>,
+) -> Result<(), E> {
+    let firewalls = elements("firewall-ips")?.into_iter();
+    let firewalls: HashMap<Key, String> = firewalls
+        .filter_map(|element| Some((element.key?, element.goto?)))
+        .collect();
+    for map in ["service-ips", "service-nodeports"] {
+        for element in elements(map)? {
+            let (Some(key), Some(chain)) = (element.key, element.goto) else {
+                continue;
+            };
+            let firewall = firewalls.get(&key);
+            let sources = firewall.and_then(|chain| admitted.get(chain));
+            ruleset.ways.push(Way {
+                key,
+                name: service_of(&chain),
+                kind: kind(&key, &chain, firewall.is_some()),
+                chain,
+                sources: sources.cloned(),
+            });
+        }
+    }
+    for map in ["no-endpoint-services", "no-endpoint-nodeports"] {
+        for element in elements(map)? {
+            let Some(key) = element.key else { continue };
+            let refusal = if element.goto.is_some() {
+                Refusal::Reject
+            } else {
+                Refusal::Drop
+            };
+            ruleset.refused.push(Refused {
+                key,
+                name: element.comment.as_deref().and_then(name_in),
+                refusal,
+            });
+        }
+    }
+    Ok(())
 }
 
 /// An element of a map from destinations to verdicts.
@@ -239,18 +260,18 @@ fn ranges(value: &Value) -> Vec<IpNet> {
             .map(|range| vec![range])
             .unwrap_or_default();
     }
-    let (from, to) = (text(&value["range"][0]), text(&value["range"][1]));
-    from.zip(to).map(|(from, to)| subnets(&from, &to)).unwrap_or_default()
+    let end = |index: usize| value["range"][index].as_str().and_then(|text| text.parse().ok());
+    let ends = end(0).zip(end(1));
+    ends.map(|(from, to)| subnets(from, to)).unwrap_or_default()
 }
 
-fn subnets(from: &str, to: &str) -> Vec<IpNet> {
-    if let (Ok(from), Ok(to)) = (from.parse(), to.parse()) {
-        return ipnet::Ipv4Subnets::new(from, to, 0).map(IpNet::from).collect();
+/// The fewest prefixes that have all addresses from one to the other, and no more.
+fn subnets(from: IpAddr, to: IpAddr) -> Vec<IpNet> {
+    match (from, to) {
+        (IpAddr::V4(from), IpAddr::V4(to)) => ipnet::Ipv4Subnets::new(from, to, 0).map(IpNet::from).collect(),
+        (IpAddr::V6(from), IpAddr::V6(to)) => ipnet::Ipv6Subnets::new(from, to, 0).map(IpNet::from).collect(),
+        _ => Vec::new(),
     }
-    if let (Ok(from), Ok(to)) = (from.parse(), to.parse()) {
-        return ipnet::Ipv6Subnets::new(from, to, 0).map(IpNet::from).collect();
-    }
-    Vec::new()
 }
 
 /// From a chain such as `external-ULMVA6XW-default/web/tcp/http`.

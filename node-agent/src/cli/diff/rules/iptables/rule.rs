@@ -4,87 +4,61 @@ use std::iter::Peekable;
 
 use ipnet::IpNet;
 
-use crate::model::Protocol;
+use crate::{
+    model::Protocol,
+    netfilter::{Rule, Source},
+};
 
-/// What of a rule matters here.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Rule {
-    pub(super) chain: String,
-    /// Another chain, or what becomes of the packet; empty if nothing does.
-    pub(super) target: String,
-    pub(super) comment: Option<String>,
-    pub(super) source: Option<Source>,
-    pub(super) destination: Option<IpNet>,
-    pub(super) protocol: Option<Protocol>,
-    /// The port that packets are for.
-    pub(super) port: Option<u16>,
-    /// `--src-type LOCAL`.
-    pub(super) from_node: bool,
-    /// `--seconds`, of the match `recent`.
-    pub(super) seconds: Option<u32>,
-    pub(super) to_destination: Option<String>,
+/// None of other lines: names of chains, comments.
+pub(super) fn parse(line: &str) -> Option<Rule> {
+    // With --counters, packets and bytes stand in front.
+    let rule = match line.strip_prefix('[') {
+        Some(counted) => counted.split_once("] ")?.1,
+        None => line,
+    };
+    let mut words = words(rule.strip_prefix("-A ")?).peekable();
+    let mut rule = Rule {
+        chain: words.next()?,
+        ..Rule::default()
+    };
+    let mut is_not = false;
+    while let Some(word) = words.next() {
+        if word == "!" {
+            is_not = true;
+            continue;
+        }
+        option(&mut rule, &word, std::mem::take(&mut is_not), &mut words);
+    }
+    Some(rule)
 }
 
-/// Where packets come from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Source {
-    pub(super) range: IpNet,
-    /// They come from anywhere else.
-    pub(super) is_not: bool,
+fn option(rule: &mut Rule, option: &str, is_not: bool, words: &mut Peekable<impl Iterator<Item = String>>) {
+    // Values of options that are not known here are words that are no option either.
+    let value = match option {
+        "-s" | "-d" | "-p" | "-j" | "-g" | "--dport" | "--comment" | "--src-type" | "--seconds"
+        | "--to-destination" => words.next().unwrap_or_default(),
+        _ => return,
+    };
+    match option {
+        "-s" => rule.source = range(&value).map(|range| Source { range, is_not }),
+        "-d" if !is_not => rule.destination = range(&value),
+        "-p" if !is_not => rule.protocol = Protocol::parse(Some(&value.to_ascii_uppercase())),
+        "-j" | "-g" => rule.target = value,
+        "--dport" if !is_not => rule.port = value.parse().ok(),
+        "--comment" => rule.comment = Some(value),
+        "--src-type" => rule.from_node = !is_not && value == "LOCAL",
+        "--seconds" => rule.seconds = value.parse().ok(),
+        "--to-destination" => rule.to_destination = value.parse().ok(),
+        _ => {}
+    }
 }
 
-impl Rule {
-    /// None of other lines: names of chains, comments.
-    pub(super) fn parse(line: &str) -> Option<Self> {
-        // With --counters, packets and bytes stand in front.
-        let rule = match line.strip_prefix('[') {
-            Some(counted) => counted.split_once("] ")?.1,
-            None => line,
-        };
-        let mut words = words(rule.strip_prefix("-A ")?).peekable();
-        let mut rule = Self {
-            chain: words.next()?,
-            ..Self::default()
-        };
-        let mut is_not = false;
-        while let Some(word) = words.next() {
-            if word == "!" {
-                is_not = true;
-                continue;
-            }
-            rule.option(&word, std::mem::take(&mut is_not), &mut words);
-        }
-        Some(rule)
-    }
-
-    fn option(&mut self, option: &str, is_not: bool, words: &mut Peekable<impl Iterator<Item = String>>) {
-        // Values of options that are not known here are words that are no option either.
-        let value = match option {
-            "-s" | "-d" | "-p" | "-j" | "-g" | "--dport" | "--comment" | "--src-type" | "--seconds"
-            | "--to-destination" => words.next().unwrap_or_default(),
-            _ => return,
-        };
-        match option {
-            "-s" => self.source = range(&value).map(|range| Source { range, is_not }),
-            "-d" if !is_not => self.destination = range(&value),
-            "-p" if !is_not => self.protocol = Protocol::parse(Some(&value.to_ascii_uppercase())),
-            "-j" | "-g" => self.target = value,
-            "--dport" if !is_not => self.port = value.parse().ok(),
-            "--comment" => self.comment = Some(value),
-            "--src-type" => self.from_node = !is_not && value == "LOCAL",
-            "--seconds" => self.seconds = value.parse().ok(),
-            "--to-destination" => self.to_destination = Some(value),
-            _ => {}
-        }
-    }
-
-    /// Whether its addresses are IPv6's; none if it has none.
-    pub(super) fn is_v6(&self) -> Option<bool> {
-        let of = |range: IpNet| range.addr().is_ipv6();
-        let to = || Some(self.to_destination.as_ref()?.starts_with('['));
-        let source = self.source.map(|source| of(source.range));
-        source.or(self.destination.map(of)).or_else(to)
-    }
+/// Whether the rule's addresses are IPv6's; none if it has none.
+pub(super) fn is_v6(rule: &Rule) -> Option<bool> {
+    let of = |range: IpNet| range.addr().is_ipv6();
+    let source = rule.source.map(|source| of(source.range));
+    let to = || Some(rule.to_destination?.is_ipv6());
+    source.or(rule.destination.map(of)).or_else(to)
 }
 
 fn range(text: &str) -> Option<IpNet> {
@@ -118,7 +92,7 @@ mod tests {
 
     #[test]
     fn a_rule_is_its_words() {
-        let rule = Rule::parse(
+        let rule = parse(
             "[7:420] -A KUBE-SVC-A ! -s 10.244.0.0/16 -d 10.96.0.20/32 -p tcp -m comment --comment \"default/web:http \\\"x\\\" cluster IP\" \
              -m tcp --dport 80 -m addrtype ! --src-type LOCAL -j KUBE-MARK-MASQ",
         )
@@ -139,7 +113,7 @@ mod tests {
                 ..Rule::default()
             }
         );
-        assert_eq!(Rule::parse(":KUBE-SVC-A - [0:0]"), None);
-        assert_eq!(Rule::parse("# Completed on Thu"), None);
+        assert_eq!(parse(":KUBE-SVC-A - [0:0]"), None);
+        assert_eq!(parse("# Completed on Thu"), None);
     }
 }
