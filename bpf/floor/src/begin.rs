@@ -41,7 +41,7 @@ pub fn begin(ctx: &TcContext) -> Result<i32, Reason> {
             FLOWS
                 .insert(parsed.key, value, u64::from(BPF_NOEXIST))
                 .map_err(|_| Reason::DropFlowTableFull)?;
-            return translate::forward(ctx, &parsed, &value);
+            return translate::forward::<{ crate::xdp::TCP }>(ctx, &parsed, &value);
         }
         attempt += 1;
     }

@@ -8,6 +8,8 @@
 //! | `floor_miss` | parses, and finds no frontend: one look-up in a hash |
 //! | `floor_forward` | parses, finds the flow (one look-up in a hash), writes addresses, ports and time to live, has the kernel fix the transport checksum, looks up the route and redirects to the next hop; a flow to a local backend goes on instead |
 //! | `floor_reply` | the same for packets that answer |
+//! | `floor_udp` | as `floor_forward`, of UDP |
+//! | `floor_bare` | as `floor_udp`, but knows the link header: it asks for no route, and redirects as it is |
 //! | `start_xdp`, `floor_xdp_empty`, `floor_xdp_miss` | the same in XDP |
 //! | `floor_xdp_fwd`, `floor_xdp_reply` | as `floor_forward` and `floor_reply`; the program fixes the transport checksum and writes the link header itself, and sends the packet out by the device that it came in by |
 //! | `floor_xdp_udp` | as `floor_xdp_fwd`, of UDP |
@@ -62,13 +64,25 @@ pub fn floor_miss(ctx: TcContext) -> i32 {
 /// A packet of a flow that is known.
 #[classifier]
 pub fn floor_forward(ctx: TcContext) -> i32 {
-    verdict(translate::established(&ctx, direction::FORWARD))
+    verdict(translate::established::<{ xdp::TCP }>(&ctx, direction::FORWARD))
 }
 
 /// A packet that answers one.
 #[classifier]
 pub fn floor_reply(ctx: TcContext) -> i32 {
-    verdict(translate::established(&ctx, direction::REPLY))
+    verdict(translate::established::<{ xdp::TCP }>(&ctx, direction::REPLY))
+}
+
+/// A datagram of a flow that is known.
+#[classifier]
+pub fn floor_udp(ctx: TcContext) -> i32 {
+    verdict(translate::established::<{ xdp::UDP }>(&ctx, direction::FORWARD))
+}
+
+/// The same, without a question for the way out.
+#[classifier]
+pub fn floor_bare(ctx: TcContext) -> i32 {
+    verdict(translate::bare::<{ xdp::UDP }>(&ctx, direction::FORWARD))
 }
 
 /// The first packet of a flow to a remote backend.

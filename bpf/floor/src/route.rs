@@ -21,14 +21,19 @@ pub struct Route {
 #[inline(always)]
 pub fn lookup(ctx: &TcContext, proto: u8, to: &FlowValue<Addr4>) -> Result<Route, Reason> {
     let mut params = MaybeUninit::uninit();
-    // SAFETY: a field of the context.
-    let ifindex = unsafe { (*ctx.skb.skb).ifindex };
-    let params = ask(ctx, ifindex, proto, to, &mut params)?;
+    let params = ask(ctx, device(ctx), proto, to, &mut params)?;
     Ok(Route {
         ifindex: params.ifindex,
         // SAFETY: the helper left the next hop here.
         next_hop: unsafe { params.__bindgen_anon_4.ipv4_dst },
     })
+}
+
+/// The device that the packet came in by.
+#[inline(always)]
+pub fn device(ctx: &TcContext) -> u32 {
+    // SAFETY: a field of the context.
+    unsafe { (*ctx.skb.skb).ifindex }
 }
 
 /// Asks the kernel for the way of a packet that came in by this device.

@@ -1,58 +1,88 @@
 //! A packet of a flow that is known.
 
 use crate::{
-    maps::FLOWS,
-    packet::{self, Skb},
+    maps::{FLOWS, LINK_HEADER},
+    packet::{self, ETHERNET, Skb},
     route,
+    xdp::UDP,
 };
 use aya_ebpf::{
-    bindings::{BPF_F_PSEUDO_HDR, TC_ACT_UNSPEC},
-    helpers::bpf_l4_csum_replace,
+    bindings::{BPF_F_MARK_MANGLED_0, BPF_F_PSEUDO_HDR, TC_ACT_UNSPEC},
+    helpers::{bpf_l4_csum_replace, bpf_redirect},
     programs::TcContext,
 };
 use kpr_abi::{Addr4, FlowValue, Reason, flow::action};
-use kpr_packet::{Parsed, checksum::Change, ipv4};
+use kpr_packet::{Packet, Parsed, Window, checksum::Change, ipv4};
 
-/// Offset of TCP's checksum in its header.
-const CHECKSUM: usize = 16;
-
-/// Finds the flow of a packet of this direction, and translates it.
+/// Finds the flow of a packet of this direction and transport protocol, and translates it.
 #[inline(always)]
-pub fn established(ctx: &TcContext, direction: u8) -> Result<i32, Reason> {
+pub fn established<const PROTOCOL: usize>(ctx: &TcContext, direction: u8) -> Result<i32, Reason> {
     let mut parsed = packet::parse(ctx)?;
     parsed.key.direction = direction;
     let value = FLOWS.get_ptr(parsed.key).ok_or(Reason::PassMidFlow)?;
     // SAFETY: a map value that was just looked up.
     let value = unsafe { *value };
     if value.action == action::FORWARD {
-        forward(ctx, &parsed, &value)
+        forward::<PROTOCOL>(ctx, &parsed, &value)
     } else {
-        rewrite(ctx, &parsed, &value, false)?;
+        rewrite::<PROTOCOL>(ctx, &parsed, &value, false)?;
         Ok(TC_ACT_UNSPEC)
     }
 }
 
+/// The same for a flow to a remote backend, whose next hop is known without asking.
+#[inline(always)]
+pub fn bare<const PROTOCOL: usize>(ctx: &TcContext, direction: u8) -> Result<i32, Reason> {
+    let mut parsed = packet::parse(ctx)?;
+    parsed.key.direction = direction;
+    let value = FLOWS.get_ptr(parsed.key).ok_or(Reason::PassMidFlow)?;
+    // SAFETY: a map value that was just looked up.
+    let value = unsafe { *value };
+    if parsed.hops <= 1 {
+        return Err(Reason::DropTtl);
+    }
+    let ifindex = route::device(ctx);
+    rewrite::<PROTOCOL>(ctx, &parsed, &value, true)?;
+    // The checksum's helper has moved nothing, but the verifier does not know that.
+    let link: Window<ETHERNET> = Skb(ctx).window(0).ok_or(Reason::DropRewriteFailed)?;
+    let halves = LINK_HEADER.load();
+    link.set_u16::<0>(halves[0]);
+    link.set_u16::<2>(halves[1]);
+    link.set_u16::<4>(halves[2]);
+    link.set_u16::<6>(halves[3]);
+    link.set_u16::<8>(halves[4]);
+    link.set_u16::<10>(halves[5]);
+    // SAFETY: a helper without pointers.
+    Ok(unsafe { bpf_redirect(ifindex, 0) } as i32)
+}
+
 /// Translates a packet, and sends it out.
 #[inline(always)]
-pub fn forward(ctx: &TcContext, parsed: &Parsed<Addr4>, value: &FlowValue<Addr4>) -> Result<i32, Reason> {
+pub fn forward<const PROTOCOL: usize>(ctx: &TcContext, parsed: &Parsed<Addr4>, value: &FlowValue<Addr4>) -> Result<i32, Reason> {
     if parsed.hops <= 1 {
         return Err(Reason::DropTtl);
     }
     let route = route::lookup(ctx, parsed.key.proto, value)?;
-    rewrite(ctx, parsed, value, true)?;
+    rewrite::<PROTOCOL>(ctx, parsed, value, true)?;
     Ok(route.redirect())
 }
 
 #[inline(always)]
-fn rewrite(ctx: &TcContext, parsed: &Parsed<Addr4>, to: &FlowValue<Addr4>, hop: bool) -> Result<(), Reason> {
+fn rewrite<const PROTOCOL: usize>(
+    ctx: &TcContext,
+    parsed: &Parsed<Addr4>,
+    to: &FlowValue<Addr4>,
+    hop: bool,
+) -> Result<(), Reason> {
     let change = ipv4::rewrite(&Skb(ctx), parsed, to, hop).ok_or(Reason::DropRewriteFailed)?;
-    replace(ctx, parsed, change.pseudo, u64::from(BPF_F_PSEUDO_HDR))?;
-    replace(ctx, parsed, change.ports, 0)
+    let at = (parsed.l4 + PROTOCOL) as u32;
+    let flags = if PROTOCOL == UDP { u64::from(BPF_F_MARK_MANGLED_0) } else { 0 };
+    replace(ctx, at, change.pseudo, flags | u64::from(BPF_F_PSEUDO_HDR))?;
+    replace(ctx, at, change.ports, flags)
 }
 
 #[inline(always)]
-fn replace(ctx: &TcContext, parsed: &Parsed<Addr4>, change: Change, flags: u64) -> Result<(), Reason> {
-    let at = (parsed.l4 + CHECKSUM) as u32;
+fn replace(ctx: &TcContext, at: u32, change: Change, flags: u64) -> Result<(), Reason> {
     // SAFETY: the helper checks the offset against the packet.
     if unsafe { bpf_l4_csum_replace(ctx.skb.skb, at, 0, u64::from(change.sum()), flags) } == 0 {
         Ok(())

@@ -3,11 +3,11 @@
 
 use std::{net::Ipv4Addr, path::Path};
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result, bail, ensure};
 use aya::{
     Ebpf, EbpfLoader, TestRun as _,
     maps::{Array, HashMap, MapData},
-    programs::{TestRunAttrs, TestRunOptions, Xdp, XdpMode},
+    programs::{LinkOrder, Program, TcAttachType, TestRunAttrs, TestRunOptions, Xdp, XdpMode, tc::TcAttachOptions},
 };
 use kpr_abi::{Addr4, FlowKey, FlowValue};
 use kpr_cluster::net::Netns;
@@ -95,9 +95,22 @@ impl Cable {
         for (key, value) in flows {
             self.flows.insert(key, value, 0)?;
         }
-        let floor = program(&mut self.ebpf, name)?;
-        node.run(|| Ok(floor.attach_to_if_index(if_nametoindex(device)?, XdpMode::Driver)?))?;
-        Ok(())
+        let floor = self.ebpf.program_mut(name).with_context(|| format!("no program {name}"))?;
+        node.run(|| match floor {
+            Program::Xdp(floor) => {
+                floor.load()?;
+                floor.attach_to_if_index(if_nametoindex(device)?, XdpMode::Driver)?;
+                Ok(())
+            }
+            Program::SchedClassifier(floor) => {
+                floor.load()?;
+                let alone = TcAttachOptions::TcxOrder(LinkOrder::default());
+                floor.attach_with_options(device, TcAttachType::Ingress, alone)?;
+                Ok(())
+            }
+            other => bail!("{name} is a {:?}", other.prog_type()),
+        })
+        .with_context(|| format!("put {name} on {device}"))
     }
 
     /// Sets the datagrams that are sent, one after the other and round again, and opens the sink.

@@ -45,24 +45,31 @@ const TC: &str = "datagrams as of `forward_xdp`, forwarded by tc alone";
 const FLOOR: &str =
     "a program of XDP with the same parse, one hash look-up, the same packet changes and the same way out";
 const BARE: &str = "the same program without a look-up of the route: it knows the one next hop that there is";
+const TC_FLOOR: &str =
+    "a program of tc with the same parse, one hash look-up, the same packet changes and the same way out";
+const TC_BARE: &str = "the same program without a look-up of the route: it knows the one next hop that there is";
 const IPTABLES: &str = "iptables rules in the shape of kube-proxy's";
 const NFTABLES: &str = "nftables rules in the shape of kube-proxy's";
 
 /// All of them.
-pub(crate) const BENCHMARKS: [Benchmark; 6] = [
+pub(crate) const BENCHMARKS: [Benchmark; 8] = [
     forward("forward_xdp", XDP, FLOOR, Some(0.7)),
     forward("forward_xdp_bare", XDP, BARE, Some(0.7)),
     forward("forward_xdp_iptables", XDP, IPTABLES, None),
     forward("forward_xdp_nftables", XDP, NFTABLES, None),
+    forward("forward_tc", TC, TC_FLOOR, None),
+    forward("forward_tc_bare", TC, TC_BARE, None),
     forward("forward_tc_iptables", TC, IPTABLES, Some(1.8)),
     forward("forward_tc_nftables", TC, NFTABLES, Some(1.8)),
 ];
 /// Who is compared with whom, in the order of the benchmarks.
-const SIDES: [[Way; 2]; 6] = [
+const SIDES: [[Way; 2]; 8] = [
     [Way::Xdp, Way::Floor],
     [Way::Xdp, Way::Bare],
     [Way::Xdp, Way::Rules(KubeProxyMode::Iptables)],
     [Way::Xdp, Way::Rules(KubeProxyMode::Nftables)],
+    [Way::Tc, Way::TcFloor],
+    [Way::Tc, Way::TcBare],
     [Way::Tc, Way::Rules(KubeProxyMode::Iptables)],
     [Way::Tc, Way::Rules(KubeProxyMode::Nftables)],
 ];

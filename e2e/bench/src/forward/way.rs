@@ -39,17 +39,23 @@ pub(super) enum Way {
     Bare,
     /// kpr, in tc alone.
     Tc,
+    /// The floor's program in tc.
+    TcFloor,
+    /// The same without a look-up of the route.
+    TcBare,
     /// Rules in the shape of kube-proxy's.
     Rules(KubeProxyMode),
 }
 
 impl Way {
     /// All of them; the floor's programs get their flows from kpr, which comes first.
-    pub(super) const ALL: [Self; 6] = [
+    pub(super) const ALL: [Self; 8] = [
         Self::Xdp,
+        Self::Tc,
         Self::Floor,
         Self::Bare,
-        Self::Tc,
+        Self::TcFloor,
+        Self::TcBare,
         Self::Rules(KubeProxyMode::Iptables),
         Self::Rules(KubeProxyMode::Nftables),
     ];
@@ -84,6 +90,8 @@ impl Laid {
             Way::Tc => Ok(Self::Kpr(Box::new(Kpr::start(host, backend, Acceleration::Disabled)?))),
             Way::Floor => floor("floor_xdp_udp"),
             Way::Bare => floor("floor_xdp_bare"),
+            Way::TcFloor => floor("floor_udp"),
+            Way::TcBare => floor("floor_bare"),
             Way::Rules(mode) => {
                 let mut ports: Vec<_> = generate(SERVICES, 1).collect();
                 ports.push(node_port(backend));
