@@ -279,3 +279,113 @@ pub fn destination(values: &[(u32, Vec<u8>)], at: u32, port: Option<u32>) -> Opt
     let port = u16::from_be_bytes(*of(port?)?.first_chunk()?);
     Some(std::net::SocketAddr::new(address(of(at)?)?, port))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rule(expressions: Vec<Expression>) -> Result<Rule, NotUnderstood> {
+        let listed = Listed {
+            chain: "KUBE-SEP-A".into(),
+            comment: Some("default/web:http".into()),
+            expressions,
+        };
+        iptables_rule(&listed, false)
+    }
+
+    fn load(field: Field) -> Expression {
+        Expression::Load { register: 1, field }
+    }
+
+    fn is(value: &[u8]) -> Expression {
+        Expression::Compare {
+            register: 1,
+            is_not: false,
+            value: value.to_vec(),
+        }
+    }
+
+    #[test]
+    fn expressions_of_nf_tables_say_what_words_of_iptables_do() {
+        let value = |register, value: &[u8]| Expression::Value {
+            register,
+            value: value.to_vec(),
+        };
+        let read = rule(vec![
+            load(Field::Protocol),
+            is(&[17]),
+            load(Field::Network(12, 4)),
+            Expression::Mask {
+                register: 1,
+                mask: vec![255, 255, 240, 0],
+            },
+            is(&[10, 244, 16, 0]),
+            load(Field::Transport(2, 2)),
+            is(&53_u16.to_be_bytes()),
+            load(Field::SourceKind),
+            is(&LOCAL.to_ne_bytes()),
+            Expression::Count,
+            value(1, &[10, 244, 0, 2]),
+            value(2, &5353_u16.to_be_bytes()),
+            Expression::Destination {
+                address: 1,
+                port: Some(2),
+            },
+        ]);
+        let expected = Rule {
+            chain: "KUBE-SEP-A".into(),
+            target: "DNAT".into(),
+            comment: Some("default/web:http".into()),
+            source: Some(Source {
+                range: "10.244.16.0/20".parse().unwrap(),
+                is_not: false,
+            }),
+            protocol: Some(crate::model::Protocol::Udp),
+            port: Some(53),
+            from_node: true,
+            to_destination: Some("10.244.0.2:5353".parse().unwrap()),
+            ..Rule::default()
+        };
+        assert_eq!(read, Ok(expected));
+    }
+
+    #[test]
+    fn a_prefix_of_whole_bytes_is_as_long_as_what_was_loaded() {
+        let of = |field, value: &[u8], is_v6| {
+            range(field, None, value, is_v6).map(|(is_source, it)| (is_source, it.to_string()))
+        };
+        assert_eq!(
+            of(Field::Network(12, 2), &[10, 244], false),
+            Some((true, "10.244.0.0/16".into()))
+        );
+        assert_eq!(
+            of(Field::Network(24, 6), &[0xfd, 0, 0, 0x10, 0, 0x96], true),
+            Some((false, "fd00:10:96::/48".into()))
+        );
+        assert_eq!(of(Field::Network(9, 1), &[6], false), None);
+    }
+
+    #[test]
+    fn what_is_not_understood_is_an_error_that_names_it() {
+        let unknown = Expression::Match {
+            name: "u32".into(),
+            data: vec![0; 8],
+        };
+        let error = rule(vec![unknown]).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "a rule of the chain KUBE-SEP-A has a match `u32`, which is not understood here"
+        );
+        let elsewhere = Expression::Destination { address: 1, port: None };
+        for wrong in [elsewhere, Expression::Other("an expression `range`".into())] {
+            assert!(rule(vec![wrong]).is_err());
+        }
+    }
+
+    #[test]
+    fn a_comment_is_the_first_of_user_data() {
+        assert_eq!(comment(b"\0\x05idle\0rest"), Some("idle".into()));
+        assert_eq!(comment(b"\0\x7fidle"), None, "longer than it is");
+        assert_eq!(comment(b"\x01\x01x"), None, "something else");
+    }
+}

@@ -109,7 +109,7 @@ mod tests {
     #[test]
     fn addresses_are_in_networks_order() {
         let mut rule = Rule::default();
-        let mut entry = vec![0; 112];
+        let mut entry = [0; 112];
         entry[..4].copy_from_slice(&[10, 244, 0, 0]);
         entry[8..12].copy_from_slice(&[255, 255, 0, 0]);
         entry[80..82].copy_from_slice(&6_u16.to_ne_bytes());
