@@ -7,7 +7,9 @@ use ipnet::IpNet;
 use super::{
     expression::{self, number, read_verdict, text},
     message::{Attributes, Nfnetlink, attribute, attributes},
-    nf_tables::{GET_RULE, RULE_CHAIN, RULE_EXPRESSIONS, RULE_TABLE, has_table, terminated},
+    nf_tables::{
+        CHAIN_NAME, CHAIN_TABLE, GET_CHAIN, GET_RULE, RULE_CHAIN, RULE_EXPRESSIONS, RULE_TABLE, has_table, terminated,
+    },
     rule::{NotUnderstood, Rule, Source, address, protocol},
     xtables::extension::{add_match, add_target},
 };
@@ -89,19 +91,29 @@ impl Table {
         }))
     }
 
-    /// The rules of the chains that `wanted` names, in order.
+    /// The rules of the chains that `wanted` names, each in order.
     pub fn rules(&self, wanted: impl Fn(&str) -> bool) -> io::Result<Vec<Listed>> {
-        let mut rules = Vec::new();
-        self.list(GET_RULE, RULE_TABLE, None, |rule| {
-            let chain = text(attribute(rule, RULE_CHAIN).unwrap_or_default());
-            if wanted(&chain) {
-                rules.push(Listed {
-                    chain,
-                    comment: attribute(rule, RULE_USER_DATA).and_then(comment),
-                    expressions: expression::all(attribute(rule, RULE_EXPRESSIONS).unwrap_or_default()),
-                });
+        let mut chains = Vec::new();
+        self.list(GET_CHAIN, CHAIN_TABLE, None, |chain| {
+            let name = text(attribute(chain, CHAIN_NAME).unwrap_or_default());
+            if wanted(&name) {
+                chains.push(name);
             }
         })?;
+        let mut rules = Vec::new();
+        // To list all of a large table at once takes time that grows with the square of its rules.
+        for wanted in &chains {
+            self.list(GET_RULE, RULE_TABLE, Some((RULE_CHAIN, wanted)), |rule| {
+                let chain = text(attribute(rule, RULE_CHAIN).unwrap_or_default());
+                if chain == *wanted {
+                    rules.push(Listed {
+                        chain,
+                        comment: attribute(rule, RULE_USER_DATA).and_then(comment),
+                        expressions: expression::all(attribute(rule, RULE_EXPRESSIONS).unwrap_or_default()),
+                    });
+                }
+            })?;
+        }
         Ok(rules)
     }
 
@@ -122,7 +134,7 @@ impl Table {
     /// The elements of a set or a map; none if it isn't there.
     pub fn elements(&self, set: &str) -> io::Result<Vec<Element>> {
         let mut elements = Vec::new();
-        let listed = self.list(GET_ELEMENT, SET_TABLE, Some(set), |message| {
+        let listed = self.list(GET_ELEMENT, SET_TABLE, Some((SET_NAME, set)), |message| {
             let list = attribute(message, 3).unwrap_or_default();
             elements.extend(attributes(list).filter_map(|(_, element)| read_element(element)));
         });
@@ -132,14 +144,15 @@ impl Table {
         }
     }
 
-    fn list(&self, kind: u16, table: u16, set: Option<&str>, mut take: impl FnMut(&[u8])) -> io::Result<()> {
+    /// `table`: the attribute that names it. `of`: another attribute, and a name.
+    fn list(&self, kind: u16, table: u16, of: Option<(u16, &str)>, mut take: impl FnMut(&[u8])) -> io::Result<()> {
         let mut of_table = Attributes::default();
         of_table.put(table, &terminated(&self.name));
-        if let Some(set) = set {
-            of_table.put(SET_NAME, &terminated(set));
+        if let Some((attribute, name)) = of {
+            of_table.put(attribute, &terminated(name));
         }
         self.netfilter.list(kind, self.family, &of_table, |entry| {
-            // The attribute is but a hint to the kernel, which may list more.
+            // An attribute is but a hint to the kernel, which may list more.
             if attribute(entry, table).is_some_and(|of| text(of) == self.name) {
                 take(entry);
             }
