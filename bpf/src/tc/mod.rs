@@ -110,6 +110,9 @@ came!(came6: kpr_ingress6, kpr_receive6, kpr_report6, kpr_admit6, kpr_accept6, k
 /// A packet that goes out, to the network or to a pod.
 #[inline(always)]
 pub fn egress(ctx: &TcContext, l3: u32) -> i32 {
+    if skb::Skb(ctx).was_sent() {
+        return NEXT;
+    }
     events::began(hook::EGRESS, || skb::Skb(ctx).ifindex());
     dispatch(
         ctx,

@@ -1,6 +1,7 @@
 //! The way out for a packet that the stack must not see: its source is an address of this node, which a stack takes for a
 //! martian.
 
+use super::skb::Skb;
 use crate::fib::{self, FibParams};
 use aya_ebpf::{
     EbpfContext,
@@ -80,6 +81,7 @@ impl Route {
     #[inline(always)]
     pub fn redirect(mut self, ctx: &TcContext, l3: usize) -> Result<i32, Reason> {
         make_room_for_link_header(ctx, l3)?;
+        Skb(ctx).is_sent_by(self.ifindex);
         // SAFETY: the helper reads the next hop within the size given.
         let verdict = unsafe {
             bpf_redirect_neigh(

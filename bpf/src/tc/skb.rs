@@ -2,7 +2,7 @@
 
 use crate::headers::Headers;
 use aya_ebpf::{bindings::__sk_buff, helpers::generated::bpf_skb_load_bytes, programs::TcContext};
-use core::ptr::read_volatile;
+use core::ptr::{read_volatile, write_volatile};
 use kpr_abi::Be16;
 use kpr_packet::{
     Packet, Window,
@@ -11,6 +11,10 @@ use kpr_packet::{
 
 /// As much as the parser may look at: Ethernet, an IPv4 header with all options, TCP's fixed header.
 const HEADERS: u32 = 14 + 60 + 20;
+
+/// What `tc_index` of a packet is between the program that has sent it out and the one on its way out: it has nothing to do for it. The field
+/// is the packet's own, never on the wire, and given back as it was found: 0.
+const SENT: u32 = 0x6b70;
 
 /// The packet of a tc program.
 pub struct Skb<'a>(pub &'a TcContext);
@@ -73,6 +77,30 @@ impl Skb<'_> {
     pub fn ifindex(&self) -> u32 {
         // SAFETY: the field is part of the context.
         unsafe { read_volatile(&raw const (*self.0.skb.skb).ifindex) }
+    }
+
+    /// Tells the program on the way out of this very device that the packet is as it is to be. Of another device it is not known whether
+    /// there is one, and who would see the packet next.
+    #[inline(always)]
+    pub fn is_sent_by(&self, ifindex: u32) {
+        if ifindex == self.ifindex() {
+            // SAFETY: the field is part of the context, and may be written.
+            unsafe { write_volatile(&raw mut (*self.0.skb.skb).tc_index, SENT) };
+        }
+    }
+
+    /// Whether [`Self::is_sent_by`] was said of this packet; nobody else learns of it.
+    #[inline(always)]
+    pub fn was_sent(&self) -> bool {
+        // SAFETY: the field is part of the context, and may be written.
+        unsafe {
+            let index = &raw mut (*self.0.skb.skb).tc_index;
+            let was_sent = read_volatile(index) == SENT;
+            if was_sent {
+                write_volatile(index, 0);
+            }
+            was_sent
+        }
     }
 
     /// How much payload each packet has that is made of this one later, by the kernel or by the network card; 0 if it is left whole.
