@@ -99,7 +99,7 @@ mod tests {
 
     #[test]
     fn an_entry_that_is_cut_off_is_an_error_at_every_length() {
-        let mut entry = vec![0; 112];
+        let mut entry = [0; 112];
         entry[88..90].copy_from_slice(&200_u16.to_ne_bytes());
         for length in 0..entry.len() {
             assert!(rule(V4, "KUBE-SERVICES", &entry[..length], None).is_err(), "{length}");
