@@ -1,6 +1,7 @@
 //! The older iptables (`x_tables`): a table is one block of memory, which is read and replaced as a whole.
 //!
 //! * [`blob`]: what is in the block. Pure.
+//! * [`entry`] and [`extension`]: what one rule says. Pure.
 //! * [`sockets`]: reading and replacing it.
 
 mod blob;
