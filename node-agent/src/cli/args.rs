@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand};
 
 use super::{
-    affinity, backend, completion, conntrack, exit, log, manual, monitor, output::Format, probe, service, status,
+    affinity, backend, completion, conntrack, diff, exit, log, manual, monitor, output::Format, probe, service, status,
+    sysdump,
 };
 
 /// Shows what kpr does on this node.
@@ -67,6 +68,9 @@ pub enum Command {
     ///
     /// Works while the agent is down.
     Maps(Format),
+    /// What kube-proxy has programmed otherwise than kpr.
+    #[command(subcommand)]
+    Diff(diff::Command),
     /// Which log lines the agent writes: show it, or change it while it runs.
     Log(log::Args),
     /// What happens to connections, live: flows that begin, and what is refused or dropped, one line each.
@@ -74,6 +78,11 @@ pub enum Command {
     /// Asks the agent, which loads programs that tell what they do for as long as somebody listens. What this command is too slow for, or
     /// the programs have no room for, is counted and shown.
     Monitor(monitor::Args),
+    /// Gather what a bug report needs from this node into one archive, without secrets.
+    ///
+    /// State, frontends, backends, flows, maps, metrics, devices, routes, sysctls, and kube-proxy's rules where they differ. Whatever can't
+    /// be gathered leaves its error in the archive instead. Exits with 1 only if no archive could be written.
+    Sysdump(sysdump::Args),
     /// Print a script by which a shell completes command lines of kpr.
     ///
     /// Such as: source <(kpr completion bash)

@@ -75,10 +75,10 @@ impl Row {
 
     /// Its state, with a colour if it goes.
     pub(in crate::cli) fn coloured_state(&self) -> String {
-        if self.state != ACTIVE {
-            notable(self.state)
-        } else {
+        if self.state == ACTIVE {
             self.state.to_owned()
+        } else {
+            notable(self.state)
         }
     }
 

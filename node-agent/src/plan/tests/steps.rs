@@ -122,7 +122,9 @@ fn a_backend_that_no_service_leads_to_says_so_at_once_and_until_one_does() {
     let mut planner = planner();
     let gone = |planner: &mut Planner<V4>| {
         let ops = planner.gone();
-        ops.iter().for_each(|op| planner.record(op));
+        for op in &ops {
+            planner.record(op);
+        }
         ops
     };
     carry_out(&mut planner, &[service(1, &[5, 6]), service(2, &[6])]);
