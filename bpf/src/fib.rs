@@ -3,7 +3,7 @@
 pub use aya_ebpf::bindings::bpf_fib_lookup as FibParams;
 use aya_ebpf::{EbpfContext, helpers::bpf_fib_lookup};
 use core::mem::{size_of, zeroed};
-use kpr_abi::{Addr4, Addr6, FlowValue};
+use kpr_abi::{Addr4, Addr6, FlowValue, Way, xdp::HardwareAddress};
 
 const AF_INET: u8 = 2;
 const AF_INET6: u8 = 10;
@@ -52,4 +52,21 @@ fn params<A>(ifindex: u32, family: u8, proto: u8, to: &FlowValue<A>) -> FibParam
 pub fn lookup(ctx: &impl EbpfContext, params: &mut FibParams) -> i64 {
     // SAFETY: the helper reads and writes `params` within the size given.
     unsafe { bpf_fib_lookup(ctx.as_ptr(), &raw mut *params, size_of::<FibParams>() as i32, 0) }
+}
+
+/// The way that an answer tells, if the neighbour is known and the question was for a length: for flows to remember. A device with a number
+/// that does not fit has none.
+#[inline(always)]
+pub fn way(params: &FibParams) -> Way {
+    Way {
+        to: HardwareAddress::from(params.dmac).halves,
+        // SAFETY: two bytes either way: the helper's answer, or what was asked.
+        mtu: unsafe { params.__bindgen_anon_1.mtu_result },
+        from: HardwareAddress::from(params.smac).halves,
+        ifindex: if params.ifindex > 0xffff {
+            0
+        } else {
+            params.ifindex as u16
+        },
+    }
 }

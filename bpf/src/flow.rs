@@ -6,7 +6,7 @@ use crate::{
 };
 use aya_ebpf::{bindings::BPF_NOEXIST, helpers::bpf_get_prandom_u32};
 use kpr_abi::{
-    Address, FlowKey, FlowValue, Reason,
+    Address, FlowKey, FlowValue, Reason, Way,
     flow::{YIELD_FIRST_SECONDS, YIELD_SECONDS, action, direction, state},
     proto,
 };
@@ -105,6 +105,31 @@ fn known<F: Tables>(key: &FlowKey<F::Addr>) -> Option<*mut FlowValue<F::Addr>> {
     Some(value)
 }
 
+/// Keeps the way of the flow's packets for the rest of this second.
+#[inline(always)]
+pub fn keep_way<F: Tables>(key: &FlowKey<F::Addr>, way: Way) {
+    if let Some(value) = F::flows().get_ptr_mut(key) {
+        // SAFETY: a map value that was just looked up.
+        unsafe { write_way(value, way) }
+    }
+}
+
+/// The same where the entry is at hand.
+///
+/// # Safety
+///
+/// `value` must be a map value that was just looked up.
+#[inline(always)]
+pub unsafe fn write_way<A>(value: *mut FlowValue<A>, way: Way) {
+    let [to, from] = way.words();
+    // SAFETY: the caller's promise; the halves are aligned words. The one that says that there is a way comes last.
+    unsafe {
+        let words: *mut u64 = (&raw mut (*value).way).cast();
+        words.add(1).write_volatile(from);
+        words.write_volatile(to);
+    }
+}
+
 /// Notes that a packet was seen, and returns the entry as it is then.
 ///
 /// # Safety
@@ -118,6 +143,8 @@ unsafe fn seen<A: Address>(value: *mut FlowValue<A>, signals: u8) -> FlowValue<A
         let now = clock::now();
         // A write would cost every CPU that shares the flow its cached copy: once a second is enough.
         if (*value).last_seen != now {
+            // The way is that of an earlier second. Before the time, or another CPU would take it for this one's.
+            (&raw mut (*value).way).cast::<u64>().write_volatile(0);
             (*value).last_seen = now;
         }
         let bits = state_of(signals);
@@ -323,6 +350,7 @@ fn reply<A: Address>(key: &FlowKey<A>, value: &FlowValue<A>) -> FlowValue<A> {
         },
         action: value.action,
         device: value.device,
+        way: Way::default(),
     }
 }
 

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use crate::{args::Args, kubectl, pods::Pod};
+use crate::{args::Args, kube_proxy::KubeProxies, kubectl, pods::Pod};
 
 /// Exit code of a node that could not be asked.
 const NOT_ASKED: u8 = 1;
@@ -20,7 +20,7 @@ pub(crate) struct Answer {
 
 impl Answer {
     /// Asks a node. One that can't be asked answers so.
-    pub(crate) async fn ask(args: &Args, pod: &Pod) -> Self {
+    pub(crate) async fn ask(args: &Args, kube_proxies: &KubeProxies, pod: &Pod) -> Self {
         let answer = |text, errors, code| Self {
             node: pod.node.clone(),
             text,
@@ -33,7 +33,14 @@ impl Answer {
         }
         let mut arguments = vec!["exec", "--namespace", &pod.namespace, &pod.name, "--", "kpr"];
         arguments.extend(args.command.iter().map(String::as_str));
-        match kubectl::run(args, &arguments).await {
+        let mut output = kubectl::run(args, &arguments).await;
+        if let Ok(first) = &output
+            && KubeProxies::may_help(args, first)
+            && let Some(helped) = kube_proxies.help(args, pod).await.transpose()
+        {
+            output = helped;
+        }
+        match output {
             Ok(output) => answer(
                 String::from_utf8_lossy(&output.stdout).into_owned(),
                 String::from_utf8_lossy(&output.stderr).into_owned(),

@@ -28,6 +28,9 @@ pub(crate) struct Args {
         default_value = "app.kubernetes.io/name=kpr-agent"
     )]
     pub(crate) selector: String,
+    /// Labels of kube-proxy's pods, which print their rules for `diff kube-proxy`
+    #[arg(long, value_name = "SELECTOR", default_value = "k8s-app=kube-proxy")]
+    pub(crate) kube_proxy_selector: String,
     /// The context of the kubeconfig to use, as of kubectl
     #[arg(long, value_name = "NAME")]
     pub(crate) context: Option<String>,

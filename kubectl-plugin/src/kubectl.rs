@@ -1,9 +1,12 @@
 //! Calls of kubectl.
 
-use std::{env, process::Output};
+use std::{
+    env,
+    process::{Output, Stdio},
+};
 
-use anyhow::{Context as _, Result};
-use tokio::process::Command;
+use anyhow::{Context as _, Result, ensure};
+use tokio::{io::AsyncWriteExt as _, process::Command};
 
 use crate::args::Args;
 
@@ -12,6 +15,11 @@ const PROGRAM: &str = "KUBECTL";
 
 /// Runs kubectl with these arguments, in the context that was asked for. A call that is dropped ends it.
 pub(crate) async fn run(args: &Args, arguments: &[&str]) -> Result<Output> {
+    run_with(args, arguments, &[]).await
+}
+
+/// The same with a standard input.
+pub(crate) async fn run_with(args: &Args, arguments: &[&str], input: &[u8]) -> Result<Output> {
     let program = env::var_os(PROGRAM).unwrap_or_else(|| "kubectl".into());
     let mut command = Command::new(&program);
     for (flag, value) in [("--context", &args.context), ("--kubeconfig", &args.kubeconfig)] {
@@ -22,7 +30,36 @@ pub(crate) async fn run(args: &Args, arguments: &[&str]) -> Result<Output> {
     command
         .args(arguments)
         .kill_on_drop(true)
-        .stdin(std::process::Stdio::null());
-    let run = command.output().await;
-    run.with_context(|| format!("cannot run {} ({PROGRAM} names another program)", program.display()))
+        .stdin(if input.is_empty() {
+            Stdio::null()
+        } else {
+            Stdio::piped()
+        })
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    let run = async {
+        let mut child = command.spawn()?;
+        let stdin = child.stdin.take();
+        let write = async {
+            if let Some(mut stdin) = stdin {
+                // Whoever ends before it has read everything says why.
+                let _ = stdin.write_all(input).await;
+            }
+        };
+        tokio::join!(child.wait_with_output(), write).0
+    };
+    run.await
+        .with_context(|| format!("cannot run {} ({PROGRAM} names another program)", program.display()))
+}
+
+/// The same; what it printed, if it succeeded.
+pub(crate) async fn output(args: &Args, arguments: &[&str]) -> Result<Vec<u8>> {
+    let output = run(args, arguments).await?;
+    ensure!(
+        output.status.success(),
+        "kubectl {}: {}",
+        arguments[0],
+        String::from_utf8_lossy(&output.stderr).trim()
+    );
+    Ok(output.stdout)
 }

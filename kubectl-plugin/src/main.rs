@@ -5,8 +5,10 @@
 
 mod answer;
 mod args;
+mod kube_proxy;
 mod kubectl;
 mod pods;
+mod sysdump;
 
 use std::{
     io::{self, Write as _},
@@ -19,6 +21,7 @@ use futures::{StreamExt as _, stream};
 
 use answer::Answer;
 use args::Args;
+use kube_proxy::KubeProxies;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
@@ -34,8 +37,13 @@ async fn main() -> ExitCode {
 
 /// Asks the nodes, some at a time, and prints their answers in the order of their names. Returns the worst exit code.
 async fn run(args: &Args) -> Result<u8> {
+    if args.command.first().is_some_and(|command| command == sysdump::COMMAND) {
+        return sysdump::run(args).await;
+    }
     let pods = pods::find(args).await?;
-    let mut answers = stream::iter(pods.iter().map(|pod| Answer::ask(args, pod))).buffered(args.parallel.get().into());
+    let kube_proxies = KubeProxies::default();
+    let ask = |pod| Answer::ask(args, &kube_proxies, pod);
+    let mut answers = stream::iter(pods.iter().map(ask)).buffered(args.parallel.get().into());
     if args.wants_json() {
         let answers: Vec<_> = answers.collect().await;
         let whole = answer::json(&answers);

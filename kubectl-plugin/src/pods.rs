@@ -67,6 +67,32 @@ pub(crate) async fn find(args: &Args) -> Result<Vec<Pod>> {
     choose(list, args)
 }
 
+/// Namespaces and names of all pods with these labels, whether they run or not.
+pub(crate) async fn labelled(args: &Args, selector: &str) -> Result<Vec<(String, String)>> {
+    let name = |item: Item| (item.metadata.namespace, item.metadata.name);
+    Ok(list(args, selector).await?.items.into_iter().map(name).collect())
+}
+
+/// Pods with these labels that run, in any namespace.
+pub(crate) async fn running(args: &Args, selector: &str) -> Result<Vec<Pod>> {
+    let all = list(args, selector).await?.items.into_iter().filter_map(Pod::of);
+    Ok(all.filter(|pod| pod.trouble.is_none()).collect())
+}
+
+async fn list(args: &Args, selector: &str) -> Result<List> {
+    let arguments = [
+        "get",
+        "pods",
+        "--all-namespaces",
+        "--output",
+        "json",
+        "--selector",
+        selector,
+    ];
+    let output = kubectl::output(args, &arguments).await?;
+    serde_json::from_slice(&output).context("kubectl's list of pods was not understood")
+}
+
 fn choose(list: List, args: &Args) -> Result<Vec<Pod>> {
     let mut pods: Vec<_> = list.items.into_iter().filter_map(Pod::of).collect();
     // One that is about to go may stand beside the one that comes after it.

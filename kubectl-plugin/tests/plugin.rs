@@ -1,18 +1,31 @@
 //! The plugin as a shell sees it, with a kubectl that knows three nodes.
 
 use std::{
+    collections::BTreeMap,
     fs,
+    io::Read as _,
     os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
     process::{Command, Output},
 };
+
+use flate2::{Compression, read::GzDecoder, write::GzEncoder};
 
 /// Pods of node-c, node-a and node-b: the first is about to start, the last has one that ends and one that runs. What `kpr` says is the
 /// pod's name and its arguments, and on node-b it ends with 4.
 const KUBECTL: &str = r#"#!/bin/sh
 echo "$@" >> "$0.calls"
 case "$*" in
-*"get pods"*)
+*"get pods"*json*"k8s-app=kube-proxy")
+    cat <<'EOF'
+{"items": [
+ {"metadata": {"name": "proxy-1", "namespace": "kube-system"}, "spec": {"nodeName": "node-a"}, "status": {"phase": "Running"}},
+ {"metadata": {"name": "proxy-2", "namespace": "kube-system"}, "spec": {"nodeName": "node-b"}, "status": {"phase": "Running"}}
+]}
+EOF
+    ;;
+*"get pods"*json*"app=other") echo '{"items": []}' ;;
+*"get pods"*json*)
     cat <<'EOF'
 {"items": [
  {"metadata": {"name": "agent-3", "namespace": "kpr"}, "spec": {"nodeName": "node-c"}, "status": {"phase": "Pending"}},
@@ -24,6 +37,21 @@ case "$*" in
 ]}
 EOF
     ;;
+*"exec --stdin"*"agent-1 -- kpr diff kube-proxy -o wide --iptables -") cat; exit 6 ;;
+*"exec --stdin"*"agent-2 -- kpr diff kube-proxy -o wide --nft -") cat ;;
+*"exec"*"-- kpr diff kube-proxy -o wide") echo "a rule is not understood" >&2; exit 1 ;;
+*"exec"*"proxy-1 -- iptables-save") echo ":KUBE-SERVICES - [0:0]" ;;
+*"exec"*"proxy-1 -- ip6tables-save") echo "no IPv6" >&2; exit 1 ;;
+*"exec"*"proxy-2 -- ip"*"tables-save") echo ":KUBE-FIREWALL - [0:0]" ;;
+*"exec"*"proxy-2 -- nft --json list ruleset") echo '{"table": {"name": "kube-proxy"}}' ;;
+*"exec"*"agent-1 -- kpr sysdump --output - --flows 7") cat "$0.dump" ;;
+*"exec"*"agent-2 -- kpr sysdump --output - --flows 7") head -c 40 "$0.dump" ;;
+*"get services --all-namespaces --output json")
+    echo '{"items": [{"metadata": {"name": "web", "annotations": {"lb/token": "planted-token"}}}]}' ;;
+*"get nodedatapaths"*) echo "no such kind" >&2; exit 1 ;;
+*"get "*json) echo '{"items": []}' ;;
+*"get pods,"*|*"get "*"--output wide"*) echo "a table" ;;
+*"logs --namespace kpr "*) shift 3; echo "log of $1" ;;
 *"exec"*json*) echo '{"answer": 1}' ;;
 *"exec --namespace kpr agent-1 -- "*) shift 5; echo "agent-1: $*" ;;
 *"exec --namespace kpr agent-2 -- "*) shift 5; echo "agent-2: $*"; echo "a complaint" >&2; exit 4 ;;
@@ -112,6 +140,98 @@ fn answers_in_json_are_one_document() {
         serde_json::json!({"node-a": {"answer": 1}, "node-b": {"answer": 1}, "node-c": null})
     );
     assert_eq!(output.status.code(), Some(1), "node-c could not be asked");
+}
+
+#[test]
+fn kube_proxys_pods_print_the_rules_that_kpr_does_not_understand() {
+    let kubectl = Kubectl::new();
+    let output = kubectl.kpr(&["--node", "node-a,node-b", "diff", "kube-proxy", "-o", "wide"]);
+    assert_eq!(
+        text(&output.stdout),
+        "=== node-a ===\n:KUBE-SERVICES - [0:0]\n\n\
+         === node-b ===\n{\"table\": {\"name\": \"kube-proxy\"}}\n",
+        "{}",
+        text(&output.stderr)
+    );
+    assert_eq!(output.status.code(), Some(6), "the worst of both");
+    assert_eq!(
+        kubectl.calls().matches("k8s-app=kube-proxy").count(),
+        1,
+        "asked for once"
+    );
+
+    let output = kubectl.kpr(&[
+        "--node",
+        "node-a",
+        "--kube-proxy-selector",
+        "app=other",
+        "diff",
+        "kube-proxy",
+        "-o",
+        "wide",
+    ]);
+    assert_eq!(
+        (text(&output.stderr).as_str(), output.status.code()),
+        ("node-a: a rule is not understood\n", Some(1)),
+        "without a pod of kube-proxy's, kpr's own answer stands"
+    );
+}
+
+/// The files of an archive, with their paths.
+fn unpack(archive: &[u8]) -> BTreeMap<String, String> {
+    let mut archive = tar::Archive::new(GzDecoder::new(archive));
+    let files = archive.entries().expect("an archive").map(|entry| {
+        let mut entry = entry.expect("a whole archive");
+        let path = entry.path().expect("a path").display().to_string();
+        let mut text = String::new();
+        entry.read_to_string(&mut text).expect("a text");
+        (path, text)
+    });
+    files.collect()
+}
+
+#[test]
+fn a_dump_has_a_folder_for_each_node_that_answers_the_objects_and_the_logs() {
+    let kubectl = Kubectl::new();
+    let mut dump = tar::Builder::new(GzEncoder::new(Vec::new(), Compression::default()));
+    let mut header = tar::Header::new_gnu();
+    header.set_size(5);
+    header.set_mode(0o644);
+    dump.append_data(&mut header, "kpr-sysdump-node-a/status.txt", &b"well\n"[..])
+        .unwrap();
+    let dump = dump.into_inner().unwrap().finish().unwrap();
+    fs::write(kubectl.directory.path().join("kubectl.dump"), dump).unwrap();
+
+    let file = kubectl.directory.path().join("all.tar.gz");
+    let output = kubectl.kpr(&["sysdump", "--flows", "7", "--output", file.to_str().unwrap()]);
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    let said = text(&output.stdout);
+    assert!(
+        said.ends_with("all.tar.gz; 3 parts have errors (errors.txt)\n"),
+        "{said}"
+    );
+
+    let files = unpack(&fs::read(&file).unwrap());
+    let (folder, _) = files.keys().next().unwrap().split_once('/').unwrap();
+    let of = |name: &str| files.get(&format!("{folder}/{name}")).map(String::as_str);
+    assert_eq!(of("nodes/node-a/status.txt"), Some("well\n"));
+    assert_eq!(of("logs/agent-3.log"), Some("log of agent-3\n"));
+    assert_eq!(of("objects/pods.txt"), Some("a table\n"));
+    let services = of("objects/services.json").unwrap();
+    assert!(
+        services.contains("lb/token") && !services.contains("planted-token"),
+        "{services}"
+    );
+    let errors = of("errors.txt").unwrap();
+    for words in [
+        "nodes/node-b: the archive of the node is not whole",
+        "nodes/node-c: pod kpr/agent-3 is \"Pending\"",
+        "objects/nodedatapaths.json: kubectl get: no such kind",
+    ] {
+        assert!(errors.contains(words), "{words}: {errors}");
+    }
+    let contents = of("contents.txt").unwrap();
+    assert!(contents.contains("         5  nodes/node-a/status.txt\n"), "{contents}");
 }
 
 #[test]

@@ -1,9 +1,14 @@
 //! The two programs as a shell sees them: output, exit codes. Needs no privileges.
 
 use std::{
+    collections::BTreeMap,
+    fs,
+    io::Read as _,
     path::Path,
     process::{Command, Output},
 };
+
+use flate2::read::GzDecoder;
 
 const AGENT: &str = env!("CARGO_BIN_EXE_kpr-node-agent");
 const KPR: &str = env!("CARGO_BIN_EXE_kpr");
@@ -83,6 +88,130 @@ fn what_reads_maps_is_one_sentence_without_a_datapath_and_exits_with_1() {
             );
             assert_eq!(message.lines().count(), 1, "{args:?}: {message}");
         }
+    }
+}
+
+/// The files of an archive, by their names without the folder.
+fn unpack(archive: &[u8]) -> BTreeMap<String, String> {
+    let mut archive = tar::Archive::new(GzDecoder::new(archive));
+    let files = archive.entries().expect("an archive").map(|entry| {
+        let mut entry = entry.expect("a whole archive");
+        let path = entry.path().expect("a path").display().to_string();
+        let mut text = String::new();
+        entry.read_to_string(&mut text).expect("a text");
+        let (folder, name) = path.split_once('/').expect("a file in a folder");
+        assert!(folder.starts_with("kpr-sysdump-"), "{path}");
+        (name.to_owned(), text)
+    });
+    files.collect()
+}
+
+#[test]
+fn a_dump_has_what_can_be_had_without_a_datapath_and_no_secret() {
+    const SECRET: &str = "planted-token-4711";
+    let dir = tempfile::tempdir().unwrap();
+    let kubeconfig = dir.path().join(".kube/config");
+    fs::create_dir_all(kubeconfig.parent().unwrap()).unwrap();
+    fs::write(
+        &kubeconfig,
+        format!("users: [{{name: me, user: {{token: {SECRET}}}}}]\n"),
+    )
+    .unwrap();
+    let place = [dir.path().join("bpf"), dir.path().join("run")];
+    let output = Command::new(KPR)
+        .args(["sysdump", "--bpffs-root"])
+        .arg(&place[0])
+        .arg("--run-dir")
+        .arg(&place[1])
+        // Nothing listens there.
+        .args(["--metrics-address", "127.0.0.1:1"])
+        .env("HOME", dir.path())
+        .env("KUBECONFIG", &kubeconfig)
+        .env("REGISTRY_PASSWORD", SECRET)
+        .current_dir(dir.path())
+        .output()
+        .unwrap();
+    assert_eq!(code(&output), Some(0), "{output:?}");
+
+    let said = stdout(&output);
+    let (name, rest) = said.split_once(": ").unwrap();
+    assert!(name.starts_with("kpr-sysdump-") && name.ends_with("Z.tar.gz"), "{said}");
+    assert!(rest.ends_with("have errors (errors.txt).\n"), "{said}");
+    let files = unpack(&fs::read(dir.path().join(name)).unwrap());
+    for file in [
+        "version.txt",
+        "status.txt",
+        "devices.txt",
+        "routes.txt",
+        "rules.txt",
+        "sysctls.txt",
+    ] {
+        assert!(
+            files.get(file).is_some_and(|text| !text.is_empty()),
+            "{file}: {:?}",
+            files.keys()
+        );
+    }
+    assert!(
+        files["sysctls.txt"].contains("net/ipv4/ip_forward = "),
+        "{}",
+        files["sysctls.txt"]
+    );
+    let errors = &files["errors.txt"];
+    for words in [
+        "status.txt: the agent of this node does not answer",
+        "services.json: no datapath is pinned under ",
+        "metrics.txt: http://127.0.0.1:1/metrics",
+        "pins.txt: cannot list ",
+    ] {
+        assert!(
+            errors.contains(words) && stderr(&output).contains(words),
+            "{words}: {errors}"
+        );
+    }
+    let contents = &files["contents.txt"];
+    for file in files.keys().filter(|file| *file != "contents.txt") {
+        assert!(
+            contents.lines().any(|line| line.starts_with(file.as_str())),
+            "{file}: {contents}"
+        );
+    }
+    for (file, text) in &files {
+        assert!(!text.contains(SECRET), "{file} has the secret");
+    }
+}
+
+#[test]
+fn a_dump_goes_to_the_standard_output_or_is_an_error_where_it_cannot_be_written() {
+    let dir = tempfile::tempdir().unwrap();
+    let output = kpr(
+        dir.path(),
+        &["sysdump", "--output", "-", "--metrics-address", "127.0.0.1:1"],
+    );
+    assert_eq!(code(&output), Some(0), "{}", stderr(&output));
+    assert!(unpack(&output.stdout).contains_key("contents.txt"));
+    assert!(stderr(&output).contains("the standard output: "), "{}", stderr(&output));
+
+    let file = dir.path().join("absent/dump.tar.gz").display().to_string();
+    let output = kpr(dir.path(), &["sysdump", "--output", &file]);
+    assert_eq!((code(&output), stdout(&output).as_str()), (Some(1), ""));
+    assert!(stderr(&output).contains("cannot write "), "{}", stderr(&output));
+}
+
+#[test]
+fn a_comparison_without_rules_or_maps_says_which_are_missing() {
+    let dir = tempfile::tempdir().unwrap();
+    let saved = dir.path().join("saved");
+    for (text, flag, words) in [
+        ("*nat\nCOMMIT\n", "--iptables", "no datapath is pinned under "),
+        ("*nat\n", "--iptables", "has no end"),
+        ("{}", "--nft", "has no table `kube-proxy`"),
+        ("nothing", "--ipvs", "neither /proc/net/ip_vs nor"),
+    ] {
+        fs::write(&saved, text).unwrap();
+        let output = kpr(dir.path(), &["diff", "kube-proxy", flag, &saved.display().to_string()]);
+        assert_eq!((code(&output), stdout(&output).as_str()), (Some(1), ""), "{text}");
+        assert!(stderr(&output).contains(words), "{text}: {}", stderr(&output));
     }
 }
 

@@ -3,6 +3,7 @@
 use crate::{
     addr::{Addr4, Addr6, Address, Be16},
     layout::layout,
+    way::Way,
 };
 
 /// A packet's tuple as one of the hooks sees it, before translation.
@@ -56,6 +57,8 @@ pub struct FlowValue<A> {
     /// Interface index of the external device that the flow's first packet came in by. 0: a pod's flow, or an index that does not
     /// fit.
     pub device: u16,
+    /// The way of packets that are sent on, for as long as `last_seen` is now: the first packet of each second asks for the route.
+    pub way: Way,
 }
 
 /// A fragmented packet: what its fragments have in common (RFC 791 §3.2, RFC 8200 §4.5).
@@ -147,8 +150,8 @@ impl<A: Address> FlowKey<A> {
 
 layout!(FlowKey<Addr4>, size 16, align 4, fields [Addr4, Addr4, Be16, Be16, u8, u8, u16]);
 layout!(FlowKey<Addr6>, size 40, align 4, fields [Addr6, Addr6, Be16, Be16, u8, u8, u16]);
-layout!(FlowValue<Addr4>, size 24, align 4, fields [Addr4, Addr4, Be16, Be16, u32, u32, u8, u8, u16]);
-layout!(FlowValue<Addr6>, size 48, align 4, fields [Addr6, Addr6, Be16, Be16, u32, u32, u8, u8, u16]);
+layout!(FlowValue<Addr4>, size 40, align 8, fields [Addr4, Addr4, Be16, Be16, u32, u32, u8, u8, u16, Way]);
+layout!(FlowValue<Addr6>, size 64, align 8, fields [Addr6, Addr6, Be16, Be16, u32, u32, u8, u8, u16, Way]);
 layout!(FragmentKey<Addr4>, size 16, align 4, fields [Addr4, Addr4, u32, u8, [u8; 3]]);
 layout!(FragmentKey<Addr6>, size 40, align 4, fields [Addr6, Addr6, u32, u8, [u8; 3]]);
 layout!(FragmentValue, size 4, align 2, fields [Be16, Be16]);

@@ -29,6 +29,7 @@ pub mod reason;
 pub mod service;
 pub mod socket;
 pub mod source_range;
+pub mod way;
 pub mod xdp;
 
 #[cfg(feature = "user")]
@@ -45,6 +46,7 @@ pub use reason::Reason;
 pub use service::{ServiceKey, ServiceValue, Slice, StoredService};
 pub use socket::{Cookie, PeerKey, PeerValue};
 pub use source_range::SourceRange;
+pub use way::Way;
 
 /// Version of the layout of all pinned maps; part of the directory they are pinned in.
 pub const ABI_VERSION: u32 = 1;

@@ -63,5 +63,6 @@ fn draw(count: u32, number: u32) -> Result<FlowValue<Addr4>, Reason> {
         state: state::SEEN,
         action: action::FORWARD,
         device: 0,
+        ..FlowValue::default()
     })
 }

@@ -58,7 +58,11 @@ pub fn bare<const PROTOCOL: usize>(ctx: &TcContext, direction: u8) -> Result<i32
 
 /// Translates a packet, and sends it out.
 #[inline(always)]
-pub fn forward<const PROTOCOL: usize>(ctx: &TcContext, parsed: &Parsed<Addr4>, value: &FlowValue<Addr4>) -> Result<i32, Reason> {
+pub fn forward<const PROTOCOL: usize>(
+    ctx: &TcContext,
+    parsed: &Parsed<Addr4>,
+    value: &FlowValue<Addr4>,
+) -> Result<i32, Reason> {
     if parsed.hops <= 1 {
         return Err(Reason::DropTtl);
     }
@@ -76,7 +80,11 @@ fn rewrite<const PROTOCOL: usize>(
 ) -> Result<(), Reason> {
     let change = ipv4::rewrite(&Skb(ctx), parsed, to, hop).ok_or(Reason::DropRewriteFailed)?;
     let at = (parsed.l4 + PROTOCOL) as u32;
-    let flags = if PROTOCOL == UDP { u64::from(BPF_F_MARK_MANGLED_0) } else { 0 };
+    let flags = if PROTOCOL == UDP {
+        u64::from(BPF_F_MARK_MANGLED_0)
+    } else {
+        0
+    };
     replace(ctx, at, change.pseudo, flags | u64::from(BPF_F_PSEUDO_HDR))?;
     replace(ctx, at, change.ports, flags)
 }

@@ -4,7 +4,7 @@
 //! of its destination. One look-up is added where its port may be an SNAT port; one or two where it may be a NodePort or a hostPort, or
 //! where the filter can't tell; and one for TCP's first packet.
 
-use super::{Handled, dsr, flow, fragment, keep, route, skb::Skb, translate, wire::Wire};
+use super::{ETHERNET, Handled, dsr, flow, fragment, keep, route, skb::Skb, translate, wire::Wire};
 use crate::{
     balance::{self, Draw},
     clock, config, counters, events, load,
@@ -157,6 +157,7 @@ pub fn refuse<F: Wire>(ctx: &TcContext, l3: usize) -> Result<Handled, Reason> {
         state: flow::state_of(parsed.signals),
         action: action::PASS,
         device: device(ctx),
+        ..FlowValue::default()
     };
     flow::create_refused::<F>(&parsed.key, &value)?;
     events::begins();
@@ -433,8 +434,13 @@ fn translate<F: Wire>(
         // Marked since the flow was looked up.
         Ok(Handled::NotOurs)
     } else if flow::is_forwarded(value) {
-        let route = F::route(ctx, parsed.key.proto, parsed.class, value)?;
+        if value.way.is_known() && parsed.l3 == ETHERNET as usize {
+            events::leaves(value.way.ifindex.into());
+            return translate::forward_known::<F>(ctx, parsed, value);
+        }
+        let route = F::route_of_flow(ctx, parsed.key.proto, parsed.class, value)?;
         events::leaves(route.ifindex);
+        flow::keep_way::<F>(&parsed.key, route.way);
         translate::forward::<F>(ctx, parsed, value, route)
     } else if flow::is_tunnelled(value) {
         dsr::send::leave::<F>(ctx, parsed, value)

@@ -7,7 +7,7 @@ use aya_ebpf::{
     EbpfContext,
     bindings::bpf_redir_neigh,
     helpers::{
-        bpf_redirect_neigh,
+        bpf_redirect, bpf_redirect_neigh,
         generated::{bpf_check_mtu, bpf_skb_change_head},
     },
     programs::TcContext,
@@ -16,7 +16,8 @@ use core::{
     mem::{size_of, zeroed},
     ptr::null_mut,
 };
-use kpr_abi::{Be16, Reason};
+use kpr_abi::{Be16, Reason, Way};
+use kpr_packet::{Packet, Window};
 
 /// Length of a packet that fits anywhere: given one, the helper tells how long a packet may be by the route, and not whether this one fits
 /// the device.
@@ -29,6 +30,8 @@ pub struct Route {
     /// The longest packet that may go this way, if the look-up was one that [measures](measure).
     pub mtu: u16,
     next_hop: bpf_redir_neigh,
+    /// To the neighbour, if that is known and the look-up was one that [measures](measure).
+    pub way: Way,
 }
 
 /// Looks up how a packet leaves this node.
@@ -50,14 +53,41 @@ pub fn lookup(ctx: &TcContext, mut params: FibParams) -> Result<Route, Reason> {
         // SAFETY: two bytes either way: the helper's answer, or 0 where nobody asked.
         mtu: unsafe { params.__bindgen_anon_1.mtu_result },
         next_hop,
+        way: if result == fib::SUCCESS {
+            fib::way(&params)
+        } else {
+            Way::default()
+        },
     })
+}
+
+/// The same, for packets of a flow that is to remember its [way](Route::way).
+#[inline(always)]
+pub fn lookup_way(ctx: &TcContext, mut params: FibParams) -> Result<Route, Reason> {
+    params.__bindgen_anon_1.tot_len = MEASURE;
+    lookup(ctx, params)
 }
 
 /// The same, with the longest packet that may go that way.
 #[inline(always)]
-pub fn measure(ctx: &TcContext, mut params: FibParams) -> Result<Route, Reason> {
-    params.__bindgen_anon_1.tot_len = MEASURE;
-    lookup(ctx, params)?.measured(ctx)
+pub fn measure(ctx: &TcContext, params: FibParams) -> Result<Route, Reason> {
+    lookup_way(ctx, params)?.measured(ctx)
+}
+
+/// Sends a packet behind an Ethernet header the way that its flow remembers, once the program ends; returns the verdict to end with.
+#[inline(always)]
+pub fn redirect_known(ctx: &TcContext, way: &Way) -> Result<i32, Reason> {
+    let skb = Skb(ctx);
+    let link: Window<14> = skb.window(0).ok_or(Reason::DropRewriteFailed)?;
+    link.set_u16::<0>(way.to[0]);
+    link.set_u16::<2>(way.to[1]);
+    link.set_u16::<4>(way.to[2]);
+    link.set_u16::<6>(way.from[0]);
+    link.set_u16::<8>(way.from[1]);
+    link.set_u16::<10>(way.from[2]);
+    skb.is_sent_by(way.ifindex.into());
+    // SAFETY: a helper without pointers. Where the device has no link header, it takes this one off.
+    Ok(unsafe { bpf_redirect(way.ifindex.into(), 0) } as i32)
 }
 
 impl Route {

@@ -1,6 +1,12 @@
 //! Writes a flow's translation into its packet.
 
-use super::{Handled, route::Route, sctp, skb::Skb, wire::Wire};
+use super::{
+    Handled,
+    route::{self, Route},
+    sctp,
+    skb::Skb,
+    wire::Wire,
+};
 use aya_ebpf::{
     bindings::{BPF_F_MARK_MANGLED_0, BPF_F_PSEUDO_HDR},
     helpers::bpf_l4_csum_replace,
@@ -41,6 +47,20 @@ pub fn forward<F: Wire>(
     }
     rewrite::<F>(ctx, parsed, to, true)?;
     Ok(Handled::Redirected(route.redirect(ctx, parsed.l3)?))
+}
+
+/// The same where the flow remembers its way.
+#[inline(always)]
+pub fn forward_known<F: Wire>(
+    ctx: &TcContext,
+    parsed: &Parsed<F::Addr>,
+    to: &FlowValue<F::Addr>,
+) -> Result<Handled, Reason> {
+    if parsed.hops <= 1 {
+        return Err(Reason::DropTtl);
+    }
+    rewrite::<F>(ctx, parsed, to, true)?;
+    Ok(Handled::Redirected(route::redirect_known(ctx, &to.way)?))
 }
 
 #[inline(always)]

@@ -17,6 +17,12 @@ pub trait Wire: Headers {
         route::lookup(ctx, Self::way(Skb(ctx).ifindex(), proto, class, to))
     }
 
+    /// The same, for packets of a flow that is to remember its way.
+    #[inline(always)]
+    fn route_of_flow(ctx: &TcContext, proto: u8, class: u8, to: &FlowValue<Self::Addr>) -> Result<Route, Reason> {
+        route::lookup_way(ctx, Self::way(Skb(ctx).ifindex(), proto, class, to))
+    }
+
     /// How a translated error leaves this node.
     #[inline(always)]
     fn route_error(

@@ -4,7 +4,7 @@ use super::{
     frame::{ETHERNET, Frame},
     leave,
 };
-use crate::{balance, config, events, flow, headers::Headers, maps::Tables};
+use crate::{balance, clock, config, events, flow, headers::Headers, maps::Tables};
 use kpr_abi::{FlowValue, ServiceKey, flow::direction, proto};
 use kpr_packet::{Destination, Packet, Parsed, Window};
 
@@ -30,8 +30,13 @@ pub fn handle<F: Headers>(frame: &Frame) -> Option<u32> {
     if old == F::pseudo_sum(&parsed.key, length.wrapping_sub((parsed.l4 - ETHERNET) as u16)) {
         return None;
     }
-    let params = F::way(frame.ifindex(), parsed.key.proto, parsed.class, &to);
-    let way = leave::find(frame, params, length)?;
+    let remembers = to.way.is_known() && to.last_seen == clock::now();
+    let leave = if remembers {
+        leave::again(frame, to.way, length)?
+    } else {
+        let params = F::way(frame.ifindex(), parsed.key.proto, parsed.class, &to);
+        leave::find(frame, params, length)?
+    };
     events::tuple(&parsed.key);
     events::flow(&parsed.key, &to);
     // From here on nothing fails.
@@ -41,10 +46,15 @@ pub fn handle<F: Headers>(frame: &Frame) -> Option<u32> {
         let new = change.pseudo.and(change.ports).apply(old);
         checksum.set_u16::<0>(if is_udp && new == 0 { !0 } else { new });
     }
-    frame.address(way.to, way.from)?;
+    frame.address(leave.way.to, leave.way.from)?;
     // SAFETY: as above.
-    unsafe { flow::counted::<F>(&parsed.key, known, parsed.signals) };
-    Some(way.verdict)
+    unsafe {
+        flow::counted::<F>(&parsed.key, known, parsed.signals);
+        if !remembers {
+            flow::write_way(known, leave.way);
+        }
+    }
+    Some(leave.verdict)
 }
 
 /// Whether a flow may have packets for this destination, by what is asked before the flow table, and without reading more of the packet.

@@ -49,14 +49,14 @@ impl Frame<'_> {
 
     /// Writes a link header's addresses. `None`: nothing was written.
     #[inline(always)]
-    pub fn address(&self, to: HardwareAddress, from: HardwareAddress) -> Option<()> {
+    pub fn address(&self, to: [u16; 3], from: [u16; 3]) -> Option<()> {
         let link = self.link_header()?;
-        link.set_u16::<0>(to.halves[0]);
-        link.set_u16::<2>(to.halves[1]);
-        link.set_u16::<4>(to.halves[2]);
-        link.set_u16::<6>(from.halves[0]);
-        link.set_u16::<8>(from.halves[1]);
-        link.set_u16::<10>(from.halves[2]);
+        link.set_u16::<0>(to[0]);
+        link.set_u16::<2>(to[1]);
+        link.set_u16::<4>(to[2]);
+        link.set_u16::<6>(from[0]);
+        link.set_u16::<8>(from[1]);
+        link.set_u16::<10>(from[2]);
         Some(())
     }
 

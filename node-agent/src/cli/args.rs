@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand};
 
 use super::{
-    affinity, backend, completion, conntrack, exit, explain, log, manual, monitor, output::Format, probe, service,
-    status,
+    affinity, backend, completion, conntrack, diff, exit, explain, log, manual, monitor, output::Format, probe,
+    service, status, sysdump,
 };
 
 /// Shows what kpr does on this node.
@@ -68,6 +68,9 @@ pub enum Command {
     ///
     /// Works while the agent is down.
     Maps(Format),
+    /// What kube-proxy has programmed otherwise than kpr.
+    #[command(subcommand)]
+    Diff(diff::Command),
     /// Which log lines the agent writes: show it, or change it while it runs.
     Log(log::Args),
     /// What happens to connections, live: flows that begin, and what is refused or dropped, one line each.
@@ -82,6 +85,11 @@ pub enum Command {
     /// Runs the programs of this node on a packet, or a connect, that nobody sends, with copies of what they would change: nothing on the
     /// node is. The answer is what such a packet meets now; where a backend is chosen by chance, the next one may get another.
     Explain(explain::Args),
+    /// Gather what a bug report needs from this node into one archive, without secrets.
+    ///
+    /// State, frontends, backends, flows, maps, metrics, devices, routes, sysctls, and kube-proxy's rules where they differ. Whatever can't
+    /// be gathered leaves its error in the archive instead. Exits with 1 only if no archive could be written.
+    Sysdump(sysdump::Args),
     /// Print a script by which a shell completes command lines of kpr.
     ///
     /// Such as: source <(kpr completion bash)

@@ -18,6 +18,8 @@ pub enum Exit {
     Unhealthy = 4,
     /// What was asked for by name, id or address is not on this node.
     NotFound = 5,
+    /// What was compared differs.
+    Different = 6,
 }
 
 /// For the end of `--help`.
@@ -27,7 +29,8 @@ pub(super) const HELP: &str = "Exit codes:
   2  the command line was not understood
   3  the agent of this node does not answer
   4  the agent answers, but the node does not serve Services as it should (kpr status)
-  5  what was asked for is not on this node (kpr service get, kpr explain)";
+  5  what was asked for is not on this node (kpr service get, kpr explain)
+  6  what was compared differs (kpr diff)";
 
 impl Termination for Exit {
     fn report(self) -> ExitCode {

@@ -7,6 +7,7 @@ mod args;
 mod backend;
 mod completion;
 mod conntrack;
+mod diff;
 mod exit;
 mod explain;
 mod log;
@@ -20,6 +21,7 @@ mod protocol;
 mod service;
 mod status;
 mod style;
+mod sysdump;
 mod table;
 
 #[cfg(test)]
@@ -41,7 +43,9 @@ pub async fn run(args: &Args, out: &mut dyn Write) -> anyhow::Result<Exit> {
         Command::Conntrack(command) => conntrack::run(place, command, out),
         Command::Affinity(command) => affinity::run(place, command, out).await,
         Command::Maps(format) => maps::run(place, *format, out),
+        Command::Diff(command) => diff::run(place, command, out).await,
         Command::Log(args) => log::run(place, args, out).await,
+        Command::Sysdump(args) => sysdump::run(place, args, out).await,
         Command::Monitor(args) => monitor::run(place, args, out).await,
         Command::Explain(args) => Box::pin(explain::run(place, args, out)).await,
         Command::Completion(args) => completion::run(*args, out),

@@ -11,6 +11,10 @@ const HEADER: usize = 16;
 const GENERIC: usize = 4;
 const ALIGN: usize = 4;
 
+/// The kernel makes the parts of a list as large as what they are read into, up to half of this. Each part costs it a walk over all that
+/// was listed before.
+const DUMP: usize = 64 * 1024;
+
 const NLM_F_REQUEST: u16 = 0x1;
 const NLM_F_ACK: u16 = 0x4;
 /// Fail if there is one already.
@@ -106,8 +110,10 @@ impl Nfnetlink {
         mut take: impl FnMut(&[u8]),
     ) -> io::Result<()> {
         self.send(kind, NLM_F_DUMP, family, attributes)?;
+        let mut datagram = Vec::with_capacity(DUMP);
         loop {
-            let (datagram, _) = self.0.recv_from_full()?;
+            datagram.clear();
+            self.0.recv(&mut datagram, 0)?;
             for (kind, body) in messages(&datagram) {
                 match kind {
                     NLMSG_DONE => return Ok(()),

@@ -5,15 +5,19 @@
 //! that a kube-proxy has left, when it is told to ([`crate::takeover`]).
 
 mod conntrack;
+mod expression;
 pub mod ip_set;
 pub mod link;
+pub mod listing;
 pub mod masquerade;
 mod message;
 pub mod nf_tables;
+mod rule;
 mod rules;
 pub mod xtables;
 
 pub use conntrack::{Connection, Conntrack, Nat, Tuple};
+pub use rule::{NotUnderstood, Rule, Source};
 pub use rules::{Found, rules};
 
 /// Why the kernel was not asked, or did not answer.

@@ -14,7 +14,7 @@ pub(super) const NEW_CHAIN: u16 = 0xa03;
 pub(super) const GET_CHAIN: u16 = 0xa04;
 const DELETE_CHAIN: u16 = 0xa05;
 pub(super) const NEW_RULE: u16 = 0xa06;
-const GET_RULE: u16 = 0xa07;
+pub(super) const GET_RULE: u16 = 0xa07;
 const DELETE_RULE: u16 = 0xa08;
 
 pub(super) const TABLE_NAME: u16 = 1;

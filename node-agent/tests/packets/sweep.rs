@@ -65,6 +65,7 @@ pub(crate) fn flow(number: u32, proto: u8, last_seen: u32) -> [(FlowKey<Addr4>, 
         state: state::SEEN | state::PAST_SYN,
         action: action::FORWARD,
         device: 0,
+        ..FlowValue::default()
     };
     let back = FlowValue {
         src: there.dst,

@@ -125,6 +125,7 @@ pub fn admit<F: Tunnel>(ctx: &TcContext, l3: usize) -> Result<Handled, Reason> {
             state: flow::state_of(parsed.signals) | state::ENCAPSULATED,
             action: action::PASS,
             device: 0,
+            ..FlowValue::default()
         },
         // A NodePort that no flow could be made for is refused in the frontend's name: it is another node's address.
         service_flags: service.flags & !flags::NODE_PORT,

@@ -95,7 +95,10 @@ impl Cable {
         for (key, value) in flows {
             self.flows.insert(key, value, 0)?;
         }
-        let floor = self.ebpf.program_mut(name).with_context(|| format!("no program {name}"))?;
+        let floor = self
+            .ebpf
+            .program_mut(name)
+            .with_context(|| format!("no program {name}"))?;
         node.run(|| match floor {
             Program::Xdp(floor) => {
                 floor.load()?;

@@ -23,7 +23,7 @@ pub use self::{
     apply::Applied,
     counters::{Destination, Hits},
     daemon_set::{Deployed, NAME},
-    running::Running,
+    running::{Running, node_rules},
 };
 
 /// Which part of netfilter it programs.

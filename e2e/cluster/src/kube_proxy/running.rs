@@ -165,7 +165,7 @@ fn families(host: &Host) -> Vec<Family> {
 }
 
 /// What the rules of one family depend on: the addresses of this node, and of all pods.
-fn node_rules(testbed: &Testbed, host: &Host, family: Family) -> NodeRules {
+pub fn node_rules(testbed: &Testbed, host: &Host, family: Family) -> NodeRules {
     let cidrs = testbed.spec().nodes.iter().flat_map(|node| node.pod_cidrs.iter());
     let cidrs: Vec<ipnet::IpNet> = cidrs.filter(|cidr| family.has(cidr.addr())).collect();
     let own = host.spec.addresses.iter().find(|address| family.has(*address));

@@ -5,7 +5,7 @@ use std::{net::SocketAddr, time::Duration};
 use anyhow::{Context as _, Result, ensure};
 use serde_json::Value;
 
-use super::{TCP_PORT, UDP_PORT, Vantage, Workload};
+use super::{TCP_PORT, UDP_PORT, Vantage, Workload, dump};
 use crate::{
     cluster::{Cluster, eventually},
     process::Output,
@@ -63,6 +63,8 @@ pub async fn kpr_tells_what_its_node_does_with_or_without_an_agent(cluster: &mut
     ensure!(listed.contains("default/sticky:http"), "{listed}");
 
     told_by_maps(cluster, &web, node_port).await?;
+    let client = SocketAddr::new(cluster.client_address()?, FIRST_PORT).to_string();
+    dump::every_part_is_there_and_no_secret(cluster, NODE, &client).await?;
     cluster.kill_agent(NODE).await?;
     told_by_maps(cluster, &web, node_port).await?;
     names_need_the_agent(cluster).await?;

@@ -92,7 +92,7 @@ fn a_service_that_loses_a_family_leaves_its_tables() {
     assert_eq!(kernel.shows(), [WEB4]);
     assert!(matches!(
         kernel.take_ops6()[..],
-        [Op::DeleteService { .. }, Op::PutBackend { .. }]
+        [.., Op::DeleteService { .. }, Op::PutBackend { .. }]
     ));
 }
 

@@ -279,6 +279,7 @@ mod tests {
             state: bits,
             action,
             device: 0,
+            ..FlowValue::default()
         };
         let back = FlowValue {
             src: dst,

@@ -130,6 +130,16 @@ impl Rules {
             .collect()
     }
 
+    /// Each rule: its chain, its entry, and the chain that it leads to. Built-in chains, which are not kube-proxy's, are left out.
+    pub(super) fn of_chains(&self) -> impl Iterator<Item = (String, &[u8], Option<String>)> {
+        let rows = self.rows().into_iter().filter(|row| !row.built_in);
+        rows.flat_map(move |row| {
+            let name = row.name.clone();
+            row.rules()
+                .map(move |index| (name.clone(), self.entries[index].bytes.as_slice(), self.led_to(index)))
+        })
+    }
+
     /// The table without what the plan takes away.
     pub(super) fn without(&self, plan: &Plan) -> Replacement {
         let mut gone = vec![false; self.entries.len()];

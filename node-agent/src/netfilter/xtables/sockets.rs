@@ -12,8 +12,14 @@ use nix::{
     sys::socket::{AddressFamily, SockFlag, SockType, socket},
 };
 
-use super::blob::{self, Hooks, Layout, Rules};
-use crate::takeover::{Chain, Plan};
+use super::{
+    blob::{self, Hooks, Layout, Rules},
+    entry,
+};
+use crate::{
+    netfilter::rule::Rule,
+    takeover::{Chain, Plan},
+};
 
 /// `IPT_SO_GET_INFO` and `IPT_SO_GET_ENTRIES`, and those of IPv6, which have the same numbers.
 const GET_INFO: libc::c_int = 64;
@@ -165,6 +171,16 @@ impl Table {
     /// The chains, and what their rules lead to.
     pub fn chains(&self) -> io::Result<Vec<Chain>> {
         Ok(self.rules()?.chains())
+    }
+
+    /// The rules of the chains that `wanted` names, in order. A rule that is not understood is an error.
+    pub fn listed(&self, wanted: impl Fn(&str) -> bool) -> io::Result<Vec<Rule>> {
+        let rules = self.rules()?;
+        let of_chains = rules.of_chains().filter(|(chain, ..)| wanted(chain));
+        let listed = of_chains.map(|(chain, entry, jump)| entry::rule(self.family.layout(), &chain, entry, jump));
+        listed
+            .collect::<Result<_, _>>()
+            .map_err(|what| io::Error::new(io::ErrorKind::Unsupported, what))
     }
 
     /// Carries a plan out, at once and as a whole. Fails with `EAGAIN` if the table has another size by now.

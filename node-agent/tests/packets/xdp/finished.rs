@@ -7,7 +7,7 @@ use super::{
 use crate::{
     packet::{ACK, FIN, Packet, SYN, Transport},
     packet6::{Head, Packet6},
-    rig::{REMOTE_POD, REMOTE_POD6, Rig, TCP, UDP},
+    rig::{REMOTE_POD, REMOTE_POD6, Rig, TCP, UDP, run},
     sweep::flows,
 };
 use kpr_abi::{
@@ -15,6 +15,10 @@ use kpr_abi::{
     flow::{direction, state},
 };
 use kpr_node_agent::datapath::Verdict;
+use std::{
+    thread::sleep,
+    time::{Duration, Instant},
+};
 
 const BACKEND: (std::net::Ipv4Addr, u16) = (REMOTE_POD, 80);
 const BACKEND6: (std::net::Ipv6Addr, u16) = (REMOTE_POD6, 80);
@@ -99,6 +103,53 @@ fn a_datagram_without_a_checksum_gets_none() {
     let seen = node.xdp(&without.bytes());
     let expected = without.from(source).to(BACKEND).ttl(63).bytes();
     assert_eq!(seen.packet, between(expected, OWN, OF_OTHER_NODE));
+}
+
+/// Sends a packet again and again until it comes out in another way than at first, which must be the second one, and soon.
+fn follows(mut send: impl FnMut() -> Vec<u8>, [first, second]: [Vec<u8>; 2]) {
+    assert_eq!(send(), first);
+    run("ip neigh replace 192.168.49.3 lladdr 02:00:00:00:00:33 dev eth0 nud permanent");
+    let changed = Instant::now();
+    loop {
+        let now = send();
+        if now == second {
+            return;
+        }
+        assert_eq!(now, first);
+        assert!(changed.elapsed() < Duration::from_secs(2), "{now:02x?}");
+        sleep(Duration::from_millis(10));
+    }
+}
+
+#[test]
+fn a_flow_asks_for_its_way_once_a_second() {
+    const NEW: [u8; 6] = [2, 0, 0, 0, 0, 0x33];
+    let mut node = node();
+    let asked = Packet::tcp(ACK, CLIENT_SIDE, ASKED);
+    let request = asked.bytes();
+    let translated = asked.from(begin_tcp(&mut node)).to(BACKEND).ttl(63).bytes();
+    let sent = [OF_OTHER_NODE, NEW].map(|next| between(translated.clone(), OWN, next));
+    follows(|| node.xdp(&request).packet, sent);
+}
+
+#[test]
+fn tc_writes_the_link_header_of_a_way_that_is_known_and_leaves_it_to_the_kernel_once_a_second() {
+    let mut node = node();
+    let asked = Packet::tcp(ACK, CLIENT_SIDE, ASKED);
+    let request = asked.bytes();
+    let translated = asked.from(begin_tcp(&mut node)).to(BACKEND).ttl(63).bytes();
+    let addressed = between(translated.clone(), OWN, OF_OTHER_NODE);
+    let (began, mut seen) = (Instant::now(), [0; 2]);
+    while seen.contains(&0) {
+        let sent = node.ingress(&request);
+        assert_eq!(sent.verdict, Verdict::Redirect);
+        let kind = [&translated, &addressed]
+            .iter()
+            .position(|expected| **expected == sent.packet);
+        seen[kind.expect("one of the two")] += 1;
+        assert!(began.elapsed() < Duration::from_secs(3), "{seen:?}");
+        sleep(Duration::from_millis(10));
+    }
 }
 
 /// The state bits of the entry for the client's packets, and of the one for the backend's.
