@@ -10,7 +10,7 @@ use aya_ebpf::{
         bpf_ktime_get_ns,
     },
     macros::map,
-    maps::{Array, PerCpuArray, RingBuf},
+    maps::{Array, PerCpuArray, RingBuf, ring_buf::RingBufEntry},
 };
 use kpr_abi::{
     Address, Be16, Event, FlowKey, FlowValue, PeerValue, Reason, ServiceValue, Slice,
@@ -176,7 +176,9 @@ pub fn call<S: SocketAddress>(
     };
     let local_only = service.flags & flags::INTERNAL_LOCAL != 0;
     let list = if local_only { service.local } else { service.cluster };
-    tell(reason, |event| {
+    // Not by `tell`: a closure of two callers is left a function, whose stack is one too many.
+    if let Some(mut room) = reserve(reason) {
+        let event = room.write(begun(reason));
         event.hook = hook;
         event.netns = ctx.netns();
         ctx.identify(event);
@@ -198,7 +200,8 @@ pub fn call<S: SocketAddress>(
         if outcome.is_ok() {
             event.steps |= step::ADMITTED | step::CHOSEN;
         }
-    });
+        room.submit(0);
+    }
     outcome
 }
 
@@ -219,19 +222,32 @@ pub fn bind<A: Address>(addr: A, port: Be16, proto: u8) {
 /// Tells of a call.
 #[inline(always)]
 fn tell(reason: Reason, fill: impl FnOnce(&mut Event)) {
-    let Some(sample) = sample(reason) else { return };
-    let Some(mut room) = EVENTS.reserve::<Event>(0) else {
+    if let Some(mut room) = reserve(reason) {
+        fill(room.write(begun(reason)));
+        room.submit(0);
+    }
+}
+
+/// Room for an event, if it is to be told.
+#[inline(always)]
+fn reserve(reason: Reason) -> Option<RingBufEntry<Event>> {
+    sample(reason)?;
+    let room = EVENTS.reserve::<Event>(0);
+    if room.is_none() {
         lost();
-        return;
-    };
-    let event = room.write(Event {
+    }
+    room
+}
+
+/// An event of which nothing is known yet but what and when.
+#[inline(always)]
+fn begun(reason: Reason) -> Event {
+    Event {
         what: reason as u32,
-        sample,
+        sample: EVENTS_WANTED.get(0).map_or(1, |wanted| wanted.sample),
         time: now(),
         ..Event::default()
-    });
-    fill(event);
-    room.submit(0);
+    }
 }
 
 /// Adds which process calls, on a hook that is one's call.
