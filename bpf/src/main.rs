@@ -9,6 +9,7 @@
 //! | XDP of external devices, if asked | `kpr_xdp` | north-south: packets of flows with remote backends; all others go up to tc |
 //! | the same three of tc with `_l3` | devices without a link header | the same |
 //! | tc of pod-facing devices, if asked | `kpr_pod_ingress`, `kpr_egress` | east-west, packet by packet |
+//! | none: run by `kpr explain` | `kpr_explain_connect*` | what would become of a socket call; with the feature `events` only |
 #![no_std]
 #![no_main]
 #![feature(asm_experimental_arch)]
@@ -18,6 +19,8 @@ mod clock;
 mod config;
 mod counters;
 mod events;
+#[cfg(feature = "events")]
+mod explain;
 mod fib;
 mod flow;
 mod headers;
@@ -156,6 +159,20 @@ pub fn kpr_egress_l3(ctx: TcContext) -> i32 {
 #[xdp]
 pub fn kpr_xdp(ctx: XdpContext) -> u32 {
     xdp::accelerate(&ctx)
+}
+
+/// What would become of a `connect(2)` to an IPv4 address: never attached.
+#[cfg(feature = "events")]
+#[classifier]
+pub fn kpr_explain_connect4(_: TcContext) -> i32 {
+    explain::connect::<kpr_abi::V4>()
+}
+
+/// The same of an IPv6 address.
+#[cfg(feature = "events")]
+#[classifier]
+pub fn kpr_explain_connect6(_: TcContext) -> i32 {
+    explain::connect::<kpr_abi::V6>()
 }
 
 #[unsafe(link_section = "license")]

@@ -2,8 +2,8 @@
 
 use crate::{
     Addr4, Addr6, Address, AffinityKey, AffinityValue, BackendValue, Be16, Event, FlowKey, FlowValue, FragmentKey,
-    FragmentValue, PeerKey, PeerValue, ServiceKey, ServiceValue, Slice, SourceRange, StoredService, event::Wanted,
-    xdp::HardwareAddress,
+    FragmentValue, MadeUpCall, PeerKey, PeerValue, ServiceKey, ServiceValue, Slice, SourceRange, StoredService,
+    event::Wanted, xdp::HardwareAddress,
 };
 
 macro_rules! pod {
@@ -32,7 +32,8 @@ pod!(
     AffinityValue,
     HardwareAddress,
     Event,
-    Wanted
+    Wanted,
+    MadeUpCall,
 );
 pod_of_address!(
     ServiceKey,

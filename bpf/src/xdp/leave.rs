@@ -2,6 +2,7 @@
 
 use super::frame::Frame;
 use crate::{
+    events,
     fib::{self, FibParams},
     maps::{XDP_ADDRESSES, XDP_DEVICES},
 };
@@ -46,6 +47,7 @@ fn leave(frame: &Frame, way: Way, ifindex: u32) -> Option<Leave> {
     if !is_for_this_machine(frame, from) {
         return None;
     }
+    events::leaves(ifindex);
     let verdict = if ifindex == frame.ifindex() {
         XDP_TX
     } else {

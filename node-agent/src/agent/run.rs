@@ -21,7 +21,7 @@ pub struct Inputs {
     pub changes: mpsc::Receiver<Change>,
     /// From the kernel; none before the first look.
     pub devices: watch::Receiver<Option<Vec<Device>>>,
-    /// From whoever wants to know what frontends are called.
+    /// From whoever wants to know what frontends are called, or where a Pod is.
     pub questions: mpsc::Receiver<NameQuestion>,
 }
 
@@ -56,8 +56,7 @@ pub async fn run<L: Loader>(
             // The next work does what is to be done.
             Ok(()) = listened.changed() => {}
             Some(question) = inputs.questions.recv() => {
-                // Who asked may be gone.
-                let _ = question.send(core.frontend_names());
+                core.answer(question);
             }
             () = async { sleep_until(due.unwrap_or_else(Instant::now)).await }, if due.is_some() => {}
             // Every source is gone, and nothing is due.

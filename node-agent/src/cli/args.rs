@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand};
 
 use super::{
-    affinity, backend, completion, conntrack, diff, exit, log, manual, monitor, output::Format, probe, service, status,
-    sysdump,
+    affinity, backend, completion, conntrack, diff, exit, explain, log, manual, monitor, output::Format, probe,
+    service, status, sysdump,
 };
 
 /// Shows what kpr does on this node.
@@ -83,6 +83,13 @@ pub enum Command {
     /// State, frontends, backends, flows, maps, metrics, devices, routes, sysctls, and kube-proxy's rules where they differ. Whatever can't
     /// be gathered leaves its error in the archive instead. Exits with 1 only if no archive could be written.
     Sysdump(sysdump::Args),
+    /// What would become of a packet or a connection, and why: which frontend it is for, which backends it may get, what leaves the node.
+    ///
+    /// Such as: kpr explain tcp 10.96.0.10:53 --from pod/default/web-0
+    ///
+    /// Runs the programs of this node on a packet, or a connect, that nobody sends, with copies of what they would change: nothing on the
+    /// node is. The answer is what such a packet meets now; where a backend is chosen by chance, the next one may get another.
+    Explain(explain::Args),
     /// Print a script by which a shell completes command lines of kpr.
     ///
     /// Such as: source <(kpr completion bash)

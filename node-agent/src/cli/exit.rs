@@ -29,7 +29,7 @@ pub(super) const HELP: &str = "Exit codes:
   2  the command line was not understood
   3  the agent of this node does not answer
   4  the agent answers, but the node does not serve Services as it should (kpr status)
-  5  what was asked for is not on this node (kpr service get)
+  5  what was asked for is not on this node (kpr service get, kpr explain)
   6  what was compared differs (kpr diff)";
 
 impl Termination for Exit {

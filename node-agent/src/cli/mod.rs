@@ -9,6 +9,7 @@ mod completion;
 mod conntrack;
 mod diff;
 mod exit;
+mod explain;
 mod log;
 mod manual;
 mod maps;
@@ -46,6 +47,7 @@ pub async fn run(args: &Args, out: &mut dyn Write) -> anyhow::Result<Exit> {
         Command::Log(args) => log::run(place, args, out).await,
         Command::Sysdump(args) => sysdump::run(place, args, out).await,
         Command::Monitor(args) => monitor::run(place, args, out).await,
+        Command::Explain(args) => Box::pin(explain::run(place, args, out)).await,
         Command::Completion(args) => completion::run(*args, out),
         Command::Manual(args) => manual::run(args, out),
         Command::Probe(args) => probe::run(place, args, out).await,

@@ -38,6 +38,16 @@ impl Names {
     }
 }
 
+impl Name {
+    /// As kube-proxy writes it: `namespace/name:port`, without a port that has no name.
+    pub(super) fn shown(&self) -> String {
+        match self.port.as_str() {
+            "" => self.service.clone(),
+            port => format!("{}:{port}", self.service),
+        }
+    }
+}
+
 impl FromIterator<FrontendName> for Names {
     fn from_iter<I: IntoIterator<Item = FrontendName>>(told: I) -> Self {
         let names = told.into_iter().map(|told| {

@@ -29,12 +29,18 @@ pub fn preflight(options: &Options) -> Result<(), Error> {
 
 /// The mount point of cgroup2 on this machine, in the unified as in the hybrid layout.
 pub fn cgroup2_mount() -> Option<std::path::PathBuf> {
-    let mounts = std::fs::read_to_string("/proc/self/mounts").ok()?;
-    mounts.lines().find_map(|line| {
+    cgroup2_mounts().into_iter().next()
+}
+
+/// Every mount point of it: a container may have its own and the node's.
+pub(super) fn cgroup2_mounts() -> Vec<std::path::PathBuf> {
+    let mounts = std::fs::read_to_string("/proc/self/mounts").unwrap_or_default();
+    let mount = |line: &str| {
         let mut fields = line.split(' ');
         let (_, target, kind) = (fields.next()?, fields.next()?, fields.next()?);
         (kind == "cgroup2").then(|| target.into())
-    })
+    };
+    mounts.lines().filter_map(mount).collect()
 }
 
 fn is_on(path: &Path, kind: FsType) -> bool {

@@ -95,6 +95,14 @@ pub enum Error {
         #[source]
         source: aya::maps::MapError,
     },
+    /// Maps are there, and no programs that have them.
+    #[error("no program of this node's datapath is loaded: is the agent starting, or was it removed just now?")]
+    NotLive,
+    /// The programs that run are not of this build.
+    #[error(
+        "the programs that run on this node are of another version: use the kpr that came with the agent which loaded them"
+    )]
+    OtherVersion,
     /// The object lacks a map or program that this agent needs: agent and object were built from different sources.
     #[error("the eBPF object has no {0}: build the agent with `cargo xtask build`")]
     Missing(&'static str),

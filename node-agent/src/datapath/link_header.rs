@@ -13,7 +13,16 @@ pub(super) fn has_ethernet(device: &Device) -> bool {
 
 /// The device's address in Ethernet headers; none if it has no such header, or can't be asked.
 pub(super) fn ethernet_address(device: &Device) -> Option<[u8; 6]> {
-    let address = hardware(&device.name).filter(|address| address.sa_family == ETHERNET)?;
+    ethernet_address_of(&device.name)
+}
+
+/// The same of the device of this index.
+pub(super) fn ethernet_address_at(ifindex: u32) -> Option<[u8; 6]> {
+    ethernet_address_of(nix::net::if_::if_indextoname(ifindex).ok()?.to_str().ok()?)
+}
+
+fn ethernet_address_of(name: &str) -> Option<[u8; 6]> {
+    let address = hardware(name).filter(|address| address.sa_family == ETHERNET)?;
     let bytes = address.sa_data.first_chunk::<6>()?;
     debug_assert_eq!(size_of::<libc::c_char>(), 1);
     Some(bytes.map(|byte| byte.to_ne_bytes()[0]))

@@ -57,7 +57,7 @@ fn wanted_capacity(name: &str, settings: &Settings) -> Option<u32> {
 
 /// The capacity of the map pinned here, if there is one; an error if it has another layout than this agent's, which aya would
 /// use without a word.
-fn pinned_capacity(name: &'static str, pin: &PathBuf) -> Result<Option<u32>, Error> {
+pub(super) fn pinned_capacity(name: &'static str, pin: &PathBuf) -> Result<Option<u32>, Error> {
     if !pin.exists() {
         return Ok(None);
     }

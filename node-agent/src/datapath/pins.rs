@@ -56,6 +56,12 @@ impl Pins {
         self.devices_of("xdp-")
     }
 
+    /// The names of all pinned links.
+    pub(super) fn link_names(&self) -> io::Result<Vec<String>> {
+        let names = fs::read_dir(self.links())?.map(|entry| Ok(entry?.file_name().into_string().ok()));
+        Ok(names.collect::<io::Result<Vec<_>>>()?.into_iter().flatten().collect())
+    }
+
     fn devices_of(&self, prefix: &str) -> io::Result<Vec<u32>> {
         let mut devices = Vec::new();
         for entry in fs::read_dir(self.links())? {

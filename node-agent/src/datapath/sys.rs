@@ -15,6 +15,7 @@ use std::{
     path::Path,
 };
 
+const BPF_MAP_LOOKUP_ELEM: libc::c_int = 1;
 const BPF_OBJ_PIN: libc::c_int = 6;
 const BPF_OBJ_GET: libc::c_int = 7;
 const BPF_MAP_GET_FD_BY_ID: libc::c_int = 14;
@@ -56,6 +57,16 @@ struct ById {
     id: u32,
     next_id: u32,
     open_flags: u32,
+}
+
+#[repr(C)]
+#[derive(Default)]
+struct Entry {
+    map_fd: u32,
+    padding: u32,
+    key: u64,
+    value: u64,
+    flags: u64,
 }
 
 #[repr(C)]
@@ -142,6 +153,17 @@ pub(super) fn update_batch<K: Pod, V: Pod>(map: BorrowedFd<'_>, keys: &[K], valu
     }
 }
 
+/// Reads an entry of an array whose values have as many bytes as `value`.
+pub(super) fn lookup_bytes(map: BorrowedFd<'_>, index: u32, value: &mut [u8]) -> io::Result<()> {
+    let mut attr = Entry {
+        map_fd: map.as_raw_fd().unsigned_abs(),
+        key: (&raw const index) as u64,
+        value: value.as_mut_ptr() as u64,
+        ..Entry::default()
+    };
+    call(BPF_MAP_LOOKUP_ELEM, &mut attr).map(drop)
+}
+
 /// Opens what is pinned at `path`.
 pub(super) fn open_pin(path: &Path) -> io::Result<OwnedFd> {
     let path = CString::new(path.as_os_str().as_bytes())?;
@@ -206,6 +228,13 @@ impl LinkInfo {
     /// Id of the program that the link runs.
     pub(super) fn program(&self) -> u32 {
         self.program
+    }
+
+    /// Number of the cgroup that it is on, if it is one of a cgroup's.
+    pub(super) fn cgroup(&self) -> Option<u64> {
+        let [low, high] = self.target;
+        let number = u64::from(low) | u64::from(high) << 32;
+        (self.kind == LINK_CGROUP && number != 0).then_some(number)
     }
 
     /// Whether its cgroup or device is still there and the link on it.

@@ -52,59 +52,12 @@ impl Datapath {
     /// Runs the program of this side on an Ethernet frame, as if it passed the device of this index. Maps are the live ones:
     /// a packet that begins a flow leaves its entries there.
     pub fn trial(&self, side: Side, packet: &[u8], ifindex: u32) -> Result<Trial, Error> {
-        let program = self.classifier(side)?;
-        let mut out = vec![0; LONGEST];
-        let context = context(ifindex);
-        let result = program
-            .test_run(TestRunOptions {
-                data_in: Some(packet),
-                data_out: Some(&mut out),
-                ctx_in: Some(&context),
-                ..TestRunOptions::new()
-            })
-            .map_err(failed("run", side))?;
-        out.truncate(result.data_size_out as usize);
-        #[expect(clippy::cast_possible_wrap, reason = "tc verdicts are signed")]
-        let verdict = match result.return_value as i32 {
-            -1 => Verdict::Next,
-            2 => Verdict::Drop,
-            7 => Verdict::Redirect,
-            other => Verdict::Other(other),
-        };
-        Ok(Trial {
-            verdict,
-            packet: out,
-            took: result.duration,
-        })
+        run(self.classifier(side)?, packet_hooks::name(side), packet, ifindex)
     }
 
     /// Runs the XDP program on an Ethernet frame, as if it came in by the device of this index. It must be loaded: on some device.
     pub fn trial_xdp(&self, frame: &[u8], ifindex: u32) -> Result<Trial, Error> {
-        let mut out = vec![0; LONGEST];
-        let context = xdp_context(frame, ifindex);
-        let result = self
-            .xdp()?
-            .test_run(TestRunOptions {
-                data_in: Some(frame),
-                data_out: Some(&mut out),
-                ctx_in: Some(&context),
-                ..TestRunOptions::new()
-            })
-            .map_err(xdp_failed("run"))?;
-        out.truncate(result.data_size_out as usize);
-        #[expect(clippy::cast_possible_wrap, reason = "small numbers")]
-        let verdict = match result.return_value as i32 {
-            1 => Verdict::Drop,
-            2 => Verdict::Next,
-            3 => Verdict::Transmit,
-            4 => Verdict::Redirect,
-            other => Verdict::Other(other),
-        };
-        Ok(Trial {
-            verdict,
-            packet: out,
-            took: result.duration,
-        })
+        run_xdp(self.xdp()?, frame, ifindex)
     }
 
     /// As [`Self::descriptor`], of the XDP program.
@@ -128,6 +81,65 @@ impl Datapath {
         let program = self.program(name).ok_or(Error::Missing(name))?;
         program.try_into().map_err(failed("find", side))
     }
+}
+
+/// Runs a program on an Ethernet frame, as if it passed the device of this index.
+pub(super) fn run(program: &SchedClassifier, name: &'static str, packet: &[u8], ifindex: u32) -> Result<Trial, Error> {
+    let mut out = vec![0; LONGEST];
+    let context = context(ifindex);
+    let result = program
+        .test_run(TestRunOptions {
+            data_in: Some(packet),
+            data_out: Some(&mut out),
+            ctx_in: Some(&context),
+            ..TestRunOptions::new()
+        })
+        .map_err(|source| Error::Program {
+            what: "run",
+            program: name,
+            source,
+        })?;
+    out.truncate(result.data_size_out as usize);
+    #[expect(clippy::cast_possible_wrap, reason = "tc verdicts are signed")]
+    let verdict = match result.return_value as i32 {
+        -1 => Verdict::Next,
+        2 => Verdict::Drop,
+        7 => Verdict::Redirect,
+        other => Verdict::Other(other),
+    };
+    Ok(Trial {
+        verdict,
+        packet: out,
+        took: result.duration,
+    })
+}
+
+/// Runs the XDP program on an Ethernet frame, as if it came in by the device of this index.
+pub(super) fn run_xdp(program: &Xdp, frame: &[u8], ifindex: u32) -> Result<Trial, Error> {
+    let mut out = vec![0; LONGEST];
+    let context = xdp_context(frame, ifindex);
+    let result = program
+        .test_run(TestRunOptions {
+            data_in: Some(frame),
+            data_out: Some(&mut out),
+            ctx_in: Some(&context),
+            ..TestRunOptions::new()
+        })
+        .map_err(xdp_failed("run"))?;
+    out.truncate(result.data_size_out as usize);
+    #[expect(clippy::cast_possible_wrap, reason = "small numbers")]
+    let verdict = match result.return_value as i32 {
+        1 => Verdict::Drop,
+        2 => Verdict::Next,
+        3 => Verdict::Transmit,
+        4 => Verdict::Redirect,
+        other => Verdict::Other(other),
+    };
+    Ok(Trial {
+        verdict,
+        packet: out,
+        took: result.duration,
+    })
 }
 
 fn failed(what: &'static str, side: Side) -> impl Fn(ProgramError) -> Error {

@@ -2,15 +2,26 @@
 
 mod pod_facing;
 mod qdisc;
+mod route;
 mod select;
+mod veth;
 mod watch;
 
 use std::net::IpAddr;
 
 pub use pod_facing::pod_facing;
 pub use qdisc::{QdiscError, remove_clsact};
+pub use route::way_to;
 pub use select::{Selection, UnknownDevices, is_tunnel, select};
+pub use veth::{Holder, holder};
 pub use watch::{Watcher, list};
+
+/// Name of the device of this index; the index itself, if it is gone.
+pub fn device_name(ifindex: u32) -> String {
+    let name = nix::net::if_::if_indextoname(ifindex).ok();
+    name.and_then(|name| name.into_string().ok())
+        .unwrap_or_else(|| ifindex.to_string())
+}
 
 /// A network device of the node's own namespace.
 #[derive(Clone, Debug, PartialEq, Eq)]

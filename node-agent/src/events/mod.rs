@@ -18,3 +18,4 @@ pub use hub::{Feed, Hub, Listening};
 pub use names::Names;
 pub use reader::read;
 pub use told::{Line, Process, Told};
+pub(crate) use told::{device, socket};

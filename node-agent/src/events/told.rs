@@ -14,7 +14,7 @@ use nix::time::{ClockId, clock_gettime};
 use serde::{Deserialize, Serialize};
 
 use super::Names;
-use crate::model::Protocol;
+use crate::{devices::device_name, model::Protocol};
 
 /// A line of what a listener is sent.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -156,11 +156,7 @@ fn hook_name(hook: u8) -> &'static str {
 
 /// Name of a device; its number, if it is gone.
 pub(crate) fn device(ifindex: u32) -> Option<String> {
-    (ifindex != 0).then(|| {
-        let name = nix::net::if_::if_indextoname(ifindex).ok();
-        name.and_then(|name| name.into_string().ok())
-            .unwrap_or_else(|| ifindex.to_string())
-    })
+    (ifindex != 0).then(|| device_name(ifindex))
 }
 
 /// The wall clock's time of a moment of `CLOCK_MONOTONIC`.

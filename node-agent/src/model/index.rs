@@ -2,7 +2,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    net::SocketAddr,
+    net::{IpAddr, SocketAddr},
     sync::Arc,
 };
 
@@ -33,6 +33,8 @@ pub struct Index {
     udp: BTreeSet<NamespacedName>,
     /// Pods with hostPorts, by [`NamespacedName::of_pod`].
     pods: BTreeMap<NamespacedName, Pod>,
+    /// Addresses of all Pods that run here, by the same names.
+    pod_addresses: BTreeMap<NamespacedName, Vec<IpAddr>>,
     /// Slices by Service, ordered by their own name.
     slices: HashMap<NamespacedName, Vec<EndpointSlice>>,
     /// The Service that each slice belongs to.
@@ -138,14 +140,20 @@ impl Index {
 
     /// A Pod of this node was added or changed.
     pub fn apply_pod(&mut self, input: PodInput) {
+        if input.addresses().is_empty() {
+            self.pod_addresses.remove(input.name());
+        } else {
+            self.pod_addresses
+                .insert(input.name().clone(), input.addresses().to_vec());
+        }
         let pod = match input {
             PodInput::Served(pod) => pod,
-            PodInput::Ignored { name } => return self.delete_pod(&name),
+            PodInput::Ignored { name, .. } => return self.serve_no_longer(&name),
         };
         if self.pods.get(&pod.name) == Some(&pod) {
             return;
         }
-        self.delete_pod(&pod.name);
+        self.serve_no_longer(&pod.name);
         self.claims
             .insert((&pod).into(), &host_ports::destinations(&pod), &mut self.dirty);
         self.addresses.insert(pod_mentions(&pod), &mut self.dirty);
@@ -155,6 +163,12 @@ impl Index {
 
     /// A Pod of this node is gone. `name`: as [`NamespacedName::of_pod`] makes it.
     pub fn delete_pod(&mut self, name: &NamespacedName) {
+        self.pod_addresses.remove(name);
+        self.serve_no_longer(name);
+    }
+
+    /// The hostPorts of a Pod are gone.
+    fn serve_no_longer(&mut self, name: &NamespacedName) {
         if let Some(pod) = self.pods.remove(name) {
             self.claims
                 .remove((&pod).into(), &host_ports::destinations(&pod), &mut self.dirty);
@@ -165,7 +179,8 @@ impl Index {
 
     /// All Pods of this node were listed anew: what is not among them is gone.
     pub fn replace_pods(&mut self, all: impl IntoIterator<Item = PodInput>) {
-        let mut gone: HashSet<NamespacedName> = self.pods.keys().cloned().collect();
+        let known = self.pods.keys().chain(self.pod_addresses.keys());
+        let mut gone: HashSet<NamespacedName> = known.cloned().collect();
         for input in all {
             gone.remove(input.name());
             self.apply_pod(input);
@@ -235,6 +250,11 @@ impl Index {
     pub fn desired<F: IpFamily>(&self, node: &NodeFacts) -> Vec<DesiredService<F>> {
         let names = self.services.keys().chain(self.pods.keys());
         names.map(|name| self.service(name, node)).collect()
+    }
+
+    /// The addresses of a Pod that runs on this node. `name`: as [`NamespacedName::of_pod`] makes it.
+    pub fn pod_addresses(&self, name: &NamespacedName) -> &[IpAddr] {
+        self.pod_addresses.get(name).map_or(&[], Vec::as_slice)
     }
 
     /// Whether it knows a Pod with hostPorts. `name`: as [`NamespacedName::of_pod`] makes it.

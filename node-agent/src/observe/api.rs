@@ -120,6 +120,16 @@ pub struct Frontends {
     pub frontends: Vec<FrontendName>,
 }
 
+/// Answer of `GET /pods/NAMESPACE/NAME`: where a Pod of this node is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Pod {
+    /// [`STATUS_VERSION`].
+    pub api_version: String,
+    /// Its addresses; empty: no such Pod runs on this node.
+    pub addresses: Vec<IpAddr>,
+}
+
 /// What a frontend is called in Kubernetes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]

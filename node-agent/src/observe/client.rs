@@ -2,6 +2,7 @@
 
 use std::{
     io,
+    net::IpAddr,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -16,7 +17,7 @@ use tokio::net::UnixStream;
 
 use super::{
     SOCKET,
-    api::{FrontendName, Frontends, Log, STATUS_VERSION, Status},
+    api::{FrontendName, Frontends, Log, Pod, STATUS_VERSION, Status},
 };
 use crate::request;
 
@@ -74,6 +75,13 @@ pub async fn get_frontends(run_dir: &Path) -> Result<Vec<FrontendName>, ClientEr
     let answer: Frontends = read(&get(&run_dir.join(SOCKET), "/frontends").await?)?;
     of_this_version(&answer.api_version)?;
     Ok(answer.frontends)
+}
+
+/// Asks the agent of the given run directory which addresses a Pod of its node has; none: it does not run there.
+pub async fn get_pod(run_dir: &Path, namespace: &str, name: &str) -> Result<Vec<IpAddr>, ClientError> {
+    let answer: Pod = read(&get(&run_dir.join(SOCKET), &format!("/pods/{namespace}/{name}")).await?)?;
+    of_this_version(&answer.api_version)?;
+    Ok(answer.addresses)
 }
 
 /// Asks the agent of the given run directory which log lines it writes.

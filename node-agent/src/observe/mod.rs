@@ -13,7 +13,7 @@ mod tasks;
 #[cfg(test)]
 mod tests;
 
-pub use client::{ClientError, get_frontends, get_log, get_status, set_log};
+pub use client::{ClientError, get_frontends, get_log, get_pod, get_status, set_log};
 pub use levels::Levels;
 pub use listen::{Lines, listen};
 pub use names::{NameQuestion, Names, names};

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::{
     Json, Router,
-    extract::State,
+    extract::{Path, State},
     http::StatusCode,
     response::{IntoResponse, Response},
     routing::{get, post},
@@ -15,12 +15,15 @@ use tokio::net::UnixListener;
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    api::{Frontends, Log, STATUS_VERSION, Status},
+    api::{Frontends, Log, Pod, STATUS_VERSION, Status},
     levels::Levels,
     names::Names,
     stream,
 };
-use crate::events::{Filter, Hub};
+use crate::{
+    events::{Filter, Hub},
+    model::NamespacedName,
+};
 
 /// Where the local API takes its answers from.
 pub trait Source: Send + Sync + 'static {
@@ -46,7 +49,7 @@ pub struct Health {
 pub struct Answers {
     /// The agent's state.
     pub source: Arc<dyn Source>,
-    /// Whose frontends are.
+    /// Whose frontends are, and where Pods are.
     pub names: Names,
     /// Which log lines are written.
     pub levels: Levels,
@@ -69,7 +72,10 @@ pub async fn serve(listener: UnixListener, answers: Answers, stop: CancellationT
 }
 
 fn routes(source: Arc<dyn Source>, names: Names, levels: Levels) -> Router {
-    let names = Router::new().route("/frontends", get(frontends)).with_state(names);
+    let names = Router::new()
+        .route("/frontends", get(frontends))
+        .route("/pods/{namespace}/{name}", get(pod))
+        .with_state(names);
     let log = Router::new().route("/log", get(log).put(set_log)).with_state(levels);
     Router::new()
         .route("/status", get(status))
@@ -91,13 +97,24 @@ async fn set_log(state: State<Levels>, filter: String) -> Response {
 }
 
 async fn frontends(State(names): State<Names>) -> Response {
-    match names.ask().await {
+    match names.frontends().await {
         Some(frontends) => Json(Frontends {
             api_version: STATUS_VERSION.to_owned(),
             frontends,
         })
         .into_response(),
         // The agent is about to end.
+        None => StatusCode::SERVICE_UNAVAILABLE.into_response(),
+    }
+}
+
+async fn pod(State(names): State<Names>, Path((namespace, name)): Path<(String, String)>) -> Response {
+    match names.pod(NamespacedName::new(namespace, name)).await {
+        Some(addresses) => Json(Pod {
+            api_version: STATUS_VERSION.to_owned(),
+            addresses,
+        })
+        .into_response(),
         None => StatusCode::SERVICE_UNAVAILABLE.into_response(),
     }
 }

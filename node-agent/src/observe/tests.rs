@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 use super::{
     Answers, ClientError, Levels, NameQuestion, RunDir, SOCKET, Tasks,
     api::{FrontendName, Phase},
-    get_frontends, get_log, get_status, names, serve, set_log,
+    get_frontends, get_log, get_pod, get_status, names, serve, set_log,
 };
 use crate::{
     agent::{LoadTrouble, Snapshot, View},
@@ -99,8 +99,10 @@ async fn names_of_frontends_are_asked_of_the_core_and_of_nobody_once_it_has_ende
         port: "dns".into(),
     };
     let (asked, answered) = tokio::join!(get_frontends(dir.path()), async {
-        let question = agent.questions.recv().await.unwrap();
-        question.send(vec![dns.clone()])
+        let NameQuestion::Frontends(answer) = agent.questions.recv().await.unwrap() else {
+            panic!("another question");
+        };
+        answer.send(vec![dns.clone()])
     });
     answered.unwrap();
     assert_eq!(asked.unwrap(), [dns]);
@@ -108,6 +110,20 @@ async fn names_of_frontends_are_asked_of_the_core_and_of_nobody_once_it_has_ende
     drop(agent.questions);
     let ended = get_frontends(dir.path()).await.unwrap_err();
     assert!(ended.to_string().contains("503"), "{ended}");
+}
+
+#[tokio::test]
+async fn the_addresses_of_a_pod_are_asked_of_the_core() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut agent = start(dir.path());
+    let (asked, answered) = tokio::join!(get_pod(dir.path(), "default", "web-0"), async {
+        let NameQuestion::Pod(name, answer) = agent.questions.recv().await.unwrap() else {
+            panic!("another question");
+        };
+        (name.to_string(), answer.send(vec!["10.244.0.7".parse().unwrap()]))
+    });
+    assert_eq!(answered, ("default/web-0".to_owned(), Ok(())));
+    assert_eq!(asked.unwrap(), ["10.244.0.7".parse::<std::net::IpAddr>().unwrap()]);
 }
 
 #[tokio::test]

@@ -11,6 +11,7 @@ mod detour;
 mod dsr;
 mod dsr6;
 mod events;
+mod explain;
 mod families;
 mod filter;
 mod host_port;

@@ -136,7 +136,7 @@ async fn whoever_asks_is_told_what_frontends_are_called() {
     let ask = async {
         loop {
             // The change may still be under way.
-            let names = agent.names.ask().await.unwrap();
+            let names = agent.names.frontends().await.unwrap();
             if let [name] = names.as_slice() {
                 return (name.frontend.to_string(), name.service.clone());
             }

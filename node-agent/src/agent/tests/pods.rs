@@ -212,7 +212,13 @@ fn a_pod_that_leaves_the_node_is_cut_down_to_its_name() {
     let object = json!({"metadata": {"name": "p", "namespace": "default"}, "spec": {"containers": []}});
     let pod: v1::Pod = serde_json::from_value(object).unwrap();
     let name = NamespacedName::of_pod(&named("p"));
-    assert_eq!(PodInput::parse(&pod).unwrap(), PodInput::Ignored { name });
+    assert_eq!(
+        PodInput::parse(&pod).unwrap(),
+        PodInput::Ignored {
+            name,
+            addresses: Vec::new()
+        }
+    );
 }
 
 #[test]

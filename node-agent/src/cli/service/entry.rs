@@ -161,7 +161,8 @@ pub(in crate::cli) fn ip<F: Family>(addr: F::Addr) -> IpAddr {
     ip.into()
 }
 
-fn service_type(flags: u32) -> &'static str {
+/// What kind of frontend one of these flags is.
+pub(in crate::cli) fn service_type(flags: u32) -> &'static str {
     match flags & service::flags::KIND {
         service::flags::CLUSTER_IP => "ClusterIP",
         service::flags::NODE_PORT => "NodePort",

@@ -1,7 +1,9 @@
 //! Reads pinned maps without an agent: what the kernel uses, whoever wrote it.
 
 mod affinity;
+mod attachments;
 mod backends;
+mod cgroup;
 mod maps;
 
 use super::{
@@ -15,7 +17,9 @@ use kpr_abi::{V4, V6};
 use std::{io, os::fd::OwnedFd, path::Path};
 
 pub use affinity::{Client, affinity, own_netns};
+pub use attachments::{AttachedProgram, attachments};
 pub use backends::{LoadedBackend, backends};
+pub use cgroup::socket_cgroup;
 pub use maps::{PinnedMap, maps};
 
 /// The IPv4 frontends, slots and backends pinned under `bpffs_root`; `None` if no datapath is there.

@@ -178,7 +178,7 @@ impl<F: MapFamily> FlowTable<F> {
     }
 }
 
-pub(super) fn pinned(pins: &Pins, name: &'static str) -> Result<Map, Error> {
+pub(in crate::datapath) fn pinned(pins: &Pins, name: &'static str) -> Result<Map, Error> {
     let error = |source| Error::Map { map: name, source };
     Map::from_map_data(MapData::from_pin(pins.map(name)).map_err(error)?).map_err(error)
 }

@@ -1,4 +1,4 @@
-//! Pods of this node: only what their hostPorts need.
+//! Pods of this node: what their hostPorts need, and which addresses they have.
 
 use std::{net::IpAddr, sync::Arc};
 
@@ -19,6 +19,8 @@ pub enum PodInput {
     Ignored {
         /// Name of what the Pod asks for, as [`NamespacedName::of_pod`] makes it.
         name: NamespacedName,
+        /// Its addresses, if it runs.
+        addresses: Vec<IpAddr>,
     },
 }
 
@@ -58,16 +60,16 @@ impl PodInput {
     /// Parses a Pod.
     pub fn parse(pod: &v1::Pod) -> Result<Self, InputError> {
         let name = NamespacedName::of_pod(&name_of(&pod.metadata)?);
-        let Some(spec) = pod.spec.as_ref().filter(|spec| spec.host_network != Some(true)) else {
-            return Ok(Self::Ignored { name });
-        };
         let status = pod.status.as_ref();
         let is_running = status.and_then(|status| status.phase.as_deref()) == Some("Running");
+        let addresses = if is_running { addresses(status) } else { Vec::new() };
+        let Some(spec) = pod.spec.as_ref().filter(|spec| spec.host_network != Some(true)) else {
+            return Ok(Self::Ignored { name, addresses });
+        };
         let mut found = Vec::new();
         let host_ports = host_ports(spec, &mut found);
-        let addresses = addresses(status);
-        if !is_running || addresses.is_empty() || (host_ports.is_empty() && found.is_empty()) {
-            return Ok(Self::Ignored { name });
+        if addresses.is_empty() || (host_ports.is_empty() && found.is_empty()) {
+            return Ok(Self::Ignored { name, addresses });
         }
         Ok(Self::Served(Pod {
             created: pod.metadata.creation_timestamp.as_ref().map(|time| time.0),
@@ -84,7 +86,15 @@ impl PodInput {
     pub fn name(&self) -> &NamespacedName {
         match self {
             Self::Served(pod) => &pod.name,
-            Self::Ignored { name } => name,
+            Self::Ignored { name, .. } => name,
+        }
+    }
+
+    /// Its addresses; none of one that does not run.
+    pub fn addresses(&self) -> &[IpAddr] {
+        match self {
+            Self::Served(pod) => &pod.addresses,
+            Self::Ignored { addresses, .. } => addresses,
         }
     }
 }

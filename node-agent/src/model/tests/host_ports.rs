@@ -3,7 +3,7 @@
 use kpr_abi::V6;
 use serde_json::json;
 
-use super::fixtures::{Pod, ep, named, node, pod, slice, svc};
+use super::fixtures::{Node, Pod, ep, named, node, pod, slice, svc};
 use crate::model::NamespacedName;
 
 const WEB: &str = "pod/web";
@@ -100,6 +100,23 @@ fn a_pod_that_goes_takes_its_host_ports_along_and_one_that_comes_brings_its_own(
     assert_eq!(node.shows(WEB).len(), 1);
     node.index.replace_pods([]);
     assert_eq!(node.index.take_dirty(), [name].into());
+}
+
+#[test]
+fn the_addresses_of_every_pod_that_runs_are_known_until_it_goes() {
+    let mut node = node().pod(pod("web").addresses(&["10.244.0.9", "fd00:244::9"]));
+    let name = NamespacedName::of_pod(&named("web"));
+    let known = |node: &Node| node.index.pod_addresses(&name).to_vec();
+    assert_eq!(known(&node).len(), 2, "without hostPorts, too");
+    node.index.apply_pod(pod("web").host_port(8000).parse());
+    assert_eq!(known(&node), ["10.244.0.9".parse::<std::net::IpAddr>().unwrap()]);
+    node.index
+        .apply_pod(pod("web").set("/status/phase", json!("Succeeded")).parse());
+    assert!(known(&node).is_empty(), "its address may be another's");
+    node.index.replace_pods([pod("web").parse()]);
+    assert_eq!(known(&node).len(), 1);
+    node.index.replace_pods([]);
+    assert!(known(&node).is_empty());
 }
 
 #[test]

@@ -3,6 +3,7 @@
 mod agreement;
 mod attaching;
 mod devices;
+mod explained;
 mod finished;
 mod left;
 

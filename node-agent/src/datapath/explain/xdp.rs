@@ -1,0 +1,112 @@
+//! Packets that XDP sees first.
+
+use super::{
+    super::{
+        Error, sys,
+        tables::{convert, reconcile, take},
+        trial::run_xdp,
+        verify, xdp,
+    },
+    Both, Explainer, PacketStory, Probe,
+    live::Live,
+    packet::{destination, frame, key},
+};
+use aya::{
+    Ebpf,
+    maps::{
+        HashMap, Map, MapData, MapError,
+        xdp::{DevMapHash, XdpMapError},
+    },
+    programs::{ProgramError, Xdp},
+};
+use kpr_abi::{V4, V6, maps, xdp::HardwareAddress};
+use std::collections::BTreeMap;
+
+/// What the program knows of devices: the node's maps, and those of the program that explains.
+pub(super) struct Accelerated {
+    addresses: HashMap<MapData, u32, HardwareAddress>,
+    ways_out: DevMapHash<MapData>,
+}
+
+impl Accelerated {
+    pub(super) fn open(ebpf: &mut Ebpf) -> Result<Self, Error> {
+        Ok(Self {
+            addresses: convert(maps::XDP_ADDRESSES, take(ebpf, maps::XDP_ADDRESSES)?)?,
+            ways_out: convert(maps::XDP_DEVICES, take(ebpf, maps::XDP_DEVICES)?)?,
+        })
+    }
+
+    /// Copies what the program that runs knows.
+    fn copy(&mut self, live: &Live) -> Result<(), Error> {
+        let addresses: HashMap<MapData, u32, HardwareAddress> = open(live, maps::XDP_ADDRESSES)?;
+        let known: Result<BTreeMap<_, _>, MapError> = addresses.iter().collect();
+        let known = known.map_err(failed(maps::XDP_ADDRESSES))?;
+        reconcile(maps::XDP_ADDRESSES, &mut self.addresses, &known)?;
+        let ways_out: DevMapHash<MapData> = open(live, maps::XDP_DEVICES)?;
+        for device in ways_out.keys() {
+            let device = device.map_err(failed(maps::XDP_DEVICES))?;
+            match self.ways_out.insert(device, device, None, 0) {
+                Err(XdpMapError::MapError(error)) => return Err(failed(maps::XDP_DEVICES)(error)),
+                // No program is chained.
+                Ok(()) | Err(XdpMapError::ChainedProgramNotSupported) => {}
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A map of the XDP program that runs.
+fn open<T: TryFrom<Map, Error = MapError>>(live: &Live, name: &'static str) -> Result<T, Error> {
+    let id = live.xdp_map(name).ok_or(Error::NotLive)?;
+    let map = sys::map_by_id(id).map_err(|source| Error::Io {
+        what: format!("open the map {name}"),
+        source,
+    })?;
+    let data = MapData::from_fd(map).map_err(failed(name))?;
+    convert(name, Map::from_map_data(data).map_err(failed(name))?)
+}
+
+impl Explainer {
+    /// What XDP would do with a packet that comes in by the device of this index, which has the program. [`Verdict::Next`](crate::datapath::Verdict::Next):
+    /// it goes up as it came, to be explained as [`Self::packet`] does.
+    pub fn xdp(&mut self, probe: &Probe, ifindex: u32) -> Result<PacketStory, Error> {
+        self.accelerated.copy(&self.live)?;
+        if probe.to.is_ipv4() {
+            self.xdp_of::<V4>(probe, ifindex)
+        } else {
+            self.xdp_of::<V6>(probe, ifindex)
+        }
+    }
+
+    fn xdp_of<F: Both>(&mut self, probe: &Probe, ifindex: u32) -> Result<PacketStory, Error> {
+        let frame = frame(probe, ifindex);
+        let scratch = F::scratch(self);
+        scratch.forget()?;
+        scratch.copy_flows(&key::<F>(probe))?;
+        self.record.clear()?;
+        let trial = run_xdp(program(&mut self.ebpf)?, &frame, ifindex)?;
+        let (event, reasons) = self.record.of_packet()?;
+        let story = F::scratch(self).story(destination::<F>(probe.to, probe.protocol), event, reasons)?;
+        Ok(PacketStory { frame, story, trial })
+    }
+}
+
+fn program(ebpf: &mut Ebpf) -> Result<&Xdp, Error> {
+    let failed = |what| {
+        move |source: ProgramError| Error::Program {
+            what,
+            program: xdp::PROGRAM,
+            source,
+        }
+    };
+    let program = ebpf.program_mut(xdp::PROGRAM).ok_or(Error::Missing(xdp::PROGRAM))?;
+    let program: &mut Xdp = program.try_into().map_err(failed("find"))?;
+    if program.fd().is_err() {
+        verify::load(|| program.load()).map_err(failed("load"))?;
+    }
+    Ok(program)
+}
+
+fn failed(map: &'static str) -> impl Fn(MapError) -> Error {
+    move |source| Error::Map { map, source }
+}
