@@ -47,7 +47,7 @@ pub fn handle<F: Wire>(ctx: &TcContext, l3: usize) -> Result<Handled, Reason> {
         if let Some(value) = flow::lookup::<F>(&parsed.key, parsed.signals)
             && flow::is_forwarded(&value)
         {
-            return translate::<F>(ctx, &parsed, &value);
+            return translate::<F, true>(ctx, &parsed, &value);
         }
         parsed.key.direction = direction::FORWARD;
     }
@@ -69,7 +69,7 @@ pub fn handle<F: Wire>(ctx: &TcContext, l3: usize) -> Result<Handled, Reason> {
             _ => {}
         }
         if flow::may_continue::<F>(&parsed.key, &value, parsed.signals) {
-            return translate::<F>(ctx, &parsed, &value);
+            return translate::<F, true>(ctx, &parsed, &value);
         }
         flow::remove::<F>(&parsed.key, &value);
     }
@@ -173,7 +173,7 @@ pub fn begun<F: Wire>(ctx: &TcContext, l3: usize) -> Result<Handled, Reason> {
     }
     // Evicted at once: the table is far too small.
     let value = flow::peek::<F>(&parsed.key).ok_or(Reason::DropFlowTableFull)?;
-    translate::<F>(ctx, &parsed, &value)
+    translate::<F, false>(ctx, &parsed, &value)
 }
 
 /// Reads a packet's headers. A later fragment gets its ports, or passes for a packet without any.
@@ -422,9 +422,10 @@ fn snat_source<F: Wire>(ctx: &TcContext, chosen: &Chosen<F::Addr>, to: &FlowValu
     })
 }
 
-/// Translates the packet and sends it on its way.
+/// Translates the packet and sends it on its way. `REMEMBERS`: the flow is to keep that for its next packets; a flow's first packet may be
+/// its last.
 #[inline(always)]
-fn translate<F: Wire>(
+fn translate<F: Wire, const REMEMBERS: bool>(
     ctx: &TcContext,
     parsed: &Parsed<F::Addr>,
     value: &FlowValue<F::Addr>,
@@ -438,9 +439,14 @@ fn translate<F: Wire>(
             events::leaves(value.way.ifindex.into());
             return translate::forward_known::<F>(ctx, parsed, value);
         }
-        let route = F::route_of_flow(ctx, parsed.key.proto, parsed.class, value)?;
+        let route = if REMEMBERS {
+            let route = F::route_of_flow(ctx, parsed.key.proto, parsed.class, value)?;
+            flow::keep_way::<F>(&parsed.key, route.way);
+            route
+        } else {
+            F::route(ctx, parsed.key.proto, parsed.class, value)?
+        };
         events::leaves(route.ifindex);
-        flow::keep_way::<F>(&parsed.key, route.way);
         translate::forward::<F>(ctx, parsed, value, route)
     } else if flow::is_tunnelled(value) {
         dsr::send::leave::<F>(ctx, parsed, value)

@@ -78,6 +78,11 @@ pub enum Command {
     /// Asks the agent, which loads programs that tell what they do for as long as somebody listens. What this command is too slow for, or
     /// the programs have no room for, is counted and shown.
     Monitor(monitor::Args),
+    /// Gather what a bug report needs from this node into one archive, without secrets.
+    ///
+    /// State, frontends, backends, flows, maps, metrics, devices, routes, sysctls, and kube-proxy's rules where they differ. Whatever can't
+    /// be gathered leaves its error in the archive instead. Exits with 1 only if no archive could be written.
+    Sysdump(sysdump::Args),
     /// What would become of a packet or a connection, and why: which frontend it is for, which backends it may get, what leaves the node.
     ///
     /// Such as: kpr explain tcp 10.96.0.10:53 --from pod/default/web-0
@@ -85,11 +90,6 @@ pub enum Command {
     /// Runs the programs of this node on a packet, or a connect, that nobody sends, with copies of what they would change: nothing on the
     /// node is. The answer is what such a packet meets now; where a backend is chosen by chance, the next one may get another.
     Explain(explain::Args),
-    /// Gather what a bug report needs from this node into one archive, without secrets.
-    ///
-    /// State, frontends, backends, flows, maps, metrics, devices, routes, sysctls, and kube-proxy's rules where they differ. Whatever can't
-    /// be gathered leaves its error in the archive instead. Exits with 1 only if no archive could be written.
-    Sysdump(sysdump::Args),
     /// Print a script by which a shell completes command lines of kpr.
     ///
     /// Such as: source <(kpr completion bash)

@@ -124,7 +124,7 @@ impl Steady<'_> {
                 self.note(side, 1);
                 let (frame, fate) = &self.case.packets[index];
                 ensure!(
-                    (ran.verdict, &ran.packet) == (fate.seen_by(hook).0, &fate.seen_by(hook).1),
+                    fate.is(hook, ran.verdict, &ran.packet),
                     "{side:?}: of {frame:?} became {ran:?}, and not {fate:?}"
                 );
             }

@@ -80,20 +80,20 @@ impl Fate {
         self.verdict == REDIRECT
     }
 
-    /// The verdict and the packet that a program of this hook leaves.
-    pub(super) fn seen_by(&self, hook: Hook) -> (i32, Vec<u8>) {
-        let mut bytes = self.frame.bytes().to_vec();
-        let verdict = match (hook, self.is_sent()) {
-            (Hook::Tc, _) => self.verdict,
-            (Hook::Xdp, false) => XDP_PASS,
-            // The kernel writes tc's link header behind the program; in XDP it is the program's to write.
-            (Hook::Xdp, true) => {
-                bytes[..6].copy_from_slice(&self.next_hop);
-                bytes[6..12].copy_from_slice(&NODE_MAC);
-                XDP_TX
-            }
+    /// Whether a program of this hook leaves the packet so.
+    pub(super) fn is(&self, hook: Hook, verdict: i32, packet: &[u8]) -> bool {
+        let as_it_came = self.frame.bytes();
+        let mut addressed = as_it_came;
+        addressed[..6].copy_from_slice(&self.next_hop);
+        addressed[6..12].copy_from_slice(&NODE_MAC);
+        let (expected, packets) = match (hook, self.is_sent()) {
+            // The kernel writes tc's link header behind the program, unless the flow knows its way.
+            (Hook::Tc, true) => (self.verdict, [as_it_came, addressed]),
+            (Hook::Tc, false) => (self.verdict, [as_it_came; 2]),
+            (Hook::Xdp, true) => (XDP_TX, [addressed; 2]),
+            (Hook::Xdp, false) => (XDP_PASS, [as_it_came; 2]),
         };
-        (verdict, bytes)
+        verdict == expected && packets.iter().any(|expected| expected == packet)
     }
 
     /// Translated: sent out by the program, which is a hop, or let go on.
