@@ -163,7 +163,12 @@ fn give_one<F: MapFamily>(
             conntrack.forget(&translated)?;
         }
         match conntrack.insert(&original, &nat) {
-            Err(taken) if taken.raw_os_error() == Some(libc::EEXIST) && attempt < ATTEMPTS => attempt += 1,
+            Err(taken) if taken.raw_os_error() == Some(libc::EEXIST) && attempt < ATTEMPTS => {
+                // Packets of the flow never come to netfilter as the client sends them: what it remembers of such ones is an earlier
+                // connection's from the same port.
+                conntrack.forget(&original)?;
+                attempt += 1;
+            }
             outcome => return outcome,
         }
     }

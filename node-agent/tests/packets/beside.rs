@@ -143,16 +143,28 @@ fn flows_are_given_to_netfilter_as_they_are_translated() {
     assert_eq!(netfilter::rules(), found);
     // What netfilter has seen of the first flow: it is in the way of the real one.
     let conntrack = Conntrack::open().unwrap();
-    let seen = Tuple {
-        src: (CLIENT, 40_000).into(),
-        dst: (LOCAL_POD, 80).into(),
+    let tuple = |src: (Ipv4Addr, u16), dst: (Ipv4Addr, u16)| Tuple {
+        src: src.into(),
+        dst: dst.into(),
         proto: TCP,
     };
+    let seen = tuple((CLIENT, 40_000), (LOCAL_POD, 80));
     let as_it_is = netfilter::Nat {
         src: seen.src,
         dst: seen.dst,
     };
     conntrack.insert(&seen, &as_it_is).unwrap();
+    // What it remembers of connections that rules led elsewhere, long over, whose clients have used their ports again since.
+    for original in [
+        tuple((CLIENT, 40_000), (NODE, NODE_PORT)),
+        tuple((CLIENT, 40_001), (BALANCED, 443)),
+    ] {
+        let led = netfilter::Nat {
+            src: original.src,
+            dst: (Ipv4Addr::new(10, 244, 0, 77), 80).into(),
+        };
+        conntrack.insert(&original, &led).unwrap();
+    }
 
     let given = HandOver { given: 2, refused: 0 };
     assert_eq!(node.datapath().hand_over().unwrap(), Some(given));
@@ -167,11 +179,6 @@ fn flows_are_given_to_netfilter_as_they_are_translated() {
         ((CLIENT, 40_000), (NODE, NODE_PORT), (LOCAL_POD, 80), (CLIENT, 40_000)),
         ((CLIENT, 40_001), (BALANCED, 443), (REMOTE_POD, 80), snat),
     ];
-    let tuple = |src: (Ipv4Addr, u16), dst: (Ipv4Addr, u16)| Tuple {
-        src: src.into(),
-        dst: dst.into(),
-        proto: TCP,
-    };
     let expected = expected.map(|(src, dst, backend, back)| (tuple(src, dst), tuple(backend, back)));
     assert_eq!(connections, expected);
 
