@@ -42,7 +42,7 @@ pub fn state_of(signals: u8) -> u8 {
 pub fn lookup<F: Tables>(key: &FlowKey<F::Addr>, signals: u8) -> Option<FlowValue<F::Addr>> {
     let value = known::<F>(key)?;
     // SAFETY: a map value that was just looked up.
-    Some(unsafe { counted::<F>(key, value, signals) })
+    Some(unsafe { counted::<F>(key, value, signals, clock::now()) })
 }
 
 /// The same for a packet that leaves, and may answer a flow of a local backend.
@@ -62,10 +62,10 @@ pub fn lookup_answer<F: Tables>(key: &FlowKey<F::Addr>, signals: u8) -> Option<F
                 let _ = F::flows().remove(there);
             }
             (*value).action = action::YIELD;
-            seen(value, signals);
+            seen(value, signals, clock::now());
             return None;
         }
-        Some(counted::<F>(key, value, signals))
+        Some(counted::<F>(key, value, signals, clock::now()))
     }
 }
 
@@ -130,17 +130,16 @@ pub unsafe fn write_way<A>(value: *mut FlowValue<A>, way: Way) {
     }
 }
 
-/// Notes that a packet was seen, and returns the entry as it is then.
+/// Notes that a packet was seen at this time ([`clock::now`]), and returns the entry as it is then.
 ///
 /// # Safety
 ///
 /// `value` must be a map value that was just looked up. Its address fields never change; time and state are single words and
 /// bytes, where the last of two writers wins.
 #[inline(always)]
-unsafe fn seen<A: Address>(value: *mut FlowValue<A>, signals: u8) -> FlowValue<A> {
+unsafe fn seen<A: Address>(value: *mut FlowValue<A>, signals: u8, now: u32) -> FlowValue<A> {
     // SAFETY: the caller's promise.
     unsafe {
-        let now = clock::now();
         // A write would cost every CPU that shares the flow its cached copy: once a second is enough.
         if (*value).last_seen != now {
             // The way is that of an earlier second. Before the time, or another CPU would take it for this one's.
@@ -165,16 +164,17 @@ pub unsafe fn counted<F: Tables>(
     key: &FlowKey<F::Addr>,
     value: *mut FlowValue<F::Addr>,
     signals: u8,
+    now: u32,
 ) -> FlowValue<F::Addr> {
     // SAFETY: the caller's promise.
-    let (before, now) = unsafe { ((*value).state, seen(value, signals)) };
-    if load::counts() && before != now.state {
-        let twin = other::<F>(key, &now);
-        if !is_closed(before, twin) && is_closed(now.state, twin) {
-            count_off::<F>(key, &now);
+    let (before, after) = unsafe { ((*value).state, seen(value, signals, now)) };
+    if load::counts() && before != after.state {
+        let twin = other::<F>(key, &after);
+        if !is_closed(before, twin) && is_closed(after.state, twin) {
+            count_off::<F>(key, &after);
         }
     }
-    now
+    after
 }
 
 /// State of the flow's other direction. Where that does not come by here, it is over when this one is.

@@ -5,7 +5,7 @@ use kpr_abi::{Addr4, Reason};
 use kpr_packet::{Packet, Parsed, Window, ipv4};
 
 /// Offset of the network header.
-pub const ETHERNET: usize = 14;
+const ETHERNET: usize = 14;
 
 /// The packet of a tc program.
 pub struct Skb<'a>(pub &'a TcContext);

@@ -2,7 +2,7 @@
 
 use crate::{
     maps::{FLOWS, LINK_HEADER},
-    packet::{self, ETHERNET, Skb},
+    packet::{self, Skb},
     route,
     xdp::UDP,
 };
@@ -12,16 +12,12 @@ use aya_ebpf::{
     programs::TcContext,
 };
 use kpr_abi::{Addr4, FlowValue, Reason, flow::action};
-use kpr_packet::{Packet, Parsed, Window, checksum::Change, ipv4};
+use kpr_packet::{Packet, Parsed, checksum::Change, ethernet, ipv4};
 
 /// Finds the flow of a packet of this direction and transport protocol, and translates it.
 #[inline(always)]
 pub fn established<const PROTOCOL: usize>(ctx: &TcContext, direction: u8) -> Result<i32, Reason> {
-    let mut parsed = packet::parse(ctx)?;
-    parsed.key.direction = direction;
-    let value = FLOWS.get_ptr(parsed.key).ok_or(Reason::PassMidFlow)?;
-    // SAFETY: a map value that was just looked up.
-    let value = unsafe { *value };
+    let (parsed, value) = find(ctx, direction)?;
     if value.action == action::FORWARD {
         forward::<PROTOCOL>(ctx, &parsed, &value)
     } else {
@@ -33,27 +29,33 @@ pub fn established<const PROTOCOL: usize>(ctx: &TcContext, direction: u8) -> Res
 /// The same for a flow to a remote backend, whose next hop is known without asking.
 #[inline(always)]
 pub fn bare<const PROTOCOL: usize>(ctx: &TcContext, direction: u8) -> Result<i32, Reason> {
-    let mut parsed = packet::parse(ctx)?;
-    parsed.key.direction = direction;
-    let value = FLOWS.get_ptr(parsed.key).ok_or(Reason::PassMidFlow)?;
-    // SAFETY: a map value that was just looked up.
-    let value = unsafe { *value };
+    let (parsed, value) = find(ctx, direction)?;
     if parsed.hops <= 1 {
         return Err(Reason::DropTtl);
     }
     let ifindex = route::device(ctx);
     rewrite::<PROTOCOL>(ctx, &parsed, &value, true)?;
     // The checksum's helper has moved nothing, but the verifier does not know that.
-    let link: Window<ETHERNET> = Skb(ctx).window(0).ok_or(Reason::DropRewriteFailed)?;
+    let link = Skb(ctx).window(0).ok_or(Reason::DropRewriteFailed)?;
     let halves = LINK_HEADER.load();
-    link.set_u16::<0>(halves[0]);
-    link.set_u16::<2>(halves[1]);
-    link.set_u16::<4>(halves[2]);
-    link.set_u16::<6>(halves[3]);
-    link.set_u16::<8>(halves[4]);
-    link.set_u16::<10>(halves[5]);
+    ethernet::address(
+        link,
+        [halves[0], halves[1], halves[2]],
+        [halves[3], halves[4], halves[5]],
+    );
     // SAFETY: a helper without pointers.
     Ok(unsafe { bpf_redirect(ifindex, 0) } as i32)
+}
+
+/// Finds the flow of a packet of this direction.
+#[inline(always)]
+fn find(ctx: &TcContext, direction: u8) -> Result<(Parsed<Addr4>, FlowValue<Addr4>), Reason> {
+    let mut parsed = packet::parse(ctx)?;
+    parsed.key.direction = direction;
+    let value = FLOWS.get_ptr(parsed.key).ok_or(Reason::PassMidFlow)?;
+    // SAFETY: a map value that was just looked up.
+    let value = unsafe { *value };
+    Ok((parsed, value))
 }
 
 /// Translates a packet, and sends it out.

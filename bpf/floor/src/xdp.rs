@@ -10,7 +10,7 @@ use aya_ebpf::{
 };
 use core::mem::MaybeUninit;
 use kpr_abi::{Addr4, FlowValue, ServiceKey, xdp::HardwareAddress};
-use kpr_packet::{Packet, Parsed, Window, ipv4};
+use kpr_packet::{Packet, Parsed, Window, ethernet, ipv4};
 
 /// Offset of the network header.
 pub const ETHERNET: usize = 14;
@@ -100,11 +100,6 @@ fn forward<const PROTOCOL: usize>(
     let link: Window<ETHERNET> = frame.window(0)?;
     let change = ipv4::rewrite(&frame, &parsed, &to, true)?;
     checksum.set_u16::<0>(change.pseudo.and(change.ports).apply(checksum.u16::<0>()));
-    link.set_u16::<0>(next[0]);
-    link.set_u16::<2>(next[1]);
-    link.set_u16::<4>(next[2]);
-    link.set_u16::<6>(own[0]);
-    link.set_u16::<8>(own[1]);
-    link.set_u16::<10>(own[2]);
+    ethernet::address(link, next, own);
     Some(XDP_TX)
 }

@@ -17,6 +17,7 @@ mod buffer;
 pub mod checksum;
 mod crc32c;
 pub mod encap;
+pub mod ethernet;
 pub mod ipv4;
 pub mod ipv6;
 pub mod sctp;

@@ -437,7 +437,7 @@ fn translate<F: Wire, const REMEMBERS: bool>(
     } else if flow::is_forwarded(value) {
         if value.way.is_known() && parsed.l3 == ETHERNET as usize {
             events::leaves(value.way.ifindex.into());
-            return translate::forward_known::<F>(ctx, parsed, value);
+            return translate::forward::<F>(ctx, parsed, value, || route::redirect_known(ctx, &value.way));
         }
         let route = if REMEMBERS {
             let route = F::route_of_flow(ctx, parsed.key.proto, parsed.class, value)?;
@@ -447,7 +447,7 @@ fn translate<F: Wire, const REMEMBERS: bool>(
             F::route(ctx, parsed.key.proto, parsed.class, value)?
         };
         events::leaves(route.ifindex);
-        translate::forward::<F>(ctx, parsed, value, route)
+        translate::forward::<F>(ctx, parsed, value, || route.redirect(ctx, parsed.l3))
     } else if flow::is_tunnelled(value) {
         dsr::send::leave::<F>(ctx, parsed, value)
     } else {

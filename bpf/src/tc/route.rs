@@ -17,7 +17,7 @@ use core::{
     ptr::null_mut,
 };
 use kpr_abi::{Be16, Reason, Way};
-use kpr_packet::{Packet, Window};
+use kpr_packet::{Packet, ethernet};
 
 /// Length of a packet that fits anywhere: given one, the helper tells how long a packet may be by the route, and not whether this one fits
 /// the device.
@@ -78,13 +78,8 @@ pub fn measure(ctx: &TcContext, params: FibParams) -> Result<Route, Reason> {
 #[inline(always)]
 pub fn redirect_known(ctx: &TcContext, way: &Way) -> Result<i32, Reason> {
     let skb = Skb(ctx);
-    let link: Window<14> = skb.window(0).ok_or(Reason::DropRewriteFailed)?;
-    link.set_u16::<0>(way.to[0]);
-    link.set_u16::<2>(way.to[1]);
-    link.set_u16::<4>(way.to[2]);
-    link.set_u16::<6>(way.from[0]);
-    link.set_u16::<8>(way.from[1]);
-    link.set_u16::<10>(way.from[2]);
+    let link = skb.window(0).ok_or(Reason::DropRewriteFailed)?;
+    ethernet::address(link, way.to, way.from);
     skb.is_sent_by(way.ifindex.into());
     // SAFETY: a helper without pointers. Where the device has no link header, it takes this one off.
     Ok(unsafe { bpf_redirect(way.ifindex.into(), 0) } as i32)

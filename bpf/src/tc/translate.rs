@@ -1,12 +1,6 @@
 //! Writes a flow's translation into its packet.
 
-use super::{
-    Handled,
-    route::{self, Route},
-    sctp,
-    skb::Skb,
-    wire::Wire,
-};
+use super::{Handled, route::Route, sctp, skb::Skb, wire::Wire};
 use aya_ebpf::{
     bindings::{BPF_F_MARK_MANGLED_0, BPF_F_PSEUDO_HDR},
     helpers::bpf_l4_csum_replace,
@@ -34,33 +28,19 @@ pub fn leave<F: Wire>(
     Ok(Handled::Redirected(route.redirect_routed(ctx, parsed.l3)?))
 }
 
-/// Translates a packet and sends it out itself: this node is one hop of its way.
+/// Translates a packet and sends it out itself: this node is one hop of its way. `send`: out by it.
 #[inline(always)]
 pub fn forward<F: Wire>(
     ctx: &TcContext,
     parsed: &Parsed<F::Addr>,
     to: &FlowValue<F::Addr>,
-    route: Route,
+    send: impl FnOnce() -> Result<i32, Reason>,
 ) -> Result<Handled, Reason> {
     if parsed.hops <= 1 {
         return Err(Reason::DropTtl);
     }
     rewrite::<F>(ctx, parsed, to, true)?;
-    Ok(Handled::Redirected(route.redirect(ctx, parsed.l3)?))
-}
-
-/// The same where the flow remembers its way.
-#[inline(always)]
-pub fn forward_known<F: Wire>(
-    ctx: &TcContext,
-    parsed: &Parsed<F::Addr>,
-    to: &FlowValue<F::Addr>,
-) -> Result<Handled, Reason> {
-    if parsed.hops <= 1 {
-        return Err(Reason::DropTtl);
-    }
-    rewrite::<F>(ctx, parsed, to, true)?;
-    Ok(Handled::Redirected(route::redirect_known(ctx, &to.way)?))
+    Ok(Handled::Redirected(send()?))
 }
 
 #[inline(always)]

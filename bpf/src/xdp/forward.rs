@@ -30,7 +30,8 @@ pub fn handle<F: Headers>(frame: &Frame) -> Option<u32> {
     if old == F::pseudo_sum(&parsed.key, length.wrapping_sub((parsed.l4 - ETHERNET) as u16)) {
         return None;
     }
-    let remembers = to.way.is_known() && to.last_seen == clock::now();
+    let now = clock::now();
+    let remembers = to.way.is_known() && to.last_seen == now;
     let leave = if remembers {
         leave::again(frame, to.way, length)?
     } else {
@@ -49,7 +50,7 @@ pub fn handle<F: Headers>(frame: &Frame) -> Option<u32> {
     frame.address(leave.way.to, leave.way.from)?;
     // SAFETY: as above.
     unsafe {
-        flow::counted::<F>(&parsed.key, known, parsed.signals);
+        flow::counted::<F>(&parsed.key, known, parsed.signals, now);
         if !remembers {
             flow::write_way(known, leave.way);
         }

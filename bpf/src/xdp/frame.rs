@@ -2,7 +2,7 @@
 
 use aya_ebpf::programs::XdpContext;
 use kpr_abi::{Be16, xdp::HardwareAddress};
-use kpr_packet::{Packet, Window, ipv6::Chain};
+use kpr_packet::{Packet, Window, ethernet, ipv6::Chain};
 
 /// Length of an Ethernet header, and offset of the network header behind it.
 pub const ETHERNET: usize = 14;
@@ -50,13 +50,7 @@ impl Frame<'_> {
     /// Writes a link header's addresses. `None`: nothing was written.
     #[inline(always)]
     pub fn address(&self, to: [u16; 3], from: [u16; 3]) -> Option<()> {
-        let link = self.link_header()?;
-        link.set_u16::<0>(to[0]);
-        link.set_u16::<2>(to[1]);
-        link.set_u16::<4>(to[2]);
-        link.set_u16::<6>(from[0]);
-        link.set_u16::<8>(from[1]);
-        link.set_u16::<10>(from[2]);
+        ethernet::address(self.link_header()?, to, from);
         Some(())
     }
 

@@ -6,7 +6,7 @@ use super::{
     filter::Filter,
     pins::Pins,
     source_ranges,
-    tables::{MapFamily, PacketTables, ServiceTables, reconcile, take},
+    tables::{MapFamily, PacketTables, ServiceTables, ignore_absent, map_error, reconcile, take},
 };
 use crate::plan::{Limits, Op};
 use aya::{
@@ -325,17 +325,5 @@ fn cleared<F: MapFamily>(op: &Op<F>) -> Option<u32> {
     match op {
         Op::ClearBackend { id } => Some(*id),
         _ => None,
-    }
-}
-
-fn map_error(map: &'static str) -> impl FnOnce(MapError) -> Error {
-    move |source| Error::Map { map, source }
-}
-
-fn ignore_absent(result: Result<(), MapError>) -> Result<(), MapError> {
-    match result {
-        Err(MapError::KeyNotFound | MapError::ElementNotFound) => Ok(()),
-        Err(MapError::SyscallError(error)) if error.io_error.raw_os_error() == Some(libc::ENOENT) => Ok(()),
-        other => other,
     }
 }

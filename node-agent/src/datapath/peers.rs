@@ -3,12 +3,9 @@
 use super::{
     Error,
     pins::Pins,
-    tables::{MapFamily, convert},
+    tables::{MapFamily, convert, look_up, pinned},
 };
-use aya::{
-    Pod,
-    maps::{HashMap, Map, MapData, MapError},
-};
+use aya::maps::{HashMap, MapData};
 use kpr_abi::{Be16, Cookie, PeerKey, PeerValue, V4, V6, socket};
 use std::{
     net::{IpAddr, SocketAddr},
@@ -52,14 +49,14 @@ impl Peers {
 impl<F: MapFamily> Table<F> {
     fn open(pins: &Pins) -> Result<Self, Error> {
         Ok(Self {
-            connected: pinned(pins, F::SOCKETS)?,
-            unconnected: pinned(pins, F::PEERS)?,
+            connected: convert(F::SOCKETS, pinned(pins, F::SOCKETS)?)?,
+            unconnected: convert(F::PEERS, pinned(pins, F::PEERS)?)?,
         })
     }
 
     fn has(&self, cookie: u64, addr: F::Addr, port: Be16) -> Result<bool, Error> {
         let cookie = socket::cookie(cookie);
-        if let Some(peer) = get(F::SOCKETS, &self.connected, &cookie)? {
+        if let Some(peer) = look_up(F::SOCKETS, &self.connected, &cookie)? {
             return Ok(peer.backend == addr && peer.backend_port == port);
         }
         let key = PeerKey {
@@ -68,20 +65,6 @@ impl<F: MapFamily> Table<F> {
             port,
             zero: 0,
         };
-        Ok(get(F::PEERS, &self.unconnected, &key)?.is_some())
-    }
-}
-
-fn pinned<T: TryFrom<Map, Error = MapError>>(pins: &Pins, name: &'static str) -> Result<T, Error> {
-    let error = |source: MapError| Error::Map { map: name, source };
-    let data = MapData::from_pin(pins.map(name)).map_err(error)?;
-    convert(name, Map::from_map_data(data).map_err(error)?)
-}
-
-fn get<K: Pod, V: Pod>(name: &'static str, map: &HashMap<MapData, K, V>, key: &K) -> Result<Option<V>, Error> {
-    match map.get(key, 0) {
-        Ok(value) => Ok(Some(value)),
-        Err(MapError::KeyNotFound) => Ok(None),
-        Err(source) => Err(Error::Map { map: name, source }),
+        Ok(look_up(F::PEERS, &self.unconnected, &key)?.is_some())
     }
 }

@@ -1,6 +1,6 @@
 //! Typed access to the maps of one address family.
 
-use super::{Error, array::Array, batches::Batches, source_ranges, sys};
+use super::{Error, array::Array, batches::Batches, pins::Pins, source_ranges, sys};
 use crate::plan::AdmittedRange;
 use aya::{
     Ebpf, Pod,
@@ -12,6 +12,7 @@ use kpr_abi::{
 };
 use std::{
     collections::{BTreeMap, BTreeSet},
+    io,
     net::IpAddr,
     os::fd::{AsFd as _, OwnedFd},
 };
@@ -253,9 +254,50 @@ pub(super) fn take(ebpf: &mut Ebpf, name: &'static str) -> Result<Map, Error> {
     ebpf.take_map(name).ok_or(Error::Missing(name))
 }
 
+/// Opens the map that is pinned under this name.
+pub(super) fn pinned(pins: &Pins, name: &'static str) -> Result<Map, Error> {
+    let data = MapData::from_pin(pins.map(name)).map_err(map_error(name))?;
+    Map::from_map_data(data).map_err(map_error(name))
+}
+
+/// What the map of this name said.
+pub(super) fn map_error(map: &'static str) -> impl Fn(MapError) -> Error {
+    move |source| Error::Map { map, source }
+}
+
+/// What the kernel said when many entries of the map of this name were to be read.
+pub(super) fn unreadable(map: &'static str) -> impl Fn(io::Error) -> Error {
+    move |source| Error::Io {
+        what: format!("read the map {map}"),
+        source,
+    }
+}
+
+/// An entry, if there is one.
+pub(super) fn look_up<K: Pod, V: Pod>(
+    name: &'static str,
+    map: &HashMap<MapData, K, V>,
+    key: &K,
+) -> Result<Option<V>, Error> {
+    match map.get(key, 0) {
+        Ok(value) => Ok(Some(value)),
+        Err(MapError::KeyNotFound) => Ok(None),
+        Err(error) => Err(map_error(name)(error)),
+    }
+}
+
+/// Lets a removal be that finds nothing to remove.
+pub(super) fn ignore_absent(result: Result<(), MapError>) -> Result<(), MapError> {
+    match result {
+        Err(MapError::KeyNotFound | MapError::ElementNotFound) => Ok(()),
+        Err(MapError::SyscallError(error)) if error.io_error.raw_os_error() == Some(libc::ENOENT) => Ok(()),
+        other => other,
+    }
+}
+
 /// Gives a map its type.
 pub(super) fn convert<T: TryFrom<Map, Error = MapError>>(name: &'static str, map: Map) -> Result<T, Error> {
-    T::try_from(map).map_err(|source| Error::Map { map: name, source })
+    T::try_from(map).map_err(map_error(name))
 }
 
 /// Makes a small map hold exactly `wanted`, writing differences only; returns the number of writes.

@@ -4,7 +4,7 @@
 use super::{Error, kernel::Datapath, packet_hooks, xdp};
 use aya::{
     TestRun,
-    programs::{ProgramError, ProgramFd, SchedClassifier, TestRunOptions, Xdp},
+    programs::{ProgramError, ProgramFd, SchedClassifier, TestRunOptions, TestRunResult, Xdp},
 };
 use std::time::Duration;
 
@@ -85,13 +85,48 @@ impl Datapath {
 
 /// Runs a program on an Ethernet frame, as if it passed the device of this index.
 pub(super) fn run(program: &SchedClassifier, name: &'static str, packet: &[u8], ifindex: u32) -> Result<Trial, Error> {
+    pass(program, name, packet, &context(ifindex), |verdict| match verdict {
+        -1 => Verdict::Next,
+        2 => Verdict::Drop,
+        7 => Verdict::Redirect,
+        other => Verdict::Other(other),
+    })
+}
+
+/// Runs the XDP program on an Ethernet frame, as if it came in by the device of this index.
+pub(super) fn run_xdp(program: &Xdp, frame: &[u8], ifindex: u32) -> Result<Trial, Error> {
+    pass(
+        program,
+        xdp::PROGRAM,
+        frame,
+        &xdp_context(frame, ifindex),
+        |verdict| match verdict {
+            1 => Verdict::Drop,
+            2 => Verdict::Next,
+            3 => Verdict::Transmit,
+            4 => Verdict::Redirect,
+            other => Verdict::Other(other),
+        },
+    )
+}
+
+/// Runs a program of either kind. `verdict`: what its number means.
+fn pass<P>(
+    program: &P,
+    name: &'static str,
+    packet: &[u8],
+    context: &[u8],
+    verdict: fn(i32) -> Verdict,
+) -> Result<Trial, Error>
+where
+    P: for<'a> TestRun<Opts<'a> = TestRunOptions<'a>, Result = TestRunResult>,
+{
     let mut out = vec![0; LONGEST];
-    let context = context(ifindex);
     let result = program
         .test_run(TestRunOptions {
             data_in: Some(packet),
             data_out: Some(&mut out),
-            ctx_in: Some(&context),
+            ctx_in: Some(context),
             ..TestRunOptions::new()
         })
         .map_err(|source| Error::Program {
@@ -100,41 +135,11 @@ pub(super) fn run(program: &SchedClassifier, name: &'static str, packet: &[u8], 
             source,
         })?;
     out.truncate(result.data_size_out as usize);
-    #[expect(clippy::cast_possible_wrap, reason = "tc verdicts are signed")]
-    let verdict = match result.return_value as i32 {
-        -1 => Verdict::Next,
-        2 => Verdict::Drop,
-        7 => Verdict::Redirect,
-        other => Verdict::Other(other),
-    };
-    Ok(Trial {
-        verdict,
-        packet: out,
-        took: result.duration,
-    })
-}
-
-/// Runs the XDP program on an Ethernet frame, as if it came in by the device of this index.
-pub(super) fn run_xdp(program: &Xdp, frame: &[u8], ifindex: u32) -> Result<Trial, Error> {
-    let mut out = vec![0; LONGEST];
-    let context = xdp_context(frame, ifindex);
-    let result = program
-        .test_run(TestRunOptions {
-            data_in: Some(frame),
-            data_out: Some(&mut out),
-            ctx_in: Some(&context),
-            ..TestRunOptions::new()
-        })
-        .map_err(xdp_failed("run"))?;
-    out.truncate(result.data_size_out as usize);
-    #[expect(clippy::cast_possible_wrap, reason = "small numbers")]
-    let verdict = match result.return_value as i32 {
-        1 => Verdict::Drop,
-        2 => Verdict::Next,
-        3 => Verdict::Transmit,
-        4 => Verdict::Redirect,
-        other => Verdict::Other(other),
-    };
+    #[expect(
+        clippy::cast_possible_wrap,
+        reason = "tc verdicts are signed, and those of XDP small numbers"
+    )]
+    let verdict = verdict(result.return_value as i32);
     Ok(Trial {
         verdict,
         packet: out,

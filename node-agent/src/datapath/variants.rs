@@ -101,7 +101,7 @@ fn load_programs(ebpf: &mut Ebpf) -> Result<Vec<Verified>, Error> {
 }
 
 /// A program of a kind that is not here fails: a new kind must not go untested.
-fn load_program(program: &mut Program) -> Result<(), ProgramError> {
+pub(super) fn load_program(program: &mut Program) -> Result<(), ProgramError> {
     match program {
         Program::CgroupSock(program) => program.load(),
         Program::CgroupSockAddr(program) => program.load(),

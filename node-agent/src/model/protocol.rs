@@ -25,11 +25,15 @@ impl Protocol {
         }
     }
 
+    /// The one of this IP protocol number, if there is one.
+    pub fn of_number(number: u8) -> Option<Self> {
+        let known = [Self::Tcp, Self::Udp, Self::Sctp];
+        known.into_iter().find(|protocol| protocol.number() == number)
+    }
+
     /// Name of an IP protocol number: that of Kubernetes, or the number itself.
     pub fn name_of(number: u8) -> String {
-        let known = [Self::Tcp, Self::Udp, Self::Sctp];
-        let found = known.into_iter().find(|protocol| protocol.number() == number);
-        found.map_or_else(|| number.to_string(), |protocol| protocol.to_string())
+        Self::of_number(number).map_or_else(|| number.to_string(), |protocol| protocol.to_string())
     }
 
     /// From Kubernetes' `protocol` field, whose default is TCP.

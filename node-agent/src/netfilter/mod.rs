@@ -17,7 +17,7 @@ mod rules;
 pub mod xtables;
 
 pub use conntrack::{Connection, Conntrack, Nat, Tuple};
-pub use rule::{NotUnderstood, Rule, Source};
+pub use rule::{NotUnderstood, Rule, Source, address};
 pub use rules::{Found, rules};
 
 /// Why the kernel was not asked, or did not answer.

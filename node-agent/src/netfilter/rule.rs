@@ -51,7 +51,7 @@ pub struct NotUnderstood {
 }
 
 /// An address in network byte order, of whichever family.
-pub(super) fn address(bytes: &[u8]) -> Option<IpAddr> {
+pub fn address(bytes: &[u8]) -> Option<IpAddr> {
     match bytes.len() {
         4 => Some(IpAddr::from(<[u8; 4]>::try_from(bytes).ok()?)),
         16 => Some(IpAddr::from(<[u8; 16]>::try_from(bytes).ok()?)),
@@ -61,8 +61,5 @@ pub(super) fn address(bytes: &[u8]) -> Option<IpAddr> {
 
 /// The number of IP, if Services have the protocol.
 pub(super) fn protocol(number: u16) -> Option<Protocol> {
-    let known = [Protocol::Tcp, Protocol::Udp, Protocol::Sctp];
-    known
-        .into_iter()
-        .find(|protocol| u16::from(protocol.number()) == number)
+    u8::try_from(number).ok().and_then(Protocol::of_number)
 }

@@ -416,6 +416,21 @@ mod rule {
     }
 
     pub(super) fn a_udp_flow_moves_at_once_when_its_backend_is_gone<F: Net>() {
+        let value = BackendValue {
+            addr: F::Addr::from(F::pod(1)),
+            port: Be16::new(80),
+            proto: UDP,
+            flags: backend::flags::LOCAL | backend::flags::GONE,
+        };
+        a_udp_flow_moves_upon::<F>(&Op::PutBackend { id: 1, value });
+    }
+
+    pub(super) fn a_udp_flow_moves_at_once_when_its_backends_id_is_free<F: Net>() {
+        a_udp_flow_moves_upon::<F>(&Op::ClearBackend { id: 1 });
+    }
+
+    /// The flow's backend has id 1, and no frontend leads to it any more.
+    fn a_udp_flow_moves_upon<F: Net>(op: &Op<F>) {
         let mut node = Node::<F>::new();
         let ids = node.backends(UDP, 1, true, &[F::pod(1), F::pod(2)]);
         node.serve(node_port(UDP), 0, &ids[..1], &ids[..1]);
@@ -428,24 +443,7 @@ mod rule {
             "{}: it still serves",
             F::NAME
         );
-        let value = BackendValue {
-            addr: F::Addr::from(F::pod(1)),
-            port: Be16::new(80),
-            proto: UDP,
-            flags: backend::flags::LOCAL | backend::flags::GONE,
-        };
-        node.apply(&Op::PutBackend { id: 1, value });
-        assert_eq!(node.sent_to(Head::Udp, client, dst), F::pod(2), "{}", F::NAME);
-    }
-
-    pub(super) fn a_udp_flow_moves_at_once_when_its_backends_id_is_free<F: Net>() {
-        let mut node = Node::<F>::new();
-        let ids = node.backends(UDP, 1, true, &[F::pod(1), F::pod(2)]);
-        node.serve(node_port(UDP), 0, &ids[..1], &ids[..1]);
-        let (client, dst) = ((F::CLIENT, CLIENT_PORT), (F::NODE, NODE_PORT));
-        assert_eq!(node.sent_to(Head::Udp, client, dst), F::pod(1));
-        node.serve(node_port(UDP), 10, &ids[1..], &ids[1..]);
-        node.apply(&Op::ClearBackend { id: 1 });
+        node.apply(op);
         assert_eq!(node.sent_to(Head::Udp, client, dst), F::pod(2), "{}", F::NAME);
     }
 

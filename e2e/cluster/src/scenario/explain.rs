@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use super::{
     Deployed, POD_PORT, Probe, TCP_PORT, Vantage, Workload, client_pod,
+    exit_codes::{NOT_FOUND, UNREACHABLE},
     service::{balance_load, cluster_ip, create_service, pod_ip},
 };
 use crate::{cluster::Cluster, process::Output};
@@ -17,9 +18,6 @@ const NODE: &str = "node-a";
 /// A port that a client keeps.
 const PORT: u16 = 41_000;
 const VIP: &str = "203.0.113.7";
-/// Exit codes of `kpr`: the agent does not answer, and there is no such thing.
-const UNREACHABLE: i32 = 3;
-const NOT_FOUND: i32 = 5;
 
 /// A client outside and a pod each have explained what they are about to ask for, and then ask: a frontend with two backends, one that they
 /// stick to, one without endpoints, one that does not let them in, and a connection that is open. What was said is what happens.

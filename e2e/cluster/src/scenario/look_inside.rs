@@ -5,7 +5,10 @@ use std::{net::SocketAddr, time::Duration};
 use anyhow::{Context as _, Result, ensure};
 use serde_json::Value;
 
-use super::{TCP_PORT, UDP_PORT, Vantage, Workload, dump};
+use super::{
+    TCP_PORT, UDP_PORT, Vantage, Workload, dump,
+    exit_codes::{NOT_FOUND, UNREACHABLE},
+};
 use crate::{
     cluster::{Cluster, eventually},
     process::Output,
@@ -19,9 +22,6 @@ const CONNECTIONS: u16 = 8;
 const FIRST_PORT: u16 = 41_000;
 /// How long it may take until a client that is answered by nobody sees it.
 const PATIENCE: Duration = Duration::from_secs(20);
-/// Exit codes of `kpr`: the agent does not answer, and there is no such thing.
-const UNREACHABLE: i32 = 3;
-const NOT_FOUND: i32 = 5;
 
 /// With 8 connections from outside through a NodePort to pods on both nodes, and a client that sticks to its backend: what each command
 /// says is so, and it says the same once the agent is dead, but for names. A flow that is flushed breaks its connection, and no other.

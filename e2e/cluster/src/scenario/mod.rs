@@ -12,6 +12,7 @@ pub mod dsr;
 pub mod dual_stack;
 mod dump;
 pub mod endpoint_goes;
+mod exit_codes;
 pub mod explain;
 pub mod granular;
 pub mod healing;

@@ -29,10 +29,9 @@ pub(super) fn add_to<F: Family>(contents: &Contents<F>, frontends: &mut Frontend
 }
 
 fn key<F: Family>(key: &ServiceKey<F::Addr>) -> Option<Key> {
-    let protocols = [Protocol::Tcp, Protocol::Udp, Protocol::Sctp];
     Some(Key {
         address: SocketAddr::new(ip::<F>(key.addr), key.port.host()),
-        protocol: protocols.into_iter().find(|protocol| protocol.number() == key.proto)?,
+        protocol: Protocol::of_number(key.proto)?,
     })
 }
 

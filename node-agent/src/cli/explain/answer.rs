@@ -92,7 +92,7 @@ pub(super) struct Candidate {
     pub id: u32,
     /// Whether it is on this node.
     pub local: bool,
-    /// "active" or "terminating".
+    /// "active", "terminating" or "gone".
     pub state: &'static str,
     /// Connections from this node, where they are counted.
     #[serde(skip_serializing_if = "Option::is_none")]

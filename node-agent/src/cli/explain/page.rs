@@ -8,6 +8,7 @@ use super::{
 };
 use crate::cli::{
     age::span,
+    service::entry::ACTIVE,
     style::{bad, notable},
 };
 
@@ -117,7 +118,7 @@ fn candidate(one: &Candidate) -> String {
     let connections = one.connections.map(|count| format!("{count} connections"));
     let marks: Vec<String> = [one.local.then(|| "this node".to_owned())]
         .into_iter()
-        .chain([(one.state != "active").then(|| one.state.to_owned()), connections])
+        .chain([(one.state != ACTIVE).then(|| one.state.to_owned()), connections])
         .flatten()
         .collect();
     if marks.is_empty() {

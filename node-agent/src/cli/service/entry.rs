@@ -54,7 +54,7 @@ pub(crate) struct Backend {
     pub protocol: String,
     /// Stable id of the backend; each family counts for itself.
     pub id: u32,
-    /// "active" or "terminating".
+    /// "active", "terminating" or "gone".
     pub state: &'static str,
     /// Whether it is on this node.
     pub local: bool,

@@ -10,11 +10,11 @@ use super::{
     Error,
     pins::Pins,
     sys,
-    tables::{Contents, MapFamily, ServiceTables},
+    tables::{Contents, MapFamily, ServiceTables, unreadable},
 };
 use aya::maps::{Map, MapData, MapError};
 use kpr_abi::{V4, V6};
-use std::{io, os::fd::OwnedFd, path::Path};
+use std::{os::fd::OwnedFd, path::Path};
 
 pub use affinity::{Client, affinity, own_netns};
 pub use attachments::{AttachedProgram, attachments};
@@ -55,11 +55,4 @@ fn open(bpffs_root: &Path, map: &'static str) -> Result<Option<OwnedFd>, Error> 
         return Ok(None);
     }
     sys::open_pin(&pin).map(Some).map_err(unreadable(map))
-}
-
-fn unreadable(map: &'static str) -> impl Fn(io::Error) -> Error {
-    move |source| Error::Io {
-        what: format!("read the map {map}"),
-        source,
-    }
 }

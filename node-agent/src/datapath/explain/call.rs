@@ -59,7 +59,7 @@ impl Explainer {
         let map = explain::CALL;
         let failed = |source| Error::Map { map, source };
         self.call.set(0, made_up, 0).map_err(failed)?;
-        run(load::classifier(&mut self.ebpf, program)?, program, &PACKET, 0)?;
+        run(load::program(&mut self.ebpf, program)?, program, &PACKET, 0)?;
         let done = self.call.get(&0, 0).map_err(failed)?;
         let (event, reasons) = self.record.of_call().unwrap_or_else(|| (untold::<F>(call), Vec::new()));
         let story = F::scratch(self).story(to, event, reasons)?;

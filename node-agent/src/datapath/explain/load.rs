@@ -1,12 +1,12 @@
 //! Loads the programs that explain: on the maps of the node that decide, and on others for what they write.
 
 use super::{
-    super::{Error, load::pinned_capacity, object, pins::Pins, verify},
+    super::{Error, load::pinned_capacity, object, pins::Pins, variants::load_program, verify},
     live::Live,
 };
 use aya::{
     Ebpf, EbpfLoader,
-    programs::{ProgramError, SchedClassifier},
+    programs::{Program, ProgramError},
 };
 use kpr_abi::{event, maps};
 
@@ -35,7 +35,7 @@ const FEW: u32 = 1_024;
 /// Bytes of events that wait for being read.
 const EVENTS: u32 = 1 << 16;
 
-/// Loads the object; its programs are loaded when they are asked ([`classifier`]).
+/// Loads the object; its programs are loaded when they are asked ([`program`]).
 pub(super) fn load(pins: &Pins, live: &Live) -> Result<Ebpf, Error> {
     let mut loader = EbpfLoader::new();
     for (name, bytes) in live.constants() {
@@ -70,7 +70,10 @@ pub(super) fn load(pins: &Pins, live: &Live) -> Result<Ebpf, Error> {
 }
 
 /// The program of this name, loaded.
-pub(super) fn classifier<'e>(ebpf: &'e mut Ebpf, name: &'static str) -> Result<&'e SchedClassifier, Error> {
+pub(super) fn program<'e, P>(ebpf: &'e mut Ebpf, name: &'static str) -> Result<&'e P, Error>
+where
+    &'e P: TryFrom<&'e Program, Error = ProgramError>,
+{
     let failed = |what| {
         move |source: ProgramError| Error::Program {
             what,
@@ -79,9 +82,8 @@ pub(super) fn classifier<'e>(ebpf: &'e mut Ebpf, name: &'static str) -> Result<&
         }
     };
     let program = ebpf.program_mut(name).ok_or(Error::Missing(name))?;
-    let program: &mut SchedClassifier = program.try_into().map_err(failed("find"))?;
     if program.fd().is_err() {
-        verify::load(|| program.load()).map_err(failed("load"))?;
+        verify::load(|| load_program(program)).map_err(failed("load"))?;
     }
-    Ok(program)
+    (&*program).try_into().map_err(failed("find"))
 }

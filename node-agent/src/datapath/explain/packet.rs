@@ -79,7 +79,7 @@ impl Explainer {
         loop {
             self.record.clear()?;
             let program = packet_hooks::name(side);
-            let trial = run(load::classifier(&mut self.ebpf, program)?, program, frame, ifindex)?;
+            let trial = run(load::program(&mut self.ebpf, program)?, program, frame, ifindex)?;
             let (event, reasons) = self.record.of_packet()?;
             runs += 1;
             let scratch = F::scratch(self);

@@ -6,16 +6,16 @@ use super::{
         Error, MapFamily,
         array::Array,
         batches::Batches,
-        flows::{flow_clock, pinned},
+        flows::flow_clock,
         pins::Pins,
         sys,
-        tables::{ServiceTables, convert, take},
+        tables::{ServiceTables, convert, ignore_absent, look_up, map_error, pinned, take, unreadable},
     },
     story::{Candidate, Choice, Matched, Story},
 };
 use aya::{
     Ebpf, Pod,
-    maps::{self as aya_maps, HashMap, MapData, MapError},
+    maps::{self as aya_maps, HashMap, MapData},
 };
 use kpr_abi::{
     Address as _, AffinityKey, AffinityValue, BackendValue, Be16, Event, FlowKey, FlowValue, Reason, ServiceKey,
@@ -23,7 +23,6 @@ use kpr_abi::{
 };
 use std::{
     collections::HashSet,
-    io,
     net::{IpAddr, SocketAddr},
     os::fd::{AsFd as _, OwnedFd},
 };
@@ -104,15 +103,15 @@ impl<F: MapFamily> Scratch<F> {
         self.copy_flows(key)?;
         clear(F::AFFINITY, &mut self.affinity)?;
         for (key, value) in &self.clients {
-            self.affinity.insert(key, value, 0).map_err(failed(F::AFFINITY))?;
+            self.affinity.insert(key, value, 0).map_err(map_error(F::AFFINITY))?;
         }
         self.copy_hints()
     }
 
     /// Copies what is no entry of the packet's own: whether flows linger, and how many connections backends have.
     fn copy_hints(&mut self) -> Result<(), Error> {
-        let lingering = self.live.lingering.get(&0, 0).map_err(failed(F::LINGERING))?;
-        self.lingering.set(0, lingering, 0).map_err(failed(F::LINGERING))?;
+        let lingering = self.live.lingering.get(&0, 0).map_err(map_error(F::LINGERING))?;
+        self.lingering.set(0, lingering, 0).map_err(map_error(F::LINGERING))?;
         self.copy_loads()
     }
 
@@ -151,7 +150,7 @@ impl<F: MapFamily> Scratch<F> {
         let Some(value) = look_up(F::FLOWS, &self.live.flows, key)? else {
             return Ok(None);
         };
-        self.flows.insert(key, value, 0).map_err(failed(F::FLOWS))?;
+        self.flows.insert(key, value, 0).map_err(map_error(F::FLOWS))?;
         self.copied.insert(*key);
         Ok(Some(value))
     }
@@ -187,7 +186,7 @@ impl<F: MapFamily> Scratch<F> {
                     ..*key
                 } == *answer;
                 if is_such && self.copied.len() < MOST_FLOWS && self.copied.insert(*key) {
-                    self.flows.insert(key, value, 0).map_err(failed(F::FLOWS))?;
+                    self.flows.insert(key, value, 0).map_err(map_error(F::FLOWS))?;
                 }
             }
         }
@@ -213,7 +212,7 @@ impl<F: MapFamily> Scratch<F> {
                 group: service.affinity_group,
             };
             if let Some(value) = look_up(F::AFFINITY, &self.live.affinity, &key)? {
-                self.affinity.insert(key, value, 0).map_err(failed(F::AFFINITY))?;
+                self.affinity.insert(key, value, 0).map_err(map_error(F::AFFINITY))?;
                 self.clients.push((key, value));
             }
         }
@@ -336,16 +335,8 @@ pub(super) fn addr<F: MapFamily>(ip: IpAddr) -> F::Addr {
     F::addr(ip).unwrap_or(F::Addr::ANY)
 }
 
-fn look_up<K: Pod, V: Pod>(name: &'static str, map: &HashMap<MapData, K, V>, key: &K) -> Result<Option<V>, Error> {
-    match map.get(key, 0) {
-        Ok(value) => Ok(Some(value)),
-        Err(MapError::KeyNotFound) => Ok(None),
-        Err(error) => Err(failed(name)(error)),
-    }
-}
-
 fn clear<K: Pod, V: Pod>(name: &'static str, map: &mut HashMap<MapData, K, V>) -> Result<(), Error> {
-    let keys: Vec<K> = map.keys().collect::<Result<_, _>>().map_err(failed(name))?;
+    let keys: Vec<K> = map.keys().collect::<Result<_, _>>().map_err(map_error(name))?;
     for key in keys {
         remove(name, map, &key)?;
     }
@@ -353,19 +344,5 @@ fn clear<K: Pod, V: Pod>(name: &'static str, map: &mut HashMap<MapData, K, V>) -
 }
 
 fn remove<K: Pod, V: Pod>(name: &'static str, map: &mut HashMap<MapData, K, V>, key: &K) -> Result<(), Error> {
-    match map.remove(key) {
-        Ok(()) | Err(MapError::KeyNotFound) => Ok(()),
-        Err(error) => Err(failed(name)(error)),
-    }
-}
-
-fn failed(map: &'static str) -> impl Fn(MapError) -> Error {
-    move |source| Error::Map { map, source }
-}
-
-fn unreadable(map: &'static str) -> impl Fn(io::Error) -> Error {
-    move |source| Error::Io {
-        what: format!("read the map {map}"),
-        source,
-    }
+    ignore_absent(map.remove(key)).map_err(map_error(name))
 }

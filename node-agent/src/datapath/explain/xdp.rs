@@ -3,21 +3,18 @@
 use super::{
     super::{
         Error, sys,
-        tables::{convert, reconcile, take},
+        tables::{convert, map_error, reconcile, take},
         trial::run_xdp,
-        verify, xdp,
+        xdp,
     },
     Both, Explainer, PacketStory, Probe,
     live::Live,
+    load,
     packet::{destination, frame, key},
 };
 use aya::{
     Ebpf,
-    maps::{
-        HashMap, Map, MapData, MapError,
-        xdp::{DevMapHash, XdpMapError},
-    },
-    programs::{ProgramError, Xdp},
+    maps::{HashMap, Map, MapData, MapError, xdp::DevMapHash},
 };
 use kpr_abi::{V4, V6, maps, xdp::HardwareAddress};
 use std::collections::BTreeMap;
@@ -40,16 +37,12 @@ impl Accelerated {
     fn copy(&mut self, live: &Live) -> Result<(), Error> {
         let addresses: HashMap<MapData, u32, HardwareAddress> = open(live, maps::XDP_ADDRESSES)?;
         let known: Result<BTreeMap<_, _>, MapError> = addresses.iter().collect();
-        let known = known.map_err(failed(maps::XDP_ADDRESSES))?;
+        let known = known.map_err(map_error(maps::XDP_ADDRESSES))?;
         reconcile(maps::XDP_ADDRESSES, &mut self.addresses, &known)?;
         let ways_out: DevMapHash<MapData> = open(live, maps::XDP_DEVICES)?;
         for device in ways_out.keys() {
-            let device = device.map_err(failed(maps::XDP_DEVICES))?;
-            match self.ways_out.insert(device, device, None, 0) {
-                Err(XdpMapError::MapError(error)) => return Err(failed(maps::XDP_DEVICES)(error)),
-                // No program is chained.
-                Ok(()) | Err(XdpMapError::ChainedProgramNotSupported) => {}
-            }
+            let device = device.map_err(map_error(maps::XDP_DEVICES))?;
+            xdp::let_out(&mut self.ways_out, device)?;
         }
         Ok(())
     }
@@ -62,8 +55,8 @@ fn open<T: TryFrom<Map, Error = MapError>>(live: &Live, name: &'static str) -> R
         what: format!("open the map {name}"),
         source,
     })?;
-    let data = MapData::from_fd(map).map_err(failed(name))?;
-    convert(name, Map::from_map_data(data).map_err(failed(name))?)
+    let data = MapData::from_fd(map).map_err(map_error(name))?;
+    convert(name, Map::from_map_data(data).map_err(map_error(name))?)
 }
 
 impl Explainer {
@@ -84,29 +77,9 @@ impl Explainer {
         scratch.forget()?;
         scratch.copy_flows(&key::<F>(probe))?;
         self.record.clear()?;
-        let trial = run_xdp(program(&mut self.ebpf)?, &frame, ifindex)?;
+        let trial = run_xdp(load::program(&mut self.ebpf, xdp::PROGRAM)?, &frame, ifindex)?;
         let (event, reasons) = self.record.of_packet()?;
         let story = F::scratch(self).story(destination::<F>(probe.to, probe.protocol), event, reasons)?;
         Ok(PacketStory { frame, story, trial })
     }
-}
-
-fn program(ebpf: &mut Ebpf) -> Result<&Xdp, Error> {
-    let failed = |what| {
-        move |source: ProgramError| Error::Program {
-            what,
-            program: xdp::PROGRAM,
-            source,
-        }
-    };
-    let program = ebpf.program_mut(xdp::PROGRAM).ok_or(Error::Missing(xdp::PROGRAM))?;
-    let program: &mut Xdp = program.try_into().map_err(failed("find"))?;
-    if program.fd().is_err() {
-        verify::load(|| program.load()).map_err(failed("load"))?;
-    }
-    Ok(program)
-}
-
-fn failed(map: &'static str) -> impl Fn(MapError) -> Error {
-    move |source| Error::Map { map, source }
 }

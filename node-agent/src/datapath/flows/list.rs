@@ -6,18 +6,17 @@ use super::{
         batches::Batches,
         pins::Pins,
         sys,
-        tables::{MapFamily, convert},
+        tables::{MapFamily, convert, pinned, unreadable},
     },
     FlowState, Timeouts,
     age::{limit, state_of},
-    sweep::{Flows, pinned, remove_both},
+    sweep::{Flows, remove_both},
 };
 use kpr_abi::{
     Be16, FlowKey, FlowValue,
     flow::{action, direction, state},
 };
 use std::{
-    io,
     net::{IpAddr, SocketAddr},
     os::fd::{AsFd as _, OwnedFd},
     path,
@@ -135,7 +134,7 @@ impl<F: MapFamily> FlowList<F> {
         }
         Ok(Some(Self {
             flows: convert(F::FLOWS, pinned(&pins, F::FLOWS)?)?,
-            batches: sys::open_pin(&pin).map_err(unreadable::<F>)?,
+            batches: sys::open_pin(&pin).map_err(unreadable(F::FLOWS))?,
         }))
     }
 
@@ -143,7 +142,7 @@ impl<F: MapFamily> FlowList<F> {
     /// has it. Flows that begin or end meanwhile may be missing.
     pub fn read<E: From<Error>>(&self, now: u32, mut part: impl FnMut(Vec<Flow>) -> Result<bool, E>) -> Result<(), E> {
         let mut batches = Batches::<FlowKey<F::Addr>, FlowValue<F::Addr>>::of(self.batches.as_fd());
-        while let Some(entries) = batches.next().map_err(unreadable::<F>)? {
+        while let Some(entries) = batches.next().map_err(unreadable(F::FLOWS))? {
             let flows = entries.filter_map(|(key, value)| self.flow(key, value, now)).collect();
             if !part(flows)? {
                 break;
@@ -154,10 +153,10 @@ impl<F: MapFamily> FlowList<F> {
 
     /// Removes both entries of each flow that is `wanted`. Returns how many flows and entries there were.
     pub fn remove(&mut self, now: u32, wanted: impl Fn(&Flow) -> bool) -> Result<(u32, u32), Error> {
-        let batches = self.batches.try_clone().map_err(unreadable::<F>)?;
+        let batches = self.batches.try_clone().map_err(unreadable(F::FLOWS))?;
         let mut batches = Batches::<FlowKey<F::Addr>, FlowValue<F::Addr>>::of(batches.as_fd());
         let (mut removed, mut entries_removed) = (0, 0);
-        while let Some(entries) = batches.next().map_err(unreadable::<F>)? {
+        while let Some(entries) = batches.next().map_err(unreadable(F::FLOWS))? {
             for (key, value) in entries {
                 if self.flow(key, value, now).is_some_and(|flow| wanted(&flow)) {
                     let gone = remove_both::<F>(&mut self.flows, key, value);
@@ -229,13 +228,6 @@ fn socket<F: MapFamily>(addr: F::Addr, port: Be16) -> SocketAddr {
     let ip: F::Ip = addr.into();
     let ip: IpAddr = ip.into();
     SocketAddr::new(ip, port.host())
-}
-
-fn unreadable<F: MapFamily>(source: io::Error) -> Error {
-    Error::Io {
-        what: format!("read the map {}", F::FLOWS),
-        source,
-    }
 }
 
 #[cfg(test)]

@@ -3,21 +3,17 @@
 //! The programs count up and down as connections begin and end. They don't see a flow end by time or by eviction, or a socket that is
 //! closed while they are not attached.
 
-use super::{
-    super::{
-        Error,
-        batches::Batches,
-        pins::Pins,
-        sys,
-        tables::{MapFamily, convert},
-    },
-    sweep::pinned,
+use super::super::{
+    Error,
+    batches::Batches,
+    pins::Pins,
+    sys,
+    tables::{MapFamily, convert, pinned, unreadable},
 };
 use aya::maps::{Array, MapData};
 use kpr_abi::{Cookie, PeerValue};
 use std::{
     collections::BTreeMap,
-    io,
     os::fd::{AsFd as _, OwnedFd},
 };
 
@@ -93,13 +89,6 @@ fn is_wrong(before: u64, now: u64, found: u64) -> bool {
 
 fn error<F: MapFamily>(source: aya::maps::MapError) -> Error {
     Error::Map { map: F::LOADS, source }
-}
-
-fn unreadable(map: &'static str) -> impl FnOnce(io::Error) -> Error {
-    move |source| Error::Io {
-        what: format!("read the map {map}"),
-        source,
-    }
 }
 
 #[cfg(test)]

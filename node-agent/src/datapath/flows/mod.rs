@@ -10,6 +10,5 @@ mod timeouts;
 
 pub use list::{Flow, FlowList, Path};
 pub use state::FlowState;
-pub(super) use sweep::pinned;
 pub use sweep::{FlowTable, SnatUse, Sweep, flow_clock};
 pub use timeouts::Timeouts;

@@ -6,20 +6,20 @@ use super::{
         batches::Batches,
         pins::Pins,
         sys,
-        tables::{MapFamily, convert},
+        tables::{MapFamily, convert, pinned, unreadable},
     },
     Timeouts,
     age::{is_closed, is_expired},
     loads::Loads,
 };
-use aya::maps::{Array, HashMap, Map, MapData, MapError, MapInfo};
+use aya::maps::{Array, HashMap, MapData, MapError, MapInfo};
 use kpr_abi::{
     Address as _, FlowKey, FlowValue, ServiceKey, StoredService,
     flow::{action, direction, state},
     proto,
 };
 use std::{
-    collections, fmt, io,
+    collections, fmt,
     net::{IpAddr, SocketAddr},
     os::fd::{AsFd as _, OwnedFd},
     path::Path,
@@ -96,7 +96,7 @@ impl<F: MapFamily> FlowTable<F> {
         let capacity = MapInfo::from_pin(&pin).map_err(error::<F>)?.max_entries();
         Ok(Self {
             flows: convert(F::FLOWS, pinned(&pins, F::FLOWS)?)?,
-            batches: sys::open_pin(&pin).map_err(unreadable::<F>)?,
+            batches: sys::open_pin(&pin).map_err(unreadable(F::FLOWS))?,
             capacity,
             services: convert(F::SERVICES, pinned(&pins, F::SERVICES)?)?,
             lingering: convert(F::LINGERING, pinned(&pins, F::LINGERING)?)?,
@@ -133,7 +133,7 @@ impl<F: MapFamily> FlowTable<F> {
         let shortest = timeouts.shortest();
         let (mut live, mut expired) = (0, 0);
         let mut taken = collections::HashMap::<Destination<F>, u32>::new();
-        while let Some(entries) = batches.next().map_err(unreadable::<F>)? {
+        while let Some(entries) = batches.next().map_err(unreadable(F::FLOWS))? {
             for (key, value) in entries {
                 let idle = now.saturating_sub(value.last_seen);
                 if idle >= shortest {
@@ -176,11 +176,6 @@ impl<F: MapFamily> FlowTable<F> {
                 .map(|(key, ports)| snat_use::<F>(&key, ports)),
         })
     }
-}
-
-pub(in crate::datapath) fn pinned(pins: &Pins, name: &'static str) -> Result<Map, Error> {
-    let error = |source| Error::Map { map: name, source };
-    Map::from_map_data(MapData::from_pin(pins.map(name)).map_err(error)?).map_err(error)
 }
 
 /// Whether the flow has no frontend.
@@ -247,11 +242,4 @@ fn snat_use<F: MapFamily>(key: &FlowKey<F::Addr>, ports: u32) -> SnatUse {
 
 fn error<F: MapFamily>(source: MapError) -> Error {
     Error::Map { map: F::FLOWS, source }
-}
-
-fn unreadable<F: MapFamily>(source: io::Error) -> Error {
-    Error::Io {
-        what: format!("read the map {}", F::FLOWS),
-        source,
-    }
 }

@@ -7,14 +7,14 @@ mod occupant;
 use super::{
     Accelerated, Acceleration, Attachment, Error, XdpMode, link_header,
     pins::Pins,
-    tables::{convert, reconcile, take},
+    tables::{convert, ignore_absent, map_error, reconcile, take},
     verify,
 };
 use crate::devices::{self, Device};
 use aya::{
     Ebpf,
     maps::{
-        HashMap, MapData, MapError,
+        HashMap, MapData,
         xdp::{DevMapHash, XdpMapError},
     },
     programs::Xdp,
@@ -99,22 +99,14 @@ impl Accelerator {
     /// Tells the program its devices, as they are now. Until then it sends packets out by the device that they came in by, and leaves others
     /// to tc.
     pub(super) fn tell(&mut self) -> Result<(), Error> {
-        let map = maps::XDP_DEVICES;
-        let failed = |source| Error::Map { map, source };
+        let failed = map_error(maps::XDP_DEVICES);
         let wanted = self.ways_out();
-        let there: Vec<u32> = self.ways_out.keys().collect::<Result<_, _>>().map_err(failed)?;
+        let there: Vec<u32> = self.ways_out.keys().collect::<Result<_, _>>().map_err(&failed)?;
         for gone in there.iter().filter(|ifindex| !wanted.contains(ifindex)) {
-            match self.ways_out.remove(*gone) {
-                Ok(()) | Err(MapError::KeyNotFound) => {}
-                Err(error) => return Err(failed(error)),
-            }
+            ignore_absent(self.ways_out.remove(*gone)).map_err(&failed)?;
         }
         for &ifindex in wanted.iter().filter(|ifindex| !there.contains(ifindex)) {
-            match self.ways_out.insert(ifindex, ifindex, None, 0) {
-                Err(XdpMapError::MapError(error)) => return Err(failed(error)),
-                // No program is chained.
-                Ok(()) | Err(XdpMapError::ChainedProgramNotSupported) => {}
-            }
+            let_out(&mut self.ways_out, ifindex)?;
         }
         let address = |placed: &Placed| {
             let address = link_header::ethernet_address(&placed.device)?;
@@ -171,6 +163,15 @@ impl Accelerator {
             mode: placed.mode.clone(),
         };
         self.placed.iter().map(tell).collect()
+    }
+}
+
+/// Lets packets leave by a device.
+pub(super) fn let_out(ways_out: &mut DevMapHash<MapData>, ifindex: u32) -> Result<(), Error> {
+    match ways_out.insert(ifindex, ifindex, None, 0) {
+        Err(XdpMapError::MapError(error)) => Err(map_error(maps::XDP_DEVICES)(error)),
+        // No program is chained.
+        Ok(()) | Err(XdpMapError::ChainedProgramNotSupported) => Ok(()),
     }
 }
 

@@ -176,22 +176,8 @@ impl Node {
         held.clone()
     }
 
-    /// Explains it again and again, until each backend was chosen that may be: where that is by chance, each is one of the answers.
     fn possible(&mut self, side: Side, probe: &Probe, ifindex: u32) -> Vec<PacketStory> {
-        let mut stories = Vec::new();
-        let mut chosen = BTreeSet::new();
-        for _ in 0..RUNS {
-            let story = self.explainer.packet(side, probe, ifindex).unwrap();
-            let is_certain = story.story.choice.is_none_or(Choice::is_certain);
-            let candidates = story.story.candidates.len();
-            if chosen.insert(story.story.event.backend_id) {
-                stories.push(story);
-            }
-            if is_certain || chosen.len() == candidates {
-                break;
-            }
-        }
-        stories
+        super::possible(RUNS, || self.explainer.packet(side, probe, ifindex).unwrap())
     }
 
     fn counters(&mut self) -> Vec<u64> {

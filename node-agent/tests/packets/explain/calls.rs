@@ -44,21 +44,8 @@ fn cluster_ip(port: u16, more: u32) -> Frontend {
     }
 }
 
-/// Explains the call until each backend was chosen that may be.
 fn possible(explainer: &mut Explainer, call: &Call) -> Vec<CallStory> {
-    let (mut stories, mut chosen) = (Vec::new(), BTreeSet::new());
-    for _ in 0..RUNS {
-        let story = explainer.call(call).unwrap();
-        let is_certain = story.story.choice.is_none_or(Choice::is_certain);
-        let candidates = story.story.candidates.len();
-        if chosen.insert(story.story.event.backend_id) {
-            stories.push(story);
-        }
-        if is_certain || chosen.len() == candidates {
-            break;
-        }
-    }
-    stories
+    super::possible(RUNS, || explainer.call(call).unwrap())
 }
 
 fn is_told(story: &CallStory, told: Option<&Event>) -> bool {

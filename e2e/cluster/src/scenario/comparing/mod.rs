@@ -10,6 +10,7 @@ use k8s_openapi::api::{core::v1::Service, discovery::v1::EndpointSlice};
 use kube::{Api, api::ListParams};
 use serde_json::Value;
 
+use super::exit_codes::{DIFFERENT, NOT_FOUND};
 use crate::{
     cluster::{Cluster, eventually},
     kube_proxy::{
@@ -26,9 +27,6 @@ const NODE: &str = "node-a";
 const FAMILIES: [&str; 2] = ["iptables", "ip6tables"];
 /// How long both may take to have programmed everything.
 const PATIENCE: Duration = Duration::from_mins(1);
-/// Exit codes of `kpr`: there are no such rules, and what was compared differs.
-const NOT_FOUND: i32 = 5;
-const DIFFERENT: i32 = 6;
 
 /// With a hundred Services of every kind and both families, which kube-proxy and kpr both serve: nothing differs, with and without an
 /// agent. With rules that differ in every way that there is: exactly these differences are told.

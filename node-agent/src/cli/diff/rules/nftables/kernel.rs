@@ -16,7 +16,7 @@ use crate::{
     cli::diff::frontend::Key,
     model::Protocol,
     netfilter::{
-        NotUnderstood,
+        NotUnderstood, address,
         listing::{self, Expression, Field, Listed, Set, Table, Verdict, is_local, range},
     },
 };
@@ -145,10 +145,9 @@ impl Element {
 /// Protocol and port, behind an address if it is not a NodePort. Each part is filled up to four bytes.
 fn destination(key: &[u8], is_v6: bool) -> Option<Key> {
     let (address, rest) = key.split_at_checked(key.len().checked_sub(8)?)?;
-    let protocols = [Protocol::Tcp, Protocol::Udp, Protocol::Sctp];
-    let protocol = protocols.into_iter().find(|protocol| protocol.number() == rest[0])?;
+    let protocol = Protocol::of_number(rest[0])?;
     let port = u16::from_be_bytes([rest[4], rest[5]]);
-    Some(match ip(address) {
+    Some(match self::address(address) {
         Some(ip) => Key {
             address: SocketAddr::new(ip, port),
             protocol,
@@ -157,17 +156,12 @@ fn destination(key: &[u8], is_v6: bool) -> Option<Key> {
     })
 }
 
-fn ip(bytes: &[u8]) -> Option<IpAddr> {
-    let v4 = <[u8; 4]>::try_from(bytes).map(IpAddr::from);
-    v4.or_else(|_| <[u8; 16]>::try_from(bytes).map(IpAddr::from)).ok()
-}
-
 /// The addresses of a set. Where it has ranges, each begins with an element and ends before another one.
 fn ranges(mut elements: Vec<listing::Element>, has_ranges: bool, is_v6: bool) -> Vec<IpNet> {
     if !has_ranges {
         return elements
             .iter()
-            .filter_map(|element| ip(&element.key))
+            .filter_map(|element| address(&element.key))
             .map(IpNet::from)
             .collect();
     }
@@ -177,7 +171,7 @@ fn ranges(mut elements: Vec<listing::Element>, has_ranges: bool, is_v6: bool) ->
     let last = IpAddr::from([0xff; 16]);
     let last = if is_v6 { last } else { IpAddr::from([0xff; 4]) };
     for element in elements {
-        let Some(address) = ip(&element.key) else { continue };
+        let Some(address) = address(&element.key) else { continue };
         if let Some((from, to)) = begun.take().zip(before(address)) {
             ranges.extend(subnets(from, to));
         }
