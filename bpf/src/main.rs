@@ -26,6 +26,7 @@ mod flow;
 mod headers;
 mod load;
 mod maps;
+mod screen;
 mod socket;
 mod tc;
 mod xdp;

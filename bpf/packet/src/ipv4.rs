@@ -79,6 +79,7 @@ pub fn destination<P: Packet>(packet: &P, l3: usize) -> Option<Destination<Addr4
         addr: Addr4(head.u32::<16>()),
         port: Be16(head.u16::<22>()),
         proto,
+        l4: l3 + HEADER,
     })
 }
 
@@ -349,6 +350,7 @@ mod tests {
                             addr: key.dst,
                             port: key.dport,
                             proto: key.proto,
+                            l4: HEADER,
                         });
                     assert_eq!(
                         destination(&packet, 0),

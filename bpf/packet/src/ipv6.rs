@@ -232,6 +232,7 @@ pub fn destination<P: Packet>(packet: &P, l3: usize) -> Option<Destination<Addr6
         addr: Addr6([head.u32::<24>(), head.u32::<28>(), head.u32::<32>(), head.u32::<36>()]),
         port: Be16(head.u16::<42>()),
         proto,
+        l4: l3 + HEADER,
     })
 }
 
@@ -455,6 +456,7 @@ mod tests {
                 addr: key.dst,
                 port: key.dport,
                 proto: key.proto,
+                l4: HEADER,
             });
             assert_eq!(destination(&packet, 0), expected, "{first}");
         }

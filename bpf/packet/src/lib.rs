@@ -28,7 +28,7 @@ mod window;
 pub use window::Window;
 
 use checksum::Change;
-use kpr_abi::{Be16, FlowKey};
+use kpr_abi::{Be16, FlowKey, proto};
 
 /// Where a packet's headers are read from.
 pub trait Packet {
@@ -92,6 +92,16 @@ pub struct Destination<A> {
     pub port: Be16,
     /// Protocol of the packet.
     pub proto: u8,
+    /// Offset of the transport header.
+    pub l4: usize,
+}
+
+impl<A> Destination<A> {
+    /// Whether the packet opens a connection of TCP, or ends before it could tell.
+    #[inline(always)]
+    pub fn may_open<P: Packet>(&self, packet: &P) -> bool {
+        self.proto == proto::TCP && transport::tcp_signals_at(packet, self.l4).is_none_or(|told| told & signal::OPENS != 0)
+    }
 }
 
 /// An ICMP error about a packet of TCP, UDP or SCTP. Filled by parsers, as [`Parsed`].

@@ -40,13 +40,19 @@ pub(crate) fn read<P: Packet, A>(packet: &P, parsed: &mut Parsed<A>) -> Result<(
     parsed.key.sport = sport;
     parsed.key.dport = dport;
     if parsed.key.proto == proto::TCP {
-        let head: Window<TCP_HEAD> = packet.window(parsed.l4).ok_or(Unparsed::Malformed)?;
-        parsed.signals = tcp_signals(head.u8::<13>());
+        parsed.signals = tcp_signals_at(packet, parsed.l4).ok_or(Unparsed::Malformed)?;
     } else if parsed.key.proto == proto::SCTP {
         let head: Window<{ sctp::HEAD }> = packet.window(parsed.l4).ok_or(Unparsed::Malformed)?;
         parsed.signals = sctp::signals(head.u8::<12>());
     }
     Ok(())
+}
+
+/// What the flags of the TCP header at `l4` tell.
+#[inline(always)]
+pub(crate) fn tcp_signals_at<P: Packet>(packet: &P, l4: usize) -> Option<u8> {
+    let head: Window<TCP_HEAD> = packet.window(l4)?;
+    Some(tcp_signals(head.u8::<13>()))
 }
 
 /// What TCP's flags tell.

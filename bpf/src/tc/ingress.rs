@@ -1,8 +1,8 @@
 //! Packets that come in: requests of clients, and replies of remote backends.
 //!
-//! A packet that is no service's mostly costs no look-up in a hash, but three reads of arrays: the filter says that there is no frontend
-//! of its destination. One look-up is added where its port may be an SNAT port; one or two where it may be a NodePort or a hostPort, or
-//! where the filter can't tell; and one for TCP's first packet.
+//! A packet that is no service's mostly does not come here at all ([`crate::screen`]). Here it costs one look-up in a hash where its port may
+//! be an SNAT port; one or two where it may be a NodePort or a hostPort, or where the filter of frontends can't tell; and one for TCP's first
+//! packet.
 
 use super::{ETHERNET, Handled, dsr, flow, fragment, keep, route, skb::Skb, translate, wire::Wire};
 use crate::{

@@ -20,6 +20,7 @@ pub const NO_LINK_HEADER: u32 = 0;
 use crate::{
     config, events, flow,
     maps::{Chosen, Tables},
+    screen,
 };
 use aya_ebpf::{bindings::__sk_buff, programs::TcContext};
 use kpr_abi::{Reason, V4, V6, config::features, event::hook};
@@ -58,11 +59,14 @@ pub fn pod_ingress(ctx: &TcContext, l3: u32) -> i32 {
 
 /// Generic over the step that begins a flow, and not given a pointer to it: eBPF has no indirect calls.
 macro_rules! came {
-    ($name:ident: $ingress:ident, $receive:ident, $report:ident, $admit:ident, $accept:ident, $send_back:ident, $turn_back:ident, $again:ident,
+    ($name:ident, $family:ty: $ingress:ident, $receive:ident, $report:ident, $admit:ident, $accept:ident, $send_back:ident, $turn_back:ident, $again:ident,
      $establish:ident, $refuse:ident, $begun:ident, $icmp:ident, $tunnel:ident, $too_big:ident) => {
         /// The steps of a packet that came in.
         #[inline(always)]
         fn $name(skb: *mut __sk_buff, l3: u32, begin: impl Fn() -> i32) -> i32 {
+            if !screen::may_be_ours::<$family, _>(&skb::Skb(&TcContext::new(skb)), l3 as usize) {
+                return NEXT;
+            }
             let mut verdict = $ingress(skb, l3);
             if verdict == NEXT {
                 return NEXT;
@@ -102,9 +106,9 @@ macro_rules! came {
     };
 }
 
-came!(came4: kpr_ingress4, kpr_receive4, kpr_report4, kpr_admit4, kpr_accept4, kpr_send_back4, kpr_turn_back4, kpr_again4, kpr_establish4, kpr_refuse4,
+came!(came4, V4: kpr_ingress4, kpr_receive4, kpr_report4, kpr_admit4, kpr_accept4, kpr_send_back4, kpr_turn_back4, kpr_again4, kpr_establish4, kpr_refuse4,
     kpr_begun4, kpr_icmp_ingress4, kpr_tunnel4, kpr_too_big4);
-came!(came6: kpr_ingress6, kpr_receive6, kpr_report6, kpr_admit6, kpr_accept6, kpr_send_back6, kpr_turn_back6, kpr_again6, kpr_establish6, kpr_refuse6,
+came!(came6, V6: kpr_ingress6, kpr_receive6, kpr_report6, kpr_admit6, kpr_accept6, kpr_send_back6, kpr_turn_back6, kpr_again6, kpr_establish6, kpr_refuse6,
     kpr_begun6, kpr_icmp_ingress6, kpr_tunnel6, kpr_too_big6);
 
 /// A packet that goes out, to the network or to a pod.

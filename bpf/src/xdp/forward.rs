@@ -4,15 +4,15 @@ use super::{
     frame::{ETHERNET, Frame},
     leave,
 };
-use crate::{balance, clock, config, events, flow, headers::Headers, maps::Tables};
-use kpr_abi::{FlowValue, ServiceKey, flow::direction, proto};
-use kpr_packet::{Destination, Packet, Parsed, Window};
+use crate::{clock, config, events, flow, headers::Headers, maps::Tables, screen};
+use kpr_abi::{FlowValue, flow::direction, proto};
+use kpr_packet::{Packet, Parsed, Window};
 
 /// Translates a packet of a flow that is known and sends it on its way: the verdict. `None`: it goes up, as it came.
 #[inline(always)]
 pub fn handle<F: Headers>(frame: &Frame) -> Option<u32> {
     let destination = F::destination(frame, ETHERNET)?;
-    if !is_anybodys::<F>(destination) {
+    if !screen::may_be_sent_on::<F>(destination) {
         return None;
     }
     let mut parsed = Parsed::default();
@@ -56,18 +56,6 @@ pub fn handle<F: Headers>(frame: &Frame) -> Option<u32> {
         }
     }
     Some(leave.verdict)
-}
-
-/// Whether a flow may have packets for this destination, by what is asked before the flow table, and without reading more of the packet.
-///
-/// What tc looks for besides has no flows that are sent on here: loopback addresses have none at all, and backends of hostPorts are on this
-/// node.
-#[inline(always)]
-fn is_anybodys<F: Tables>(Destination { addr, port, proto }: Destination<F::Addr>) -> bool {
-    config::is_node_port(port)
-        || config::is_snat_port(port)
-        || balance::has_frontend::<F>(&ServiceKey::new(addr, port, proto))
-        || flow::any_lingers::<F>()
 }
 
 /// The flow of a packet, if its packets are sent out by the program, and go on: an answer of a remote backend comes to a port of the SNAT
