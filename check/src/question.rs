@@ -36,7 +36,7 @@ pub struct Question {
     pub target: SocketAddr,
     /// So many times, one after the other, each from a port of its own.
     pub tries: u32,
-    /// Once so many servers have answered, no more tries are needed.
+    /// Once so many servers have answered, a few tries are enough.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub enough: Option<usize>,
 }

@@ -173,6 +173,8 @@ fn pod(namespace: &str, pod: &PodName, nodes: &[Node], role: &str) -> Value {
                 "imagePullPolicy": "IfNotPresent",
                 "command": ["kpr"],
                 "args": arguments,
+                // What an image says that does not know the command.
+                "terminationMessagePolicy": "FallbackToLogsOnError",
                 "env": [{"name": "KPR_CHECK_NAME", "valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}}}],
                 "resources": {
                     "requests": {"cpu": "5m", "memory": "16Mi"},

@@ -66,7 +66,7 @@ mod tests {
         let running = tokio::spawn(server.run());
         let questions = json!([
             {"protocol": "TCP", "target": target, "tries": 2},
-            {"protocol": "UDP", "target": target, "tries": 3, "enough": 1},
+            {"protocol": "UDP", "target": target, "tries": 3},
         ]);
         let mut out = Vec::new();
         let ask = Command::Ask {
@@ -77,6 +77,6 @@ mod tests {
         let answers: Value = serde_json::from_slice(&out).unwrap();
         let answer =
             |times: u32| json!({"servers": {"server-0": times}, "clients": {"127.0.0.1": times}, "failures": {}});
-        assert_eq!(answers, json!([answer(2), answer(1)]));
+        assert_eq!(answers, json!([answer(2), answer(3)]));
     }
 }
