@@ -90,9 +90,9 @@ mod tests {
 
     fn progress(family: &'static str, pending_since: Option<Instant>) -> Progress {
         Progress {
-            family,
             updated: Some(Instant::now()),
             pending_since,
+            ..Progress::new(family)
         }
     }
 

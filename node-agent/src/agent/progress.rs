@@ -2,6 +2,8 @@
 
 use tokio::time::Instant;
 
+use crate::plan::WithoutLocal;
+
 /// How an address family keeps up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Progress {
@@ -12,6 +14,8 @@ pub struct Progress {
     /// Since when changes wait; none while none does. What does not fit is not waited for: it is reported, and a node
     /// whose tables are full still serves everything else.
     pub pending_since: Option<Instant>,
+    /// Service ports that nobody on this node serves while others do.
+    pub without_local: WithoutLocal,
 }
 
 impl Progress {
@@ -21,6 +25,7 @@ impl Progress {
             family,
             updated: None,
             pending_since: None,
+            without_local: WithoutLocal::default(),
         }
     }
 

@@ -182,9 +182,8 @@ mod tests {
         let now = Instant::now();
         let programmed = |at| Snapshot {
             families: vec![Progress {
-                family: "IPv4",
                 updated: at,
-                pending_since: None,
+                ..Progress::new("IPv4")
             }],
             ..Snapshot::default()
         };

@@ -19,7 +19,7 @@ use std::sync::Arc;
 use prometheus_client::{encoding::prometheus_text, registry::Registry};
 use tokio::sync::watch;
 
-pub use self::record::{Latency, Probe, Probes, Syncs};
+pub use self::record::{Changed, Latency, Probe, Probes, Syncs};
 use self::{process::Process, state::State};
 use crate::{agent::Snapshot, observe::Source};
 

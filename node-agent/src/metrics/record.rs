@@ -7,6 +7,7 @@ use prometheus_client::{
     metrics::{
         counter::Counter,
         family::Family,
+        gauge::Gauge,
         histogram::{Histogram, exponential_buckets},
     },
     registry::Registry,
@@ -34,6 +35,25 @@ pub struct Syncs {
     network: Durations,
     watch: Durations,
     programming: Durations,
+    services: Changes,
+    endpoints: Changes,
+}
+
+/// Changes that the API server told of.
+#[derive(Clone, Debug, Default)]
+struct Changes {
+    all: Counter,
+    /// Those since everything was last programmed.
+    pending: Gauge,
+}
+
+/// What changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Changed {
+    /// A Service.
+    Service,
+    /// An EndpointSlice.
+    Endpoints,
 }
 
 impl Default for Syncs {
@@ -45,6 +65,8 @@ impl Default for Syncs {
             watch: Family::new_with_constructor(|| Histogram::new(exponential_buckets(0.001, 2.0, 17))),
             // From a tenth of a millisecond to 3 seconds.
             programming: Family::new_with_constructor(|| Histogram::new(exponential_buckets(0.000_1, 2.0, 16))),
+            services: Changes::default(),
+            endpoints: Changes::default(),
         }
     }
 }
@@ -64,6 +86,23 @@ impl Syncs {
     /// A change of endpoints took so long.
     pub fn programmed(&self, kind: Latency, family: &'static str, duration: Duration) {
         observe(self.of(kind), family, duration);
+    }
+
+    /// So many changes are to be programmed.
+    pub fn heard(&self, what: Changed, changes: usize) {
+        let of = match what {
+            Changed::Service => &self.services,
+            Changed::Endpoints => &self.endpoints,
+        };
+        let changes = u32::try_from(changes).unwrap_or(u32::MAX);
+        of.all.inc_by(changes.into());
+        of.pending.inc_by(changes.into());
+    }
+
+    /// All that was heard of is programmed.
+    pub fn caught_up(&self) {
+        self.services.pending.set(0);
+        self.endpoints.pending.set(0);
     }
 
     fn of(&self, kind: Latency) -> &Durations {
@@ -97,6 +136,31 @@ impl Syncs {
             "Time from the change of a Pod or Service to the last map write for the EndpointSlice that tells of it",
             self.network.clone(),
         );
+        for (changes, name, pending, what) in [
+            (
+                &self.services,
+                "kubeproxy_sync_proxy_rules_service_changes",
+                "kubeproxy_sync_proxy_rules_service_changes_pending",
+                "Services",
+            ),
+            (
+                &self.endpoints,
+                "kubeproxy_sync_proxy_rules_endpoint_changes",
+                "kubeproxy_sync_proxy_rules_endpoint_changes_pending",
+                "EndpointSlices",
+            ),
+        ] {
+            registry.register(
+                name,
+                format!("Changes of {what} that were heard of"),
+                changes.all.clone(),
+            );
+            registry.register(
+                pending,
+                format!("Changes of {what} since all that was wanted was last programmed"),
+                changes.pending.clone(),
+            );
+        }
         registry.register(
             "kpr_watch_lag_seconds",
             "Time from the change of a Pod or Service until the agent hears of the EndpointSlice that tells of it",

@@ -153,6 +153,18 @@ fn services(status: &Status, snapshot: &Snapshot, writer: &mut Writer) -> fmt::R
         }),
     )?;
     writer.gauges(
+        "kubeproxy_sync_proxy_rules_no_local_endpoints_total",
+        "Service ports with endpoints on other nodes alone, and a traffic policy that asks for those of this node",
+        snapshot.families.iter().flat_map(|family| {
+            let ports = family.without_local;
+            let of = |policy, ports: usize| {
+                let labels = [("ip_family", family.family), ("traffic_policy", policy)];
+                (labels, u64::try_from(ports).unwrap_or(u64::MAX))
+            };
+            [of("internal", ports.internal), of("external", ports.external)]
+        }),
+    )?;
+    writer.gauges(
         "kpr_programming_pending_seconds",
         "For how long the oldest change has waited to be programmed; 0 if none waits",
         snapshot.families.iter().map(|family| {

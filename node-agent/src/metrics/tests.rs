@@ -7,12 +7,13 @@ use jiff::Timestamp;
 use kpr_abi::Reason;
 use tokio::{sync::watch, time::Instant};
 
-use super::{Latency, Metrics, Probe, Probes, Syncs};
+use super::{Changed, Latency, Metrics, Probe, Probes, Syncs};
 use crate::{
     agent::{Applied, Progress, Snapshot},
     cli::golden,
     datapath::{Report, RunTime},
     observe::{Health, Source, api::Status},
+    plan::WithoutLocal,
 };
 
 /// An agent that is always the same.
@@ -39,6 +40,10 @@ fn page() -> String {
     ] {
         syncs.programmed(kind, "IPv4", Duration::from_millis(took));
     }
+    syncs.heard(Changed::Service, 3);
+    syncs.heard(Changed::Endpoints, 5);
+    syncs.caught_up();
+    syncs.heard(Changed::Endpoints, 2);
     probes.answered(Probe::Healthz, StatusCode::OK);
     probes.answered(Probe::Healthz, StatusCode::SERVICE_UNAVAILABLE);
     probes.answered(Probe::Livez, StatusCode::OK);
@@ -52,6 +57,10 @@ fn page() -> String {
             family: "IPv4",
             updated: Some(Instant::now()),
             pending_since: None,
+            without_local: WithoutLocal {
+                internal: 1,
+                external: 2,
+            },
         }],
         report: Report {
             run_times: vec![RunTime {
@@ -91,6 +100,18 @@ fn what_the_status_says_is_a_number() {
         (r#"kpr_cluster_agents{answer="unreachable"}"#, 1.0),
         (r#"kpr_program_run_time_seconds_total{program="kpr_ingress"}"#, 1.5),
         (r#"kpr_program_runs_total{program="kpr_ingress"}"#, 10_000.0),
+        ("kubeproxy_sync_proxy_rules_service_changes_total", 3.0),
+        ("kubeproxy_sync_proxy_rules_service_changes_pending", 0.0),
+        ("kubeproxy_sync_proxy_rules_endpoint_changes_total", 7.0),
+        ("kubeproxy_sync_proxy_rules_endpoint_changes_pending", 2.0),
+        (
+            r#"kubeproxy_sync_proxy_rules_no_local_endpoints_total{ip_family="IPv4",traffic_policy="internal"}"#,
+            1.0,
+        ),
+        (
+            r#"kubeproxy_sync_proxy_rules_no_local_endpoints_total{ip_family="IPv4",traffic_policy="external"}"#,
+            2.0,
+        ),
         (r#"kubeproxy_proxy_healthz_total{code="200"}"#, 1.0),
         (r#"kubeproxy_proxy_healthz_total{code="503"}"#, 1.0),
         (r#"kubeproxy_proxy_livez_total{code="200"}"#, 1.0),

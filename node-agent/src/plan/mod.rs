@@ -41,6 +41,6 @@ mod tests;
 
 pub use op::{AdmittedRange, Limits, Op, Plan, PlanError};
 pub use planner::{Generation, Planner, Scope};
-pub use programmed::{Difference, Programmed, Usage};
+pub use programmed::{Difference, Programmed, Usage, WithoutLocal};
 pub use restore::RestoreProblem;
 pub use slot_run::SlotRun;

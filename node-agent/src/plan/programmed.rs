@@ -20,6 +20,9 @@ pub struct Programmed<F: Family> {
     /// How many of them each protocol has.
     by_protocol: BTreeMap<u8, usize>,
     pub(super) service_ids: HashSet<u32>,
+    /// Service ports, by their affinity group, with how many frontends lead nowhere else than to endpoints of this node, of which there are
+    /// none: by internal and by external traffic policy.
+    without_local: [HashMap<u32, usize>; 2],
     /// The id that was given last.
     pub(super) last_service_id: u32,
     pub(super) runs: Runs,
@@ -52,6 +55,15 @@ pub struct Usage {
     pub backends: u32,
     /// Source ranges that are in use or wait to be deleted.
     pub source_ranges: u32,
+}
+
+/// How many Service ports have endpoints, but none on this node, and clients who may only be led to those.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct WithoutLocal {
+    /// By `internalTrafficPolicy`.
+    pub internal: usize,
+    /// By `externalTrafficPolicy`.
+    pub external: usize,
 }
 
 /// How tables differ from what was written to them, in numbers of services.
@@ -91,6 +103,7 @@ impl<F: Family> Programmed<F> {
             services: HashMap::default(),
             by_protocol: BTreeMap::new(),
             service_ids: HashSet::default(),
+            without_local: [HashMap::default(), HashMap::default()],
             last_service_id: 0,
             runs: Runs::new(limits.slots),
             backends: Backends::new(limits.backends),
@@ -123,6 +136,12 @@ impl<F: Family> Programmed<F> {
     /// Whether a service in the map is of this protocol.
     pub fn has(&self, protocol: u8) -> bool {
         self.by_protocol.contains_key(&protocol)
+    }
+
+    /// How many Service ports have endpoints on other nodes alone, and clients who may only be led to those of this one.
+    pub fn without_local(&self) -> WithoutLocal {
+        let [internal, external] = self.without_local.each_ref().map(HashMap::len);
+        WithoutLocal { internal, external }
     }
 
     /// A service.
@@ -269,6 +288,9 @@ impl<F: Family> Programmed<F> {
             }
             Op::DeleteService { key } => {
                 let old = self.services.remove(key);
+                if let Some(old) = &old {
+                    self.count_without_local(&old.value, false);
+                }
                 if old.is_some()
                     && let Some(count) = self.by_protocol.get_mut(&key.proto)
                 {
@@ -285,10 +307,35 @@ impl<F: Family> Programmed<F> {
     /// Enters a service, and returns what was there before.
     pub(super) fn insert(&mut self, key: ServiceKey<F::Addr>, entry: Entry) -> Option<Entry> {
         let old = self.services.insert(key, entry);
-        if old.is_none() {
-            *self.by_protocol.entry(key.proto).or_default() += 1;
+        match &old {
+            Some(old) => self.count_without_local(&old.value, false),
+            None => *self.by_protocol.entry(key.proto).or_default() += 1,
         }
+        self.count_without_local(&entry.value, true);
         old
+    }
+
+    fn count_without_local(&mut self, value: &ServiceValue, is_there: bool) {
+        if value.local.len != 0 || value.flags & flags::HAS_ENDPOINTS == 0 {
+            return;
+        }
+        for (policy, counts) in [flags::INTERNAL_LOCAL, flags::EXTERNAL_LOCAL]
+            .into_iter()
+            .zip(&mut self.without_local)
+        {
+            if value.flags & policy == 0 {
+                continue;
+            }
+            let frontends = counts.entry(value.affinity_group).or_default();
+            *frontends = if is_there {
+                *frontends + 1
+            } else {
+                frontends.saturating_sub(1)
+            };
+            if *frontends == 0 {
+                counts.remove(&value.affinity_group);
+            }
+        }
     }
 
     /// Makes free what nothing has led to since `until` or before.

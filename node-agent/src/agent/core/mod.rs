@@ -31,7 +31,7 @@ use crate::{
     datapath::{Report, Settings},
     devices::Device,
     events::Hub,
-    metrics::Syncs,
+    metrics::{Changed, Syncs},
     model::{HealthCheck, Index, NamespacedName, NodeFacts},
     observe::{
         Task, Tasks,
@@ -208,6 +208,9 @@ impl<L: Loader> Core<L> {
 
     /// Takes note of a change; nothing is done yet.
     pub fn take(&mut self, change: Change) {
+        if let Some((what, changes)) = counted(&change) {
+            self.syncs.heard(what, changes);
+        }
         match change {
             Change::Services(all) => self.index.replace_services(all),
             Change::Service(input) => self.index.apply_service(*input),
@@ -381,6 +384,17 @@ impl<L: Loader> Core<L> {
             without_dsr: self.without_dsr.clone(),
             peers: Arc::clone(&self.peers),
         }
+    }
+}
+
+/// What a change is of, for metrics, and how many it stands for.
+fn counted(change: &Change) -> Option<(Changed, usize)> {
+    match change {
+        Change::Services(all) => Some((Changed::Service, all.len())),
+        Change::Service(_) | Change::ServiceGone(_) => Some((Changed::Service, 1)),
+        Change::Slices(all) => Some((Changed::Endpoints, all.len())),
+        Change::Slice(_) | Change::SliceGone(_) => Some((Changed::Endpoints, 1)),
+        _ => None,
     }
 }
 

@@ -143,6 +143,7 @@ impl<L: Loader> Core<L> {
                 Ok(()) if running.services.failure().is_some() => {}
                 Ok(()) => {
                     self.tasks.program.succeeded(Timestamp::now());
+                    self.syncs.caught_up();
                     // Load balancers hear of an endpoint once it is served, and not before.
                     self.health_checks = self.index.health_checks(&self.facts).into();
                 }

@@ -312,7 +312,10 @@ where
     }
 
     fn progress(&self) -> Progress {
-        self.progress
+        Progress {
+            without_local: self.planner.programmed().without_local(),
+            ..self.progress
+        }
     }
 
     fn is_complete(&self) -> bool {

@@ -15,6 +15,7 @@ use crate::{
     agent::{Applied, NodeAddresses, Placement, Progress, Snapshot},
     model::{HealthCheck, NamespacedName},
     observe::api::Phase,
+    plan::WithoutLocal,
 };
 
 /// 2026-01-02T03:04:05Z.
@@ -61,5 +62,6 @@ fn family(now: Moment, updated: Option<u64>, pending: Option<u64>) -> Progress {
         family: "IPv4",
         updated: updated.map(ago),
         pending_since: pending.map(ago),
+        without_local: WithoutLocal::default(),
     }
 }

@@ -3,7 +3,7 @@
 use kpr_abi::{V4, backend::flags};
 
 use super::fixtures::{ROOMY, Variations, backend, carry_out, deleted, grace, key, node_port_key, service, words};
-use crate::plan::{Op, Planner, Scope};
+use crate::plan::{Op, Planner, Scope, WithoutLocal};
 
 fn planner() -> Planner<V4> {
     Planner::new(ROOMY)
@@ -141,6 +141,29 @@ fn a_backend_that_no_service_leads_to_says_so_at_once_and_until_one_does() {
     let value = backend::<V4>(5).value();
     assert_eq!(plan.ops.first(), Some(&Op::PutBackend { id: 1, value }));
     assert_eq!(gone(&mut planner), []);
+}
+
+#[test]
+fn service_ports_that_only_other_nodes_serve_are_counted_once_by_the_policy_that_minds() {
+    let mut planner = planner();
+    let counted = |planner: &Planner<V4>| {
+        let WithoutLocal { internal, external } = planner.programmed().without_local();
+        (internal, external)
+    };
+    let mut web = service(1, &[5]).and_node_port(30080).and_node_port(30081);
+    for frontend in &mut web.frontends {
+        frontend.external_local = true;
+    }
+    let mut inside = service(2, &[6]);
+    inside.frontends[0].internal_local = true;
+    let mut nobody = service(3, &[]);
+    nobody.frontends[0].internal_local = true;
+    carry_out(&mut planner, &[web.clone(), inside.clone(), nobody, service(4, &[7])]);
+    assert_eq!(counted(&planner), (1, 1));
+    carry_out(&mut planner, &[web.local(&[5])]);
+    assert_eq!(counted(&planner), (1, 0));
+    carry_out(&mut planner, &[deleted(2)]);
+    assert_eq!(counted(&planner), (0, 0));
 }
 
 #[test]
