@@ -11,7 +11,7 @@ use super::{
     Outside,
     judge::judge,
     outside,
-    row::{Row, Vantage, Verdict},
+    row::{Client, Row, Vantage, Verdict},
 };
 use crate::{args::Args, kubectl};
 
@@ -70,22 +70,22 @@ impl Asker<'_> {
 
     /// Asks those that are open, each client at once for all of its own. Returns those that another time may help.
     async fn ask(&self, all: &mut [Asked], open: &[usize]) -> Vec<usize> {
-        let mut by_client: BTreeMap<Option<Result<String, String>>, Vec<usize>> = BTreeMap::new();
+        let mut by_client: BTreeMap<Client, Vec<usize>> = BTreeMap::new();
         for &index in open {
             by_client
-                .entry(all[index].row.from.pod.clone())
+                .entry(all[index].row.from.client.clone())
                 .or_default()
                 .push(index);
         }
         let parallel = usize::from(self.args.parallel.get());
         let rows: Vec<Row> = all.iter().map(|asked| asked.row.clone()).collect();
-        let clients = by_client.into_iter().map(|(pod, indices)| {
+        let clients = by_client.into_iter().map(|(client, indices)| {
             let questions: Vec<_> = indices.iter().map(|&index| rows[index].question()).collect();
-            async move { (self.said(&pod, &questions).await, pod, indices) }
+            async move { (self.said(&client, &questions).await, client, indices) }
         });
         let said: Vec<_> = stream::iter(clients).buffer_unordered(parallel).collect().await;
         let mut again = Vec::new();
-        for (said, pod, indices) in said {
+        for (said, client, indices) in said {
             match said {
                 Ok(answers) => {
                     for (&index, answers) in indices.iter().zip(answers) {
@@ -101,7 +101,7 @@ impl Asker<'_> {
                         all[index].verdict = Verdict::Skipped(reason.clone());
                     }
                     // A client that is there may answer yet.
-                    if matches!(pod, Some(Ok(_))) {
+                    if matches!(client, Client::Pod(_)) {
                         again.extend(indices);
                     }
                 }
@@ -111,11 +111,11 @@ impl Asker<'_> {
         again
     }
 
-    async fn said(&self, pod: &Option<Result<String, String>>, questions: &[Question]) -> Said {
-        match pod {
-            None => Ok(ask_all(questions).await),
-            Some(Err(reason)) => Err(reason.clone()),
-            Some(Ok(pod)) => self.exec(pod, questions).await.map_err(|error| format!("{error:#}")),
+    async fn said(&self, client: &Client, questions: &[Question]) -> Said {
+        match client {
+            Client::Here => Ok(ask_all(questions).await),
+            Client::NoPod(reason) => Err(reason.clone()),
+            Client::Pod(pod) => self.exec(pod, questions).await.map_err(|error| format!("{error:#}")),
         }
     }
 

@@ -86,7 +86,7 @@ mod tests {
     use kpr_check::Protocol;
 
     use super::{
-        super::row::{Check, From, Vantage},
+        super::row::{Check, Client, From, Vantage},
         *,
     };
 
@@ -97,7 +97,7 @@ mod tests {
             from: From {
                 vantage: Vantage::Pods,
                 node: Some("node-a".to_owned()),
-                pod: Some(Ok("client-0".to_owned())),
+                client: Client::Pod("client-0".to_owned()),
             },
             target: "10.96.0.9:80".parse().unwrap(),
             via: None,

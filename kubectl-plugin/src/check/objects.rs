@@ -102,7 +102,7 @@ pub(super) fn all(namespace: &str, nodes: &[Node], host_network: bool) -> Value 
     for pod in clients(nodes) {
         objects.push(self::pod(namespace, &pod, nodes, "client"));
     }
-    list(objects)
+    list(&objects)
 }
 
 /// The clients on nodes' own network.
@@ -112,10 +112,10 @@ pub(super) fn on_host_network(namespace: &str, nodes: &[Node]) -> Value {
         pod["spec"]["hostNetwork"] = json!(true);
         pod
     });
-    list(pods.collect())
+    list(&pods.collect::<Vec<_>>())
 }
 
-fn list(items: Vec<Value>) -> Value {
+fn list(items: &[Value]) -> Value {
     json!({"apiVersion": "v1", "kind": "List", "items": items})
 }
 

@@ -10,17 +10,17 @@ use kpr_check::Protocol;
 use super::{
     cluster::{Placed, Served, Service},
     objects,
-    row::{Check, Expected, From, Row, Vantage},
+    row::{Check, Client, Expected, From, Row, Vantage},
 };
 
 /// All questions: in the order of what is checked, then of who asks.
 pub(super) fn rows(served: &Served, outside: bool) -> Vec<Row> {
     let mut rows = Vec::new();
-    for client in clients(served) {
-        rows.extend(of_client(served, &client));
+    for asking in clients(served) {
+        rows.extend(of_client(served, &asking));
     }
     if outside {
-        rows.extend(node_ports(served, &Client::OUTSIDE));
+        rows.extend(node_ports(served, &Asking::OUTSIDE));
     }
     // Stable: what one client asks of one kind stays together.
     rows.sort_by_key(|row| (row.check, row.protocol, row.target.is_ipv6(), row.from.vantage));
@@ -28,51 +28,50 @@ pub(super) fn rows(served: &Served, outside: bool) -> Vec<Row> {
 }
 
 /// Who asks, and from which node of the list.
-struct Client {
+struct Asking {
     from: From,
     node: Option<usize>,
 }
 
-impl Client {
+impl Asking {
     const OUTSIDE: Self = Self {
         from: From {
             vantage: Vantage::Outside,
             node: None,
-            pod: None,
+            client: Client::Here,
         },
         node: None,
     };
 }
 
-fn clients(served: &Served) -> Vec<Client> {
-    let client = |vantage, node: usize, pod| Client {
+fn clients(served: &Served) -> Vec<Asking> {
+    let asking = |vantage, node: usize, client| Asking {
         from: From {
             vantage,
             node: Some(served.nodes[node].name.clone()),
-            pod: Some(pod),
+            client,
         },
         node: Some(node),
     };
     let mut clients: Vec<_> = served
         .clients
         .iter()
-        .map(|pod| client(Vantage::Pods, pod.node, Ok(pod.name.clone())))
+        .map(|pod| asking(Vantage::Pods, pod.node, Client::Pod(pod.name.clone())))
         .collect();
     for node in 0..served.nodes.len() {
-        let pod = match &served.node_clients {
-            Ok(pods) => pods
-                .iter()
-                .find(|pod| pod.node == node)
-                .map(|pod| pod.name.clone())
-                .ok_or_else(|| "there is no pod on its network".to_owned()),
-            Err(reason) => Err(reason.clone()),
+        let client = match &served.node_clients {
+            Ok(pods) => match pods.iter().find(|pod| pod.node == node) {
+                Some(pod) => Client::Pod(pod.name.clone()),
+                None => Client::NoPod("there is no pod on its network".to_owned()),
+            },
+            Err(reason) => Client::NoPod(reason.clone()),
         };
-        clients.push(client(Vantage::Nodes, node, pod));
+        clients.push(asking(Vantage::Nodes, node, client));
     }
     clients
 }
 
-fn of_client(served: &Served, client: &Client) -> Vec<Row> {
+fn of_client(served: &Served, asking: &Asking) -> Vec<Row> {
     let mut rows = Vec::new();
     let all = |family: IpAddr| servers(served, family, None);
     for (name, check, protocols) in [
@@ -89,14 +88,14 @@ fn of_client(served: &Served, client: &Client) -> Vec<Row> {
             for &protocol in protocols {
                 let expected = match check {
                     Check::Affinity => Expected::Same(all(address)),
-                    Check::InternalLocal => Expected::OneOf(servers(served, address, client.node), all(address).len()),
+                    Check::InternalLocal => Expected::OneOf(servers(served, address, asking.node), all(address).len()),
                     Check::NoEndpoints => Expected::Refused,
                     _ => Expected::Each(all(address)),
                 };
                 rows.push(Row {
                     check,
                     protocol,
-                    from: client.from.clone(),
+                    from: asking.from.clone(),
                     target: SocketAddr::new(address, objects::PORT),
                     via: None,
                     expected,
@@ -105,12 +104,12 @@ fn of_client(served: &Served, client: &Client) -> Vec<Row> {
             }
         }
     }
-    rows.extend(node_ports(served, client));
+    rows.extend(node_ports(served, asking));
     rows
 }
 
 /// Both Services with node ports, through every node.
-fn node_ports(served: &Served, client: &Client) -> Vec<Row> {
+fn node_ports(served: &Served, asking: &Asking) -> Vec<Row> {
     let mut rows = Vec::new();
     for (name, check, protocols) in [
         (objects::NODE_PORT, Check::NodePort, &[Protocol::Tcp, Protocol::Udp][..]),
@@ -120,9 +119,9 @@ fn node_ports(served: &Served, client: &Client) -> Vec<Row> {
         for (index, node) in served.nodes.iter().enumerate() {
             for &address in node.addresses.iter().filter(|address| has_family(service, **address)) {
                 let all = servers(served, address, None);
-                let is_own = client.node == Some(index);
+                let is_own = asking.node == Some(index);
                 // Whether a pod that asks another node is a client from outside is left open: kube-proxy goes by its address.
-                if check == Check::ExternalLocal && client.from.vantage == Vantage::Pods && !is_own {
+                if check == Check::ExternalLocal && asking.from.vantage == Vantage::Pods && !is_own {
                     continue;
                 }
                 let (expected, not_behind) = match check {
@@ -141,7 +140,7 @@ fn node_ports(served: &Served, client: &Client) -> Vec<Row> {
                     rows.push(Row {
                         check,
                         protocol,
-                        from: client.from.clone(),
+                        from: asking.from.clone(),
                         target: SocketAddr::new(address, port),
                         via: Some(node.name.clone()),
                         expected: expected.clone(),
@@ -309,7 +308,7 @@ mod tests {
         let from_nodes: Vec<_> = rows.iter().filter(|row| row.from.vantage == Vantage::Nodes).collect();
         assert!(!from_nodes.is_empty());
         for row in from_nodes {
-            assert_eq!(row.from.pod, Some(Err("forbidden".to_owned())));
+            assert_eq!(row.from.client, Client::NoPod("forbidden".to_owned()));
         }
     }
 }

@@ -216,10 +216,13 @@ fn table(rows: &[Vec<String>]) -> String {
     let columns = rows.first().map_or(0, Vec::len);
     let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
     let widths: Vec<_> = (0..columns).map(width).collect();
-    let mut text = String::new();
+    let (mut text, mut line) = (String::new(), String::new());
     for row in rows {
-        let cells = row.iter().zip(&widths);
-        let line: String = cells.map(|(cell, &width)| format!("{cell:0$}", width + GAP)).collect();
+        line.clear();
+        for (cell, &width) in row.iter().zip(&widths) {
+            // Writing to a String cannot fail.
+            let _ = write!(line, "{cell:0$}", width + GAP);
+        }
         text += line.trim_end();
         text.push('\n');
     }
@@ -231,7 +234,7 @@ mod tests {
     use kpr_check::{Answers, Protocol};
 
     use super::{
-        super::row::{Check, Expected, From, Row, Vantage},
+        super::row::{Check, Client, Expected, From, Row, Vantage},
         *,
     };
 
@@ -243,7 +246,7 @@ mod tests {
                 from: From {
                     vantage,
                     node: node.map(str::to_owned),
-                    pod: None,
+                    client: Client::Here,
                 },
                 target: "192.168.49.3:30080".parse().unwrap(),
                 via: Some("node-b".to_owned()),

@@ -33,8 +33,18 @@ pub(super) struct From {
     pub(super) vantage: Vantage,
     /// The node's name; none: outside.
     pub(super) node: Option<String>,
-    /// The pod in which the client runs; an error says why there is none. None: this machine.
-    pub(super) pod: Option<Result<String, String>>,
+    pub(super) client: Client,
+}
+
+/// The client itself.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Client {
+    /// In this pod.
+    Pod(String),
+    /// In a pod that is not there, for this reason.
+    NoPod(String),
+    /// This machine.
+    Here,
 }
 
 /// What must be seen.
