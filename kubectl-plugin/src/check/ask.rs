@@ -56,7 +56,7 @@ impl Asker<'_> {
             if open.is_empty() || Instant::now() >= deadline {
                 break;
             }
-            eprintln!("Asking {} of them again, which failed ...", open.len());
+            eprintln!("Asking again, since {} failed ...", open.len());
             sleep(PAUSE).await;
         }
         let nothing_asked = all.iter().all(|asked| matches!(asked.verdict, Verdict::Skipped(_)));
