@@ -4,8 +4,12 @@ use std::num::NonZeroU8;
 
 use clap::Parser;
 
-const HELP: &str =
-    "Exit codes: the greatest of what kpr ended with on any node (kpr --help), 1 if a node could not be asked.";
+const HELP: &str = "\
+Commands of its own, beside those of kpr (kpr --help):
+  sysdump  one archive for a bug report, of all nodes
+  check    does every kind of Service work, from pods, from nodes and from here?
+
+Exit codes: the greatest of what kpr ended with on any node (kpr --help), 1 if a node could not be asked.";
 
 /// Asks the agents of all nodes: runs kpr in their pods, and prints each node's answer under its name.
 #[derive(Clone, Debug, Parser)]

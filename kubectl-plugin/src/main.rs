@@ -5,6 +5,7 @@
 
 mod answer;
 mod args;
+mod check;
 mod kube_proxy;
 mod kubectl;
 mod pods;
@@ -39,6 +40,9 @@ async fn main() -> ExitCode {
 async fn run(args: &Args) -> Result<u8> {
     if args.command.first().is_some_and(|command| command == sysdump::COMMAND) {
         return sysdump::run(args).await;
+    }
+    if args.command.first().is_some_and(|command| command == check::COMMAND) {
+        return check::run(args).await;
     }
     let pods = pods::find(args).await?;
     let kube_proxies = KubeProxies::default();

@@ -12,6 +12,8 @@ pub(crate) struct Pod {
     pub(crate) node: String,
     pub(crate) namespace: String,
     pub(crate) name: String,
+    /// The image of its first container.
+    pub(crate) image: Option<String>,
     /// Why it can't be asked, if it does not run.
     pub(crate) trouble: Option<String>,
 }
@@ -42,6 +44,13 @@ struct Metadata {
 #[serde(rename_all = "camelCase")]
 struct Spec {
     node_name: Option<String>,
+    #[serde(default)]
+    containers: Vec<Container>,
+}
+
+#[derive(Deserialize)]
+struct Container {
+    image: Option<String>,
 }
 
 #[derive(Default, Deserialize)]
@@ -129,6 +138,7 @@ impl Pod {
             node: spec.node_name?,
             namespace: metadata.namespace,
             name: metadata.name,
+            image: spec.containers.into_iter().next().and_then(|container| container.image),
             trouble,
         })
     }

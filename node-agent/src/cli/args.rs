@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand};
 
 use super::{
-    affinity, backend, completion, conntrack, diff, exit, explain, log, manual, monitor, output::Format, probe,
+    affinity, backend, check, completion, conntrack, diff, exit, explain, log, manual, monitor, output::Format, probe,
     service, status, sysdump,
 };
 
@@ -102,6 +102,9 @@ pub enum Command {
     ///
     /// Exits with 0 if so. Prints why if not.
     Probe(probe::Args),
+    /// For `kubectl kpr check`, in its pods.
+    #[command(subcommand, hide = true)]
+    Check(check::Command),
 }
 
 #[cfg(test)]

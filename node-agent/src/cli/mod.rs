@@ -5,6 +5,7 @@ mod affinity;
 mod age;
 mod args;
 mod backend;
+mod check;
 mod completion;
 mod conntrack;
 mod diff;
@@ -51,5 +52,6 @@ pub async fn run(args: &Args, out: &mut dyn Write) -> anyhow::Result<Exit> {
         Command::Completion(args) => completion::run(*args, out),
         Command::Manual(args) => manual::run(args, out),
         Command::Probe(args) => probe::run(place, args, out).await,
+        Command::Check(command) => check::run(command, out).await,
     }
 }

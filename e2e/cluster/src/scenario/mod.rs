@@ -3,6 +3,7 @@
 pub mod addresses;
 mod audit;
 pub mod bind_protection;
+pub mod check;
 pub mod churn;
 pub mod cluster_ip;
 pub mod comparing;

@@ -19,16 +19,23 @@ const ROOT_CA: &str = "kube-root-ca.crt";
 /// What a pod is told about the API.
 #[derive(Clone, Debug)]
 pub(super) struct Identity {
-    /// With the files `token`, `ca.crt` and `namespace`.
+    /// With the files `token`, `ca.crt` and `namespace`; not there if the pod wants none.
     pub(super) directory: PathBuf,
     /// Address and port of the Service `kubernetes`.
     pub(super) kubernetes: Option<(String, String)>,
 }
 
-/// Asks for a token for the pod and writes it down.
+/// Asks for a token for the pod and writes it down, unless the pod wants none.
 pub(super) async fn write(client: &Client, pod: &Pod, directory: &Path) -> Result<Identity> {
+    let identity = Identity {
+        directory: directory.to_owned(),
+        kubernetes: kubernetes(client).await?,
+    };
     let namespace = pod.namespace().unwrap_or_default();
     let spec = pod.spec.as_ref().context("the pod has no spec")?;
+    if spec.automount_service_account_token == Some(false) {
+        return Ok(identity);
+    }
     let account = spec.service_account_name.as_deref().unwrap_or("default");
     let token = token(client, pod, &namespace, account)
         .await
@@ -41,10 +48,7 @@ pub(super) async fn write(client: &Client, pod: &Pod, directory: &Path) -> Resul
         let path = directory.join(name);
         fs::write(&path, content).with_context(|| format!("write {}", path.display()))?;
     }
-    Ok(Identity {
-        directory: directory.to_owned(),
-        kubernetes: kubernetes(client).await?,
-    })
+    Ok(identity)
 }
 
 async fn token(client: &Client, pod: &Pod, namespace: &str, account: &str) -> Result<String> {
