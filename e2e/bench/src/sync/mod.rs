@@ -114,7 +114,8 @@ const SYNC_ONE_WRITES: Benchmark = benchmark(
     "entries of maps written for a change of one of 100,000 endpoints, freeing the old ones included",
     "the same with 1,000 endpoints",
     "",
-    Some(Limit::AtMost(1.0)),
+    // What is freed is freed later: a few entries of thousands fall behind the end of either count.
+    Some(Limit::AtMost(1.01)),
 );
 const SYNC_ONE_CPU: Benchmark = benchmark(
     "sync_one_cpu",
