@@ -276,7 +276,8 @@ async fn a_status_fits_the_schema_belongs_to_the_agent_and_the_same_again_is_no_
         }),
         ..Snapshot::default()
     };
-    let status = status::build(&agent, &snapshot, &KubeProxy::Absent, &[], agent.started);
+    let nothing = kpr_crds::NodeDatapathStatus::default();
+    let status = status::build(&agent, &snapshot, &KubeProxy::Absent, &nothing, agent.started);
     sink.put(&status).await.unwrap();
 
     let nodes: Api<NodeDatapath> = Api::all(server.client());

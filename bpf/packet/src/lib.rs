@@ -100,7 +100,8 @@ impl<A> Destination<A> {
     /// Whether the packet opens a connection of TCP, or ends before it could tell.
     #[inline(always)]
     pub fn may_open<P: Packet>(&self, packet: &P) -> bool {
-        self.proto == proto::TCP && transport::tcp_signals_at(packet, self.l4).is_none_or(|told| told & signal::OPENS != 0)
+        self.proto == proto::TCP
+            && transport::tcp_signals_at(packet, self.l4).is_none_or(|told| told & signal::OPENS != 0)
     }
 }
 

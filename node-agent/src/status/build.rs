@@ -1,7 +1,7 @@
 //! The whole status of the own NodeDatapath.
 
 use jiff::Timestamp;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kpr_crds::{
     Counts, DeviceStatus, ForwardingMode, KernelFeature, KernelStatus, MapStatus, NodeDatapathStatus, Programming,
     conditions,
@@ -21,12 +21,13 @@ pub struct Agent {
     pub started: Timestamp,
 }
 
-/// What the API server shall know. `before`: the conditions as they were written last, whose transition times live on.
+/// What the API server shall know. `before`: what it was told last, by this agent or the one before it. Transition times of its conditions
+/// live on, and so does what this agent can't tell yet.
 pub fn build(
     agent: &Agent,
     snapshot: &Snapshot,
     kube_proxy: &KubeProxy,
-    before: &[Condition],
+    before: &NodeDatapathStatus,
     now: Timestamp,
 ) -> NodeDatapathStatus {
     let seen = snapshot.object.as_ref().map(|object| object.generation);
@@ -39,8 +40,8 @@ pub fn build(
             .object
             .as_ref()
             .map_or_else(Vec::new, |object| object.unknown_fields.to_vec()),
-        takes_dsr: takes_dsr(snapshot),
-        conditions: conditions::apply(before, observations(snapshot, kube_proxy), seen, now),
+        takes_dsr: takes_dsr(snapshot, before.takes_dsr),
+        conditions: conditions::apply(&before.conditions, observations(snapshot, kube_proxy), seen, now),
         kernel: Some(KernelStatus {
             release: agent.kernel.clone(),
             features: snapshot.report.features.iter().map(|text| feature(text)).collect(),
@@ -61,8 +62,18 @@ pub fn build(
 }
 
 /// Whether the programs take encapsulated packets, on every device, and know the endpoints that are here; and the kernel lets what is in
-/// them pass, whichever way they come.
-fn takes_dsr(snapshot: &Snapshot) -> bool {
+/// them pass, whichever way they come. While an agent starts, the programs of the one before it go on as before: other nodes would send this
+/// one nothing encapsulated for a moment, and change every backend that is here twice.
+fn takes_dsr(snapshot: &Snapshot, before: bool) -> bool {
+    let starts = match snapshot.phase {
+        Phase::Waiting | Phase::Syncing => true,
+        // Devices are not known yet.
+        Phase::Active => snapshot.placement.is_none() && snapshot.troubles.attach.is_none(),
+        Phase::Failed | Phase::Draining | Phase::Removed => false,
+    };
+    if starts {
+        return before;
+    }
     let applied = snapshot.applied.as_ref();
     let asked = applied.is_some_and(|applied| applied.spec.load_balancer.mode != ForwardingMode::Snat);
     asked

@@ -248,7 +248,13 @@ fn a_node_takes_encapsulated_packets_unless_the_kernel_would_drop_what_is_in_the
         applied.spec = changed.into();
         snapshot.report.strict_tunnels = strict.iter().map(ToString::to_string).collect();
         snapshot.without_dsr = Some(without.iter().map(|&node| node.into()).collect());
-        let status = build(&agent(), &snapshot, &KubeProxy::Absent, &[], Timestamp::UNIX_EPOCH);
+        let status = build(
+            &agent(),
+            &snapshot,
+            &KubeProxy::Absent,
+            &NodeDatapathStatus::default(),
+            Timestamp::UNIX_EPOCH,
+        );
         assert_eq!(status.takes_dsr, takes, "{strict:?}");
         let told = find(&status.conditions, NodeCondition::DsrReady.as_str()).unwrap();
         assert_eq!((told.status.as_str(), &told.message), (expected, &message));
@@ -352,7 +358,13 @@ fn the_status_names_devices_maps_and_the_generation_that_is_in_force() {
     // A newer generation is known and refused.
     snapshot.object.as_mut().unwrap().generation = 5;
     snapshot.troubles.rejected = Some("no".into());
-    let status = build(&agent(), &snapshot, &KubeProxy::Absent, &[], Timestamp::UNIX_EPOCH);
+    let status = build(
+        &agent(),
+        &snapshot,
+        &KubeProxy::Absent,
+        &NodeDatapathStatus::default(),
+        Timestamp::UNIX_EPOCH,
+    );
     assert_eq!(status.unknown_fields, ["spec.speed"]);
     assert_eq!(
         (status.observed_generation, status.policy_generation),
@@ -465,7 +477,14 @@ async fn a_condition_is_written_soon_and_counts_later() {
 #[tokio::test(start_paused = true)]
 async fn a_restarted_agent_does_not_say_that_it_stopped_serving() {
     let mut before = serving(1);
-    let conditions = build(&agent(), &before, &KubeProxy::Absent, &[], Timestamp::UNIX_EPOCH).conditions;
+    let conditions = build(
+        &agent(),
+        &before,
+        &KubeProxy::Absent,
+        &NodeDatapathStatus::default(),
+        Timestamp::UNIX_EPOCH,
+    )
+    .conditions;
     before.object.as_mut().unwrap().status = Arc::new(NodeDatapathStatus {
         conditions,
         ..NodeDatapathStatus::default()
@@ -497,14 +516,30 @@ async fn a_restarted_agent_does_not_say_that_it_stopped_serving() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_start_that_takes_long_is_told() {
-    let syncing = Snapshot {
-        phase: Phase::Syncing,
-        ..serving(0)
-    };
-    let writer = start(Remembers::default(), syncing);
-    sleep(Duration::from_secs(6)).await;
-    assert_eq!(writer.sink.last().conditions[0].reason, "Starting");
+async fn a_start_that_takes_long_is_told_but_other_nodes_go_on_to_send_encapsulated_packets() {
+    for took in [false, true] {
+        let mut serving = serving(0);
+        serving.object.as_mut().unwrap().status = Arc::new(NodeDatapathStatus {
+            takes_dsr: took,
+            ..NodeDatapathStatus::default()
+        });
+        let syncing = Snapshot {
+            phase: Phase::Syncing,
+            placement: None,
+            ..serving.clone()
+        };
+        let writer = start(Remembers::default(), syncing);
+        sleep(Duration::from_secs(6)).await;
+        assert_eq!(writer.sink.last().conditions[0].reason, "Starting");
+        assert_eq!(writer.sink.last().takes_dsr, took);
+        writer.sees(Snapshot {
+            phase: Phase::Failed,
+            placement: None,
+            ..serving
+        });
+        sleep(Duration::from_secs(6)).await;
+        assert!(!writer.sink.last().takes_dsr, "nobody knows what is there");
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -3,7 +3,6 @@
 use std::{future::Future, sync::Arc, time::Duration};
 
 use jiff::Timestamp;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kpr_crds::{NodeDatapath, NodeDatapathStatus, names::AGENT_MANAGER};
 use kube::{
     Api, Client, Resource,
@@ -136,8 +135,8 @@ struct Pace {
     wanted: NodeDatapathStatus,
     /// What was written; none if that is not known.
     written: Option<NodeDatapathStatus>,
-    /// The conditions that transition times are carried over from.
-    before: Option<Vec<Condition>>,
+    /// What was written last, by this agent or the one before it, and is carried over.
+    before: Option<Arc<NodeDatapathStatus>>,
     /// Generation of the object when it was found to be gone: there is no point in writing to that again.
     gone: Option<i64>,
     last: Option<Instant>,
@@ -176,7 +175,7 @@ impl Pace {
         if self.gone.is_some_and(|gone| gone == object.generation) {
             return None;
         }
-        let before = self.before.get_or_insert_with(|| object.status.conditions.clone());
+        let before = self.before.get_or_insert_with(|| Arc::clone(&object.status));
         self.wanted = build(agent, snapshot, kube_proxy, before, now);
         let pace = match &self.written {
             None => Duration::ZERO,
@@ -201,7 +200,7 @@ impl Pace {
             Ok(()) => {
                 debug!("status written");
                 self.task.succeeded(Timestamp::now());
-                self.before = Some(self.wanted.conditions.clone());
+                self.before = Some(Arc::new(self.wanted.clone()));
                 self.written = Some(self.wanted.clone());
                 (self.pause, self.not_before) = (RETRY_FIRST, None);
             }
