@@ -7,6 +7,9 @@ use std::{
 
 use crate::test::Counts;
 
+/// The job that tells of configurations, and of the verifier's work.
+const LOADING: &str = "loading";
+
 /// Everything that one guest said.
 #[derive(Debug, Default)]
 pub(super) struct Findings {
@@ -49,9 +52,12 @@ impl Findings {
                 self.features.push(feature.to_owned());
             }
         } else if let Some(count) = line.strip_prefix("configurations: ") {
-            self.configurations = count.parse().ok();
+            // Several tests tell of some each.
+            let more: Option<u32> = count.parse().ok();
+            self.configurations = more.map(|more| self.configurations.unwrap_or(0) + more);
         } else if let Some((name, walked)) = line.strip_prefix("program: ").and_then(|rest| rest.split_once(' ')) {
-            self.walked.insert(name.to_owned(), walked.parse().ok());
+            let most = self.walked.entry(name.to_owned()).or_default();
+            *most = walked.parse().ok().max(*most);
         } else {
             if let Some(job) = self.jobs.last_mut() {
                 job.counts.add_line(line);
@@ -73,6 +79,9 @@ impl Findings {
             (["job", name], _) => {
                 // Done before, in an earlier run: what counts is how it comes out now.
                 self.jobs.retain(|job| job.name != *name);
+                if *name == LOADING {
+                    (self.configurations, self.walked) = (None, BTreeMap::new());
+                }
                 self.jobs.push(JobFound {
                     name: (*name).to_owned(),
                     counts: Counts::default(),
@@ -109,8 +118,11 @@ mod tests {
             "@@ kernel 6.1.0-56-cloud-amd64\r",
             "@@ job loading",
             "feature: tc attachment: clsact filters",
-            "configurations: 32",
+            "configurations: 20",
             "program: kpr_ingress 228005",
+            "program: kpr_old ?",
+            "configurations: 12",
+            "program: kpr_ingress 201077",
             "program: kpr_old ?",
             "test result: ok. 1 passed; 0 failed; 0 ignored; 0 measured; 0 filtered out; finished in 9.00s",
             "@@ end loading 0",
@@ -125,7 +137,7 @@ mod tests {
         assert_eq!(findings.walked["kpr_old"], None);
         let (loading, packets) = (findings.job("loading").unwrap(), findings.job("packets").unwrap());
         assert!(loading.succeeded() && loading.counts.passed == 1);
-        assert_eq!(loading.took, Duration::from_secs(6));
+        assert_eq!(loading.took, Duration::from_secs(9));
         assert!(!packets.succeeded());
         assert_eq!((packets.counts.passed, packets.counts.failed), (36, 1));
     }
@@ -149,6 +161,22 @@ mod tests {
         assert_eq!((packets.counts.passed, packets.counts.failed), (37, 0));
         assert!(findings.job("loading").unwrap().succeeded());
         assert_eq!(findings.features.len(), 1);
+    }
+
+    #[test]
+    fn what_loading_tells_is_told_anew_when_it_is_done_again() {
+        let findings = after(&[
+            "@@ job loading",
+            "configurations: 20",
+            "program: kpr_ingress 228005",
+            "@@ end loading 0",
+            "@@ job loading",
+            "configurations: 12",
+            "program: kpr_ingress 201077",
+            "@@ end loading 0",
+        ]);
+        assert_eq!(findings.configurations, Some(12));
+        assert_eq!(findings.walked["kpr_ingress"], Some(201_077));
     }
 
     #[test]

@@ -40,7 +40,7 @@ const JOBS: [Job; 4] = [
         package: "kpr-node-agent",
         // Not one thread: the harness would put what the test prints behind its name, on one line.
         arguments: "--nocapture --test-threads=2",
-        limit: Duration::from_mins(15),
+        limit: Duration::from_hours(1),
     },
     Job {
         group: Group::Packets,
