@@ -2,6 +2,7 @@
 //! pod itself, and through rules in the shape of kube-proxy's on machines of their own.
 
 mod client;
+mod kube_proxy;
 mod peer;
 mod server;
 
@@ -42,7 +43,7 @@ const fn direct(name: &'static str, what: &'static str) -> Benchmark {
     }
 }
 
-const fn kube_proxy(name: &'static str, what: &'static str, against: &'static str) -> Benchmark {
+const fn beside(name: &'static str, what: &'static str, against: &'static str) -> Benchmark {
     Benchmark {
         name,
         what,
@@ -57,18 +58,26 @@ const THOUSAND: &str = "connect, request, answer and close, from a pod to a Clus
 const TEN_THOUSAND: &str = "connect, request, answer and close, from a pod to a ClusterIP, with 10,000 Services";
 const IPTABLES: &str = "the same through iptables rules in the shape of kube-proxy's, as many Services, of which the one asked for is in the middle";
 const NFTABLES: &str = "the same through nftables rules in the shape of kube-proxy's";
+const KUBE_PROXY_IPTABLES: &str = "the same through kube-proxy itself, with iptables, wherever it puts the Service";
+const KUBE_PROXY_NFTABLES: &str = "the same through kube-proxy itself, with nftables";
 
-/// All of them: for each number of Services against the pod, iptables and nftables.
-pub(crate) const BENCHMARKS: [Benchmark; 9] = [
+/// All of them: for each number of Services against the pod, iptables and nftables, and kube-proxy itself with either.
+pub(crate) const BENCHMARKS: [Benchmark; 15] = [
     direct("requests_10", TEN),
-    kube_proxy("requests_iptables_10", TEN, IPTABLES),
-    kube_proxy("requests_nftables_10", TEN, NFTABLES),
+    beside("requests_iptables_10", TEN, IPTABLES),
+    beside("requests_nftables_10", TEN, NFTABLES),
+    beside("requests_kube_proxy_iptables_10", TEN, KUBE_PROXY_IPTABLES),
+    beside("requests_kube_proxy_nftables_10", TEN, KUBE_PROXY_NFTABLES),
     direct("requests_1000", THOUSAND),
-    kube_proxy("requests_iptables_1000", THOUSAND, IPTABLES),
-    kube_proxy("requests_nftables_1000", THOUSAND, NFTABLES),
+    beside("requests_iptables_1000", THOUSAND, IPTABLES),
+    beside("requests_nftables_1000", THOUSAND, NFTABLES),
+    beside("requests_kube_proxy_iptables_1000", THOUSAND, KUBE_PROXY_IPTABLES),
+    beside("requests_kube_proxy_nftables_1000", THOUSAND, KUBE_PROXY_NFTABLES),
     direct("requests_10000", TEN_THOUSAND),
-    kube_proxy("requests_iptables_10000", TEN_THOUSAND, IPTABLES),
-    kube_proxy("requests_nftables_10000", TEN_THOUSAND, NFTABLES),
+    beside("requests_iptables_10000", TEN_THOUSAND, IPTABLES),
+    beside("requests_nftables_10000", TEN_THOUSAND, NFTABLES),
+    beside("requests_kube_proxy_iptables_10000", TEN_THOUSAND, KUBE_PROXY_IPTABLES),
+    beside("requests_kube_proxy_nftables_10000", TEN_THOUSAND, KUBE_PROXY_NFTABLES),
 ];
 /// Numbers of Services, in the order of the benchmarks.
 const SERVICES: [u32; 3] = [10, 1_000, 10_000];
@@ -80,6 +89,10 @@ pub(crate) async fn run(wanted: &Wanted, tell: &mut (dyn FnMut(Measured) + Send)
     let is_wanted = |benchmark: &Benchmark| {
         is_meant(benchmark.name, &wanted.only) && !(wanted.quick && benchmark.name == NOT_QUICK)
     };
+    let is_any = |name: &str| {
+        let mut meant = BENCHMARKS.iter().filter(|benchmark| benchmark.name.starts_with(name));
+        meant.any(is_wanted)
+    };
     if wanted.quick && is_meant(NOT_QUICK, &wanted.only) {
         eprintln!("kpr-bench: {NOT_QUICK}: left out of a quick run, since its rules take a minute to load");
     }
@@ -88,13 +101,24 @@ pub(crate) async fn run(wanted: &Wanted, tell: &mut (dyn FnMut(Measured) + Send)
     let here = testbed.hosts().first().context("there is no node")?;
     let mut node = here.netns.run(|| Node::start(here, SIZES))?;
     let mut ours = Client::start(&pods.from).await?;
+    let program = kube_proxy::program();
+    if program.is_none() {
+        eprintln!("kpr-bench: requests_kube_proxy: left out, since there is no kube-proxy in PATH");
+    }
+    let modes = [KubeProxyMode::Iptables, KubeProxyMode::Nftables];
     let mut peers = Vec::new();
-    for mode in [KubeProxyMode::Iptables, KubeProxyMode::Nftables] {
-        let name = format!("requests_{mode}");
-        let any = BENCHMARKS
-            .iter()
-            .any(|benchmark| benchmark.name.starts_with(&name) && is_wanted(benchmark));
-        peers.push(if any { Some(Peer::start(mode).await?) } else { None });
+    for (name, mode) in modes.map(|mode| (format!("requests_{mode}"), mode)) {
+        peers.push(if is_any(&name) {
+            Some(Peer::start(mode, None).await?)
+        } else {
+            None
+        });
+    }
+    for (name, mode) in modes.map(|mode| (format!("requests_kube_proxy_{mode}"), mode)) {
+        peers.push(match &program {
+            Some(program) if is_any(&name) => Some(Peer::start(mode, Some(program.clone())).await?),
+            _ => None,
+        });
     }
     for (benchmarks, services) in BENCHMARKS.chunks(1 + peers.len()).zip(SERVICES) {
         if !benchmarks.iter().any(is_wanted) {

@@ -1,6 +1,9 @@
-//! Machines without kpr, whose nodes have rules in the shape of kube-proxy's.
+//! Machines without kpr, whose nodes have kube-proxy's rules, or rules in their shape.
 
-use std::net::{IpAddr, SocketAddr, SocketAddrV4};
+use std::{
+    net::{IpAddr, SocketAddr, SocketAddrV4},
+    path::PathBuf,
+};
 
 use anyhow::{Context as _, Result};
 use kpr_cluster::{
@@ -11,26 +14,38 @@ use kpr_cluster::{
     testbed::Testbed,
 };
 
-use super::{NAME, SERVER, client::Client};
+use super::{NAME, SERVER, client::Client, kube_proxy::KubeProxy};
 use crate::{node, pods::Pair, rules::Rules};
 
 /// The machines, and a client in a pod of theirs.
 pub(super) struct Peer {
     pub(super) client: Client,
     pods: Pair,
-    rules: Rules,
+    rules: By,
     ports: Vec<ServicePort>,
     _testbed: Testbed,
 }
 
+/// Who writes the rules.
+enum By {
+    /// This program, in the shape of kube-proxy's.
+    Us(Box<Rules>),
+    /// kube-proxy.
+    Itself(Box<KubeProxy>),
+}
+
 impl Peer {
-    pub(super) async fn start(mode: KubeProxyMode) -> Result<Self> {
+    /// With kube-proxy itself, if its program is given.
+    pub(super) async fn start(mode: KubeProxyMode, program: Option<PathBuf>) -> Result<Self> {
         let testbed = node::machines()?;
         let pods = Pair::start(&testbed, NAME, SERVER).await?;
         let host = testbed.hosts().first().context("there is no node")?;
         Ok(Self {
             client: Client::start(&pods.from).await?,
-            rules: Rules::new(host, mode)?,
+            rules: match program {
+                None => By::Us(Box::new(Rules::new(host, mode)?)),
+                Some(program) => By::Itself(Box::new(KubeProxy::new(host, mode, program)?)),
+            },
             pods,
             ports: Vec::new(),
             _testbed: testbed,
@@ -38,7 +53,10 @@ impl Peer {
     }
 
     /// Ends the server; an error if it has failed.
-    pub(super) async fn finish(self) -> Result<()> {
+    pub(super) async fn finish(mut self) -> Result<()> {
+        if let By::Itself(kube_proxy) = &mut self.rules {
+            kube_proxy.stop().await?;
+        }
         self.pods.finish().await
     }
 
@@ -56,7 +74,10 @@ impl Peer {
                 None => self.ports.push(port),
             }
         }
-        self.rules.load(&self.ports).await?;
+        match &mut self.rules {
+            By::Us(rules) => rules.load(&self.ports).await?,
+            By::Itself(kube_proxy) => kube_proxy.load(&self.ports).await?,
+        }
         let port = &self.ports[middle as usize];
         match port.cluster_ip {
             IpAddr::V4(ip) => Ok(SocketAddrV4::new(ip, port.port)),
