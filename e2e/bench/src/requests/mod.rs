@@ -82,29 +82,36 @@ pub(crate) const BENCHMARKS: [Benchmark; 15] = [
 /// Numbers of Services, in the order of the benchmarks.
 const SERVICES: [u32; 3] = [10, 1_000, 10_000];
 /// Rules that take a minute and more to load are for whole runs.
-const NOT_QUICK: &str = "requests_nftables_10000";
+const NOT_QUICK: [&str; 3] = [
+    "requests_nftables_10000",
+    "requests_kube_proxy_iptables_10000",
+    "requests_kube_proxy_nftables_10000",
+];
 
 /// Runs those that are wanted, and tells each as it ends.
 pub(crate) async fn run(wanted: &Wanted, tell: &mut (dyn FnMut(Measured) + Send)) -> Result<()> {
     let is_wanted = |benchmark: &Benchmark| {
-        is_meant(benchmark.name, &wanted.only) && !(wanted.quick && benchmark.name == NOT_QUICK)
+        is_meant(benchmark.name, &wanted.only) && !(wanted.quick && NOT_QUICK.contains(&benchmark.name))
     };
     let is_any = |name: &str| {
         let mut meant = BENCHMARKS.iter().filter(|benchmark| benchmark.name.starts_with(name));
         meant.any(is_wanted)
     };
-    if wanted.quick && is_meant(NOT_QUICK, &wanted.only) {
-        eprintln!("kpr-bench: {NOT_QUICK}: left out of a quick run, since its rules take a minute to load");
+    let program = kube_proxy::program();
+    if program.is_none() {
+        eprintln!("kpr-bench: requests_kube_proxy: left out, since there is no kube-proxy in PATH");
+    }
+    let may_run = |name: &&str| program.is_some() || !name.contains("kube_proxy");
+    for name in NOT_QUICK.into_iter().filter(may_run) {
+        if wanted.quick && is_meant(name, &wanted.only) {
+            eprintln!("kpr-bench: {name}: left out of a quick run, since its rules take a minute and more to load");
+        }
     }
     let testbed = node::machines()?;
     let pods = Pair::start(&testbed, NAME, SERVER).await?;
     let here = testbed.hosts().first().context("there is no node")?;
     let mut node = here.netns.run(|| Node::start(here, SIZES))?;
     let mut ours = Client::start(&pods.from).await?;
-    let program = kube_proxy::program();
-    if program.is_none() {
-        eprintln!("kpr-bench: requests_kube_proxy: left out, since there is no kube-proxy in PATH");
-    }
     let modes = [KubeProxyMode::Iptables, KubeProxyMode::Nftables];
     let mut peers = Vec::new();
     for (name, mode) in modes.map(|mode| (format!("requests_{mode}"), mode)) {
