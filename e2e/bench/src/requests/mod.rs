@@ -30,7 +30,7 @@ use crate::{
 const NAME: &str = "requests";
 const SERVER: &str = "request-server";
 /// Rounds in a quick run and in a whole one.
-const ROUNDS: [u32; 2] = [200, 1_000];
+const ROUNDS: [u32; 2] = [120, 1_000];
 
 const fn direct(name: &'static str, what: &'static str) -> Benchmark {
     Benchmark {

@@ -37,12 +37,12 @@ use crate::{
 const LARGE: u32 = 10_000;
 const SMALL: u32 = 100;
 /// First syncs in a quick run and in a whole one, after one that is not counted.
-const FIRST: [u32; 2] = [3, 10];
+const FIRST: [u32; 2] = [2, 10];
 /// Blocks of changes, and changes of one.
-const BLOCKS: [u32; 2] = [5, 20];
+const BLOCKS: [u32; 2] = [3, 20];
 const BLOCK: u32 = 100;
 /// Restarts.
-const RESTARTS: [u32; 2] = [3, 10];
+const RESTARTS: [u32; 2] = [2, 10];
 /// Between two changes: longer than an agent lets changes gather that follow one that it has carried out, since two in a row may be the
 /// same agent's.
 const PAUSE: Duration = Duration::from_millis(30);
