@@ -6,6 +6,7 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, ensure};
+use serde::{Deserialize, de::DeserializeOwned};
 use tokio::{io::AsyncWriteExt as _, process::Command};
 
 use crate::args::Args;
@@ -52,9 +53,14 @@ pub(crate) async fn run_with(args: &Args, arguments: &[&str], input: &[u8]) -> R
         .with_context(|| format!("cannot run {} ({PROGRAM} names another program)", program.display()))
 }
 
-/// The same; what it printed, if it succeeded.
+/// What it printed, if it succeeded.
 pub(crate) async fn output(args: &Args, arguments: &[&str]) -> Result<Vec<u8>> {
-    let output = run(args, arguments).await?;
+    output_with(args, arguments, &[]).await
+}
+
+/// The same with a standard input.
+pub(crate) async fn output_with(args: &Args, arguments: &[&str], input: &[u8]) -> Result<Vec<u8>> {
+    let output = run_with(args, arguments, input).await?;
     ensure!(
         output.status.success(),
         "kubectl {}: {}",
@@ -62,4 +68,17 @@ pub(crate) async fn output(args: &Args, arguments: &[&str]) -> Result<Vec<u8>> {
         String::from_utf8_lossy(&output.stderr).trim()
     );
     Ok(output.stdout)
+}
+
+/// Objects, as `get` prints them with `--output json`.
+#[derive(Deserialize)]
+pub(crate) struct List<T> {
+    pub(crate) items: Vec<T>,
+}
+
+impl<T: DeserializeOwned> List<T> {
+    /// `what`: of what it is a list.
+    pub(crate) fn read(json: &[u8], what: &str) -> Result<Self> {
+        serde_json::from_slice(json).with_context(|| format!("kubectl's list of {what} was not understood"))
+    }
 }

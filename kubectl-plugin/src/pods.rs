@@ -1,9 +1,12 @@
 //! Which pods to ask.
 
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Result, bail, ensure};
 use serde::Deserialize;
 
-use crate::{args::Args, kubectl};
+use crate::{
+    args::Args,
+    kubectl::{self, List},
+};
 
 /// An agent's pod.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -16,11 +19,6 @@ pub(crate) struct Pod {
     pub(crate) image: Option<String>,
     /// Why it can't be asked, if it does not run.
     pub(crate) trouble: Option<String>,
-}
-
-#[derive(Deserialize)]
-struct List {
-    items: Vec<Item>,
 }
 
 #[derive(Deserialize)]
@@ -72,8 +70,7 @@ pub(crate) async fn find(args: &Args) -> Result<Vec<Pod>> {
             String::from_utf8_lossy(&output.stderr).trim()
         );
     }
-    let list: List = serde_json::from_slice(&output.stdout).context("kubectl's list of pods was not understood")?;
-    choose(list, args)
+    choose(List::read(&output.stdout, "pods")?, args)
 }
 
 /// Namespaces and names of all pods with these labels, whether they run or not.
@@ -88,7 +85,7 @@ pub(crate) async fn running(args: &Args, selector: &str) -> Result<Vec<Pod>> {
     Ok(all.filter(|pod| pod.trouble.is_none()).collect())
 }
 
-async fn list(args: &Args, selector: &str) -> Result<List> {
+async fn list(args: &Args, selector: &str) -> Result<List<Item>> {
     let arguments = [
         "get",
         "pods",
@@ -99,10 +96,10 @@ async fn list(args: &Args, selector: &str) -> Result<List> {
         selector,
     ];
     let output = kubectl::output(args, &arguments).await?;
-    serde_json::from_slice(&output).context("kubectl's list of pods was not understood")
+    List::read(&output, "pods")
 }
 
-fn choose(list: List, args: &Args) -> Result<Vec<Pod>> {
+fn choose(list: List<Item>, args: &Args) -> Result<Vec<Pod>> {
     let mut pods: Vec<_> = list.items.into_iter().filter_map(Pod::of).collect();
     // One that is about to go may stand beside the one that comes after it.
     pods.sort_by(|a, b| (&a.node, a.trouble.is_some(), &a.name).cmp(&(&b.node, b.trouble.is_some(), &b.name)));

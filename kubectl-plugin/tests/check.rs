@@ -1,14 +1,15 @@
 //! `kubectl kpr check` as a shell sees it, with a kubectl that knows two nodes, and whose pods answer as a cluster does that works.
 
+mod script;
+
 use std::{
     fs,
-    os::unix::fs::PermissionsExt as _,
-    path::PathBuf,
     process::{Child, Command, Output, Stdio},
     thread::sleep,
     time::Duration,
 };
 
+use script::{Script, text};
 use serde_json::Value;
 
 /// `$MODE` says what goes wrong. Answers are made of the questions: each is replaced by what that target says.
@@ -99,32 +100,18 @@ esac
 "#;
 
 /// A check that was run, or that runs.
-struct Kubectl {
-    directory: tempfile::TempDir,
-}
+struct Kubectl(Script);
 
 impl Kubectl {
     fn new() -> Self {
-        let directory = tempfile::tempdir().expect("a directory");
-        let kubectl = Self { directory };
-        fs::write(kubectl.path(), KUBECTL).expect("a script");
-        fs::set_permissions(kubectl.path(), fs::Permissions::from_mode(0o755)).expect("a script to run");
-        kubectl
-    }
-
-    fn path(&self) -> PathBuf {
-        self.directory.path().join("kubectl")
-    }
-
-    fn beside(&self, suffix: &str) -> PathBuf {
-        self.directory.path().join(format!("kubectl.{suffix}"))
+        Self(Script::new(KUBECTL))
     }
 
     fn start(&self, mode: &str, arguments: &[&str]) -> Child {
         Command::new(env!("CARGO_BIN_EXE_kubectl-kpr"))
             .args(["check", "--outside", "never"])
             .args(arguments)
-            .env("KUBECTL", self.path())
+            .env("KUBECTL", self.0.path())
             .env("MODE", mode)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
@@ -139,13 +126,12 @@ impl Kubectl {
 
     /// What was called, without the namespace's name.
     fn calls(&self) -> Vec<String> {
-        let calls = fs::read_to_string(self.beside("calls")).expect("calls");
         let without_name = |call: &str| {
             let words = call.split_whitespace();
             let words = words.filter(|word| !word.starts_with("kpr-check-"));
             words.collect::<Vec<_>>().join(" ")
         };
-        calls.lines().map(without_name).collect()
+        self.0.calls().lines().map(without_name).collect()
     }
 
     /// The last thing that is done: nothing of a check is left.
@@ -154,10 +140,6 @@ impl Kubectl {
             .last()
             .is_some_and(|call| call.starts_with("delete namespace "))
     }
-}
-
-fn text(bytes: &[u8]) -> String {
-    String::from_utf8_lossy(bytes).into_owned()
 }
 
 #[test]
@@ -186,7 +168,7 @@ fn a_cluster_that_works_is_ok_and_the_namespace_goes() {
             "delete namespace --ignore-not-found",
         ]
     );
-    let created: Value = serde_json::from_slice(&fs::read(kubectl.beside("created")).unwrap()).unwrap();
+    let created: Value = serde_json::from_slice(&fs::read(kubectl.0.beside("created")).unwrap()).unwrap();
     let pods = created["items"]
         .as_array()
         .unwrap()
@@ -276,7 +258,7 @@ fn an_interrupt_removes_the_namespace() {
     let check = kubectl.start("hangs", &[]);
     // Half a minute is a bound, and no measure.
     for _moment in 0..1500 {
-        if kubectl.beside("hangs").exists() {
+        if kubectl.0.beside("hangs").exists() {
             break;
         }
         sleep(Duration::from_millis(20));

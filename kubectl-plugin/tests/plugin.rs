@@ -1,15 +1,17 @@
 //! The plugin as a shell sees it, with a kubectl that knows three nodes.
 
+mod script;
+
 use std::{
     collections::BTreeMap,
     fs,
     io::Read as _,
-    os::unix::fs::PermissionsExt as _,
-    path::{Path, PathBuf},
+    path::Path,
     process::{Command, Output},
 };
 
 use flate2::{Compression, read::GzDecoder, write::GzEncoder};
+use script::{Script, text};
 
 /// Pods of node-c, node-a and node-b: the first is about to start, the last has one that ends and one that runs. What `kpr` says is the
 /// pod's name and its arguments, and on node-b it ends with 4.
@@ -59,29 +61,19 @@ EOF
 esac
 "#;
 
-struct Kubectl {
-    directory: tempfile::TempDir,
-}
+struct Kubectl(Script);
 
 impl Kubectl {
     fn new() -> Self {
-        let directory = tempfile::tempdir().expect("a directory");
-        let kubectl = Self { directory };
-        fs::write(kubectl.path(), KUBECTL).expect("a script");
-        fs::set_permissions(kubectl.path(), fs::Permissions::from_mode(0o755)).expect("a script to run");
-        kubectl
-    }
-
-    fn path(&self) -> PathBuf {
-        self.directory.path().join("kubectl")
+        Self(Script::new(KUBECTL))
     }
 
     fn calls(&self) -> String {
-        fs::read_to_string(self.directory.path().join("kubectl.calls")).expect("calls")
+        self.0.calls()
     }
 
     fn kpr(&self, arguments: &[&str]) -> Output {
-        run(&self.path(), arguments)
+        run(&self.0.path(), arguments)
     }
 }
 
@@ -91,10 +83,6 @@ fn run(kubectl: &Path, arguments: &[&str]) -> Output {
         .env("KUBECTL", kubectl)
         .output()
         .expect("kubectl-kpr runs")
-}
-
-fn text(bytes: &[u8]) -> String {
-    String::from_utf8_lossy(bytes).into_owned()
 }
 
 #[test]
@@ -200,9 +188,9 @@ fn a_dump_has_a_folder_for_each_node_that_answers_the_objects_and_the_logs() {
     dump.append_data(&mut header, "kpr-sysdump-node-a/status.txt", &b"well\n"[..])
         .unwrap();
     let dump = dump.into_inner().unwrap().finish().unwrap();
-    fs::write(kubectl.directory.path().join("kubectl.dump"), dump).unwrap();
+    fs::write(kubectl.0.beside("dump"), dump).unwrap();
 
-    let file = kubectl.directory.path().join("all.tar.gz");
+    let file = kubectl.0.directory().join("all.tar.gz");
     let output = kubectl.kpr(&["sysdump", "--flows", "7", "--output", file.to_str().unwrap()]);
     assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
     let said = text(&output.stdout);

@@ -12,6 +12,7 @@ use kpr_node_agent::{
     datapath::{Datapath, Dsr, DsrDispatch, Options, PortRange, Settings, Sizes, SocketLb, TcChoice},
     devices::Device,
 };
+use serde_json::{Value, json};
 
 /// Ports that may be NodePorts.
 pub(crate) const NODE_PORTS: PortRange = PortRange {
@@ -27,6 +28,15 @@ pub(crate) const SNAT_PORTS: PortRange = PortRange {
 /// Machines, in whose namespaces everything happens that benchmarks do. Dropping them removes them.
 pub(crate) fn machines() -> Result<Testbed> {
     Testbed::build(&ClusterSpec::default())
+}
+
+/// The Node object of a machine.
+pub(crate) fn object(host: &Host) -> Result<Value> {
+    let address = host.spec.addresses.v4.context("the node has no IPv4 address")?;
+    Ok(json!({
+        "apiVersion": "v1", "kind": "Node", "metadata": {"name": host.spec.name},
+        "status": {"addresses": [{"type": "InternalIP", "address": address.to_string()}]},
+    }))
 }
 
 /// The device by which a node's packets come and go.

@@ -78,9 +78,8 @@ impl Asker<'_> {
                 .push(index);
         }
         let parallel = usize::from(self.args.parallel.get());
-        let rows: Vec<Row> = all.iter().map(|asked| asked.row.clone()).collect();
         let clients = by_client.into_iter().map(|(client, indices)| {
-            let questions: Vec<_> = indices.iter().map(|&index| rows[index].question()).collect();
+            let questions: Vec<_> = indices.iter().map(|&index| all[index].row.question()).collect();
             async move { (self.said(&client, &questions).await, client, indices) }
         });
         let said: Vec<_> = stream::iter(clients).buffer_unordered(parallel).collect().await;

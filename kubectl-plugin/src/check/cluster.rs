@@ -7,10 +7,14 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::{
+    condition::{Condition, is_ready},
     nodes::Node,
     objects::{self, LABEL, PodName},
 };
-use crate::{args::Args, kubectl};
+use crate::{
+    args::Args,
+    kubectl::{self, List},
+};
 
 /// How long the namespace may take to go.
 const REMOVAL: &str = "--timeout=120s";
@@ -90,13 +94,8 @@ impl<'a> Cluster<'a> {
 
     async fn create(&self, objects: &Value) -> Result<()> {
         let arguments = ["create", "--filename", "-"];
-        let output = kubectl::run_with(self.args, &arguments, objects.to_string().as_bytes()).await?;
-        ensure!(
-            output.status.success(),
-            "kubectl create: {}",
-            String::from_utf8_lossy(&output.stderr).trim()
-        );
-        Ok(())
+        let created = kubectl::output_with(self.args, &arguments, objects.to_string().as_bytes()).await;
+        created.map(drop)
     }
 
     async fn wait(&self, pods_start: Duration) -> Result<()> {
@@ -120,7 +119,7 @@ impl<'a> Cluster<'a> {
         Ok(())
     }
 
-    async fn list(&self) -> Result<List> {
+    async fn list(&self) -> Result<List<Item>> {
         let arguments = [
             "get",
             "pods,services",
@@ -130,7 +129,7 @@ impl<'a> Cluster<'a> {
             "json",
         ];
         let list = kubectl::output(self.args, &arguments).await?;
-        serde_json::from_slice(&list).context("kubectl's list of pods and Services was not understood")
+        List::read(&list, "pods and Services")
     }
 
     async fn read(&self, node_clients: Result<(), String>) -> Result<Served> {
@@ -170,11 +169,6 @@ pub(super) async fn clean(args: &Args) -> Result<()> {
     let arguments = ["delete", "namespaces", "--selector", LABEL, REMOVAL];
     let said = kubectl::output(args, &arguments).await?;
     crate::println_all(&String::from_utf8_lossy(&said))
-}
-
-#[derive(Deserialize)]
-struct List {
-    items: Vec<Item>,
 }
 
 #[derive(Deserialize)]
@@ -226,13 +220,6 @@ struct PodIp {
 }
 
 #[derive(Deserialize)]
-struct Condition {
-    #[serde(rename = "type")]
-    kind: String,
-    status: String,
-}
-
-#[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct ContainerStatus {
     #[serde(default)]
@@ -253,7 +240,7 @@ struct Reason {
     message: Option<String>,
 }
 
-impl List {
+impl List<Item> {
     fn of_kind(&self, kind: &str) -> impl Iterator<Item = &Item> {
         self.items.iter().filter(move |item| item.kind == kind)
     }
@@ -285,18 +272,13 @@ impl List {
 
     /// Pods that are not ready, and why.
     fn not_ready(&self) -> Vec<String> {
-        let pods = self.of_kind("Pod").filter(|pod| !pod.status.is_ready());
+        let pods = self.of_kind("Pod").filter(|pod| !is_ready(&pod.status.conditions));
         pods.map(|pod| format!("{} {}", pod.metadata.name, pod.status.why()))
             .collect()
     }
 }
 
 impl Status {
-    fn is_ready(&self) -> bool {
-        let mut conditions = self.conditions.iter();
-        conditions.any(|condition| condition.kind == "Ready" && condition.status == "True")
-    }
-
     fn why(&self) -> String {
         let states = self
             .container_statuses
@@ -326,7 +308,7 @@ mod tests {
 
     #[test]
     fn a_pod_that_does_not_run_says_why() {
-        let list: List = serde_json::from_value(json!({"items": [
+        let list: List<Item> = serde_json::from_value(json!({"items": [
             {"kind": "Pod", "metadata": {"name": "server-0"}, "spec": {"nodeName": "node-a"}, "status": {
                 "phase": "Running", "conditions": [{"type": "Ready", "status": "False"}],
                 "containerStatuses": [{

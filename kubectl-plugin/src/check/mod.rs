@@ -2,6 +2,7 @@
 
 mod ask;
 mod cluster;
+mod condition;
 mod judge;
 mod nodes;
 mod objects;
@@ -17,7 +18,7 @@ use std::{
     time::Duration,
 };
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, anyhow};
 use clap::{Parser, ValueEnum};
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -98,7 +99,7 @@ pub(crate) async fn run(args: &Args) -> Result<u8> {
     let interrupted = interruption()?;
     let report = tokio::select! {
         biased;
-        interrupted = interrupted => interrupted.and_then(|()| bail!("interrupted")),
+        () = interrupted => Err(anyhow!("interrupted")),
         report = check(args, &options, &cluster) => report,
     };
     let removed = cluster.remove().await;
@@ -140,7 +141,7 @@ fn namespace_name() -> String {
 }
 
 /// Ends with the first signal that asks for an end.
-fn interruption() -> Result<impl Future<Output = Result<()>>> {
+fn interruption() -> Result<impl Future<Output = ()>> {
     let cannot = "cannot wait for signals";
     let mut interrupt = signal(SignalKind::interrupt()).context(cannot)?;
     let mut terminate = signal(SignalKind::terminate()).context(cannot)?;
@@ -149,7 +150,6 @@ fn interruption() -> Result<impl Future<Output = Result<()>>> {
             _ = interrupt.recv() => {}
             _ = terminate.recv() => {}
         }
-        Ok(())
     })
 }
 

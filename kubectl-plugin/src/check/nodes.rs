@@ -5,8 +5,15 @@ use std::{collections::BTreeMap, net::IpAddr};
 use anyhow::{Context as _, Result, ensure};
 use serde::Deserialize;
 
-use super::Options;
-use crate::{args::Args, kubectl, pods};
+use super::{
+    Options,
+    condition::{Condition, is_ready},
+};
+use crate::{
+    args::Args,
+    kubectl::{self, List},
+    pods,
+};
 
 /// A node that is checked.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -16,11 +23,6 @@ pub(super) struct Node {
     pub(super) addresses: Vec<IpAddr>,
     /// The image of what runs there.
     pub(super) image: String,
-}
-
-#[derive(Deserialize)]
-struct List {
-    items: Vec<Item>,
 }
 
 #[derive(Deserialize)]
@@ -50,17 +52,10 @@ struct Address {
     address: String,
 }
 
-#[derive(Deserialize)]
-struct Condition {
-    #[serde(rename = "type")]
-    kind: String,
-    status: String,
-}
-
 /// Nodes that are ready and have an agent, or all that are ready if an image is named; of those, the ones that are asked for, or the first.
 pub(super) async fn choose(args: &Args, options: &Options) -> Result<Vec<Node>> {
     let list = kubectl::output(args, &["get", "nodes", "--output", "json"]).await?;
-    let list: List = serde_json::from_slice(&list).context("kubectl's list of nodes was not understood")?;
+    let list: List<Item> = List::read(&list, "nodes")?;
     let images = match &options.image {
         Some(_) => BTreeMap::new(),
         None => agents(args).await?,
@@ -69,7 +64,7 @@ pub(super) async fn choose(args: &Args, options: &Options) -> Result<Vec<Node>> 
     let mut ready: Vec<_> = list
         .items
         .into_iter()
-        .filter(Item::is_ready)
+        .filter(|item| is_ready(&item.status.conditions))
         .filter_map(|item| {
             Some(Node {
                 image: image(&item.metadata.name)?,
@@ -102,11 +97,6 @@ async fn agents(args: &Args) -> Result<BTreeMap<String, String>> {
 }
 
 impl Item {
-    fn is_ready(&self) -> bool {
-        let mut conditions = self.status.conditions.iter();
-        conditions.any(|condition| condition.kind == "Ready" && condition.status == "True")
-    }
-
     fn addresses(&self) -> Vec<IpAddr> {
         let internal = self
             .status

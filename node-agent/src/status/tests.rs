@@ -34,6 +34,17 @@ fn agent() -> Agent {
     }
 }
 
+/// What is told where nothing was told before.
+fn first_status(snapshot: &Snapshot) -> NodeDatapathStatus {
+    build(
+        &agent(),
+        snapshot,
+        &KubeProxy::Absent,
+        &NodeDatapathStatus::default(),
+        Timestamp::UNIX_EPOCH,
+    )
+}
+
 /// An agent that serves `services` Services.
 fn serving(services: u32) -> Snapshot {
     Snapshot {
@@ -248,13 +259,7 @@ fn a_node_takes_encapsulated_packets_unless_the_kernel_would_drop_what_is_in_the
         applied.spec = changed.into();
         snapshot.report.strict_tunnels = strict.iter().map(ToString::to_string).collect();
         snapshot.without_dsr = Some(without.iter().map(|&node| node.into()).collect());
-        let status = build(
-            &agent(),
-            &snapshot,
-            &KubeProxy::Absent,
-            &NodeDatapathStatus::default(),
-            Timestamp::UNIX_EPOCH,
-        );
+        let status = first_status(&snapshot);
         assert_eq!(status.takes_dsr, takes, "{strict:?}");
         let told = find(&status.conditions, NodeCondition::DsrReady.as_str()).unwrap();
         assert_eq!((told.status.as_str(), &told.message), (expected, &message));
@@ -358,13 +363,7 @@ fn the_status_names_devices_maps_and_the_generation_that_is_in_force() {
     // A newer generation is known and refused.
     snapshot.object.as_mut().unwrap().generation = 5;
     snapshot.troubles.rejected = Some("no".into());
-    let status = build(
-        &agent(),
-        &snapshot,
-        &KubeProxy::Absent,
-        &NodeDatapathStatus::default(),
-        Timestamp::UNIX_EPOCH,
-    );
+    let status = first_status(&snapshot);
     assert_eq!(status.unknown_fields, ["spec.speed"]);
     assert_eq!(
         (status.observed_generation, status.policy_generation),
@@ -474,26 +473,27 @@ async fn a_condition_is_written_soon_and_counts_later() {
     assert_eq!(writer.sink.last().counts.unwrap().services, 8);
 }
 
+/// An agent that starts where the one before it has written this status, and will serve as that one did.
+fn syncing_after(serving: &mut Snapshot, status: NodeDatapathStatus) -> Snapshot {
+    serving.object.as_mut().unwrap().status = Arc::new(status);
+    Snapshot {
+        phase: Phase::Syncing,
+        placement: None,
+        ..serving.clone()
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_restarted_agent_does_not_say_that_it_stopped_serving() {
     let mut before = serving(1);
-    let conditions = build(
-        &agent(),
-        &before,
-        &KubeProxy::Absent,
-        &NodeDatapathStatus::default(),
-        Timestamp::UNIX_EPOCH,
-    )
-    .conditions;
-    before.object.as_mut().unwrap().status = Arc::new(NodeDatapathStatus {
-        conditions,
-        ..NodeDatapathStatus::default()
-    });
-    let syncing = Snapshot {
-        phase: Phase::Syncing,
-        placement: None,
-        ..before.clone()
-    };
+    let conditions = first_status(&before).conditions;
+    let syncing = syncing_after(
+        &mut before,
+        NodeDatapathStatus {
+            conditions,
+            ..NodeDatapathStatus::default()
+        },
+    );
     let writer = start(Remembers::default(), syncing);
     sleep(Duration::from_secs(2)).await;
     assert_eq!(writer.sink.writes(), 0, "a step on the way");
@@ -519,15 +519,13 @@ async fn a_restarted_agent_does_not_say_that_it_stopped_serving() {
 async fn a_start_that_takes_long_is_told_but_other_nodes_go_on_to_send_encapsulated_packets() {
     for took in [false, true] {
         let mut serving = serving(0);
-        serving.object.as_mut().unwrap().status = Arc::new(NodeDatapathStatus {
-            takes_dsr: took,
-            ..NodeDatapathStatus::default()
-        });
-        let syncing = Snapshot {
-            phase: Phase::Syncing,
-            placement: None,
-            ..serving.clone()
-        };
+        let syncing = syncing_after(
+            &mut serving,
+            NodeDatapathStatus {
+                takes_dsr: took,
+                ..NodeDatapathStatus::default()
+            },
+        );
         let writer = start(Remembers::default(), syncing);
         sleep(Duration::from_secs(6)).await;
         assert_eq!(writer.sink.last().conditions[0].reason, "Starting");

@@ -135,8 +135,6 @@ struct Pace {
     wanted: NodeDatapathStatus,
     /// What was written; none if that is not known.
     written: Option<NodeDatapathStatus>,
-    /// What was written last, by this agent or the one before it, and is carried over.
-    before: Option<Arc<NodeDatapathStatus>>,
     /// Generation of the object when it was found to be gone: there is no point in writing to that again.
     gone: Option<i64>,
     last: Option<Instant>,
@@ -151,7 +149,6 @@ impl Pace {
             started,
             wanted: NodeDatapathStatus::default(),
             written: None,
-            before: None,
             gone: None,
             last: None,
             pause: RETRY_FIRST,
@@ -169,13 +166,14 @@ impl Pace {
     ) -> Option<Instant> {
         let Some(object) = &snapshot.object else {
             // Another object of the same name starts afresh.
-            (self.written, self.before, self.gone) = (None, None, None);
+            (self.written, self.gone) = (None, None);
             return None;
         };
         if self.gone.is_some_and(|gone| gone == object.generation) {
             return None;
         }
-        let before = self.before.get_or_insert_with(|| Arc::clone(&object.status));
+        // Before the first write: what the agent before this one has written.
+        let before = self.written.as_ref().unwrap_or(&object.status);
         self.wanted = build(agent, snapshot, kube_proxy, before, now);
         let pace = match &self.written {
             None => Duration::ZERO,
@@ -200,7 +198,6 @@ impl Pace {
             Ok(()) => {
                 debug!("status written");
                 self.task.succeeded(Timestamp::now());
-                self.before = Some(Arc::new(self.wanted.clone()));
                 self.written = Some(self.wanted.clone());
                 (self.pause, self.not_before) = (RETRY_FIRST, None);
             }

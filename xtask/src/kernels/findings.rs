@@ -5,10 +5,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+use super::jobs::LOADING;
 use crate::test::Counts;
-
-/// The job that tells of configurations, and of the verifier's work.
-const LOADING: &str = "loading";
 
 /// Everything that one guest said.
 #[derive(Debug, Default)]

@@ -32,10 +32,13 @@ pub(super) struct Job {
     pub(super) limit: Duration,
 }
 
+/// The job that tells of configurations, and of the verifier's work.
+pub(super) const LOADING: &str = "loading";
+
 const JOBS: [Job; 4] = [
     Job {
         group: Group::Load,
-        name: "loading",
+        name: LOADING,
         title: "all programs, all configurations",
         package: "kpr-node-agent",
         // Not one thread: the harness would put what the test prints behind its name, on one line.

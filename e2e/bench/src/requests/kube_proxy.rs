@@ -1,7 +1,7 @@
 //! kube-proxy itself, where its program is found: on a machine without kpr, at an API server with as many Services.
 
 use std::{
-    env, fs,
+    fs,
     io::{Read as _, Write as _},
     net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream},
     path::PathBuf,
@@ -17,6 +17,8 @@ use kpr_cluster::{
 };
 use serde_json::json;
 
+use crate::node;
+
 /// How long it may take to write all rules.
 const PATIENCE: Duration = Duration::from_mins(5);
 /// Between looks whether it has.
@@ -27,14 +29,6 @@ const GRACE: Duration = Duration::from_secs(10);
 const METRICS: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 10_249);
 /// When it last wrote all rules; 0 before the first time.
 const WRITTEN: &str = "kubeproxy_sync_proxy_rules_last_timestamp_seconds";
-
-/// The program, if there is one in `PATH`.
-pub(super) fn program() -> Option<PathBuf> {
-    let path = env::var_os("PATH")?;
-    env::split_paths(&path)
-        .map(|directory| directory.join("kube-proxy"))
-        .find(|program| program.is_file())
-}
 
 /// It runs on a node, once there are Services.
 pub(super) struct KubeProxy {
@@ -49,11 +43,7 @@ pub(super) struct KubeProxy {
 impl KubeProxy {
     pub(super) fn new(host: &Host, mode: KubeProxyMode, program: PathBuf) -> Result<Self> {
         let api = ApiServer::new();
-        let address = host.spec.addresses.v4.context("the node has no IPv4 address")?;
-        api.create(json!({
-            "apiVersion": "v1", "kind": "Node", "metadata": {"name": host.spec.name},
-            "status": {"addresses": [{"type": "InternalIP", "address": address.to_string()}]},
-        }))?;
+        api.create(node::object(host)?)?;
         api.create(json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "generated"}}))?;
         let serving = api.serve(
             host.netns

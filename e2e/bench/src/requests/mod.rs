@@ -9,7 +9,7 @@ mod server;
 use std::net::SocketAddrV4;
 
 use anyhow::{Context as _, Result};
-use kpr_cluster::kube_proxy::KubeProxyMode;
+use kpr_cluster::{kube_proxy::KubeProxyMode, process::on_path};
 
 use self::{client::Client, peer::Peer};
 pub(crate) use self::{client::client, server::server};
@@ -90,20 +90,18 @@ const NOT_QUICK: [&str; 3] = [
 
 /// Runs those that are wanted, and tells each as it ends.
 pub(crate) async fn run(wanted: &Wanted, tell: &mut (dyn FnMut(Measured) + Send)) -> Result<()> {
-    let is_wanted = |benchmark: &Benchmark| {
-        is_meant(benchmark.name, &wanted.only) && !(wanted.quick && NOT_QUICK.contains(&benchmark.name))
-    };
-    let is_any = |name: &str| {
-        let mut meant = BENCHMARKS.iter().filter(|benchmark| benchmark.name.starts_with(name));
-        meant.any(is_wanted)
-    };
-    let program = kube_proxy::program();
+    let program = on_path("kube-proxy");
     if program.is_none() {
         eprintln!("kpr-bench: requests_kube_proxy: left out, since there is no kube-proxy in PATH");
     }
-    let may_run = |name: &&str| program.is_some() || !name.contains("kube_proxy");
-    for name in NOT_QUICK.into_iter().filter(may_run) {
-        if wanted.quick && is_meant(name, &wanted.only) {
+    let may_run = |name: &str| program.is_some() || !name.contains("kube_proxy");
+    let is_left_out = |name: &str| wanted.quick && NOT_QUICK.contains(&name);
+    let is_wanted = |benchmark: &Benchmark| {
+        let name = benchmark.name;
+        is_meant(name, &wanted.only) && may_run(name) && !is_left_out(name)
+    };
+    for name in NOT_QUICK {
+        if is_left_out(name) && is_meant(name, &wanted.only) && may_run(name) {
             eprintln!("kpr-bench: {name}: left out of a quick run, since its rules take a minute and more to load");
         }
     }
@@ -112,20 +110,19 @@ pub(crate) async fn run(wanted: &Wanted, tell: &mut (dyn FnMut(Measured) + Send)
     let here = testbed.hosts().first().context("there is no node")?;
     let mut node = here.netns.run(|| Node::start(here, SIZES))?;
     let mut ours = Client::start(&pods.from).await?;
-    let modes = [KubeProxyMode::Iptables, KubeProxyMode::Nftables];
     let mut peers = Vec::new();
-    for (name, mode) in modes.map(|mode| (format!("requests_{mode}"), mode)) {
-        peers.push(if is_any(&name) {
-            Some(Peer::start(mode, None).await?)
-        } else {
-            None
-        });
-    }
-    for (name, mode) in modes.map(|mode| (format!("requests_kube_proxy_{mode}"), mode)) {
-        peers.push(match &program {
-            Some(program) if is_any(&name) => Some(Peer::start(mode, Some(program.clone())).await?),
-            _ => None,
-        });
+    for (by, program) in [("", None), ("kube_proxy_", program.clone())] {
+        for mode in [KubeProxyMode::Iptables, KubeProxyMode::Nftables] {
+            let name = format!("requests_{by}{mode}");
+            let any = BENCHMARKS
+                .iter()
+                .any(|benchmark| benchmark.name.starts_with(&name) && is_wanted(benchmark));
+            peers.push(if any {
+                Some(Peer::start(mode, program.clone()).await?)
+            } else {
+                None
+            });
+        }
     }
     for (benchmarks, services) in BENCHMARKS.chunks(1 + peers.len()).zip(SERVICES) {
         if !benchmarks.iter().any(is_wanted) {

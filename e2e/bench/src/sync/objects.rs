@@ -11,6 +11,7 @@ use kpr_crds::{KubeProxyReplacementSpec, Maps, NodeDatapath, Phase};
 use serde_json::{Value, json};
 
 use super::front::Kind;
+use crate::node;
 
 /// Endpoints of a Service.
 pub(super) const ENDPOINTS: u32 = 10;
@@ -203,14 +204,7 @@ pub(super) fn api_server(host: &Host) -> Result<ApiServer> {
         crd["kind"] = json!("CustomResourceDefinition");
         create(&api, crd)?;
     }
-    let node = host.spec.addresses.v4.context("the node has no IPv4 address")?;
-    create(
-        &api,
-        json!({
-            "apiVersion": "v1", "kind": "Node", "metadata": {"name": host.spec.name},
-            "status": {"addresses": [{"type": "InternalIP", "address": node.to_string()}]},
-        }),
-    )?;
+    create(&api, node::object(host)?)?;
     create(&api, datapath(&host.spec.name)?)?;
     Ok(api)
 }

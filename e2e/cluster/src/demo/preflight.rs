@@ -1,10 +1,11 @@
 //! What the demo needs on this machine, checked before anything is built.
 
-use std::env;
-
 use anyhow::{Result, ensure};
 
-use crate::{cgroup, process::Binaries};
+use crate::{
+    cgroup,
+    process::{Binaries, on_path},
+};
 
 const PROGRAMS: [(&str, &str); 5] = [
     ("ip", "install the package iproute2"),
@@ -22,16 +23,11 @@ pub(super) fn check(programs_under_test: &[&str]) -> Result<()> {
     );
     cgroup::mount_point()?;
     for (program, remedy) in PROGRAMS {
-        ensure!(is_on_path(program), "`{program}` is not on the PATH: {remedy}");
+        ensure!(on_path(program).is_some(), "`{program}` is not on the PATH: {remedy}");
     }
     let binaries = Binaries::find()?;
     for program in programs_under_test {
         binaries.get(program)?;
     }
     Ok(())
-}
-
-fn is_on_path(program: &str) -> bool {
-    let path = env::var_os("PATH").unwrap_or_default();
-    env::split_paths(&path).any(|directory| directory.join(program).is_file())
 }

@@ -1,6 +1,6 @@
 //! Carrying rules out in a node's network namespace, with the programs that kube-proxy uses.
 
-use std::{env, fs, path::PathBuf};
+use std::{fs, path::PathBuf};
 
 use anyhow::{Context as _, Result, bail};
 
@@ -10,7 +10,7 @@ use super::{
     desired::{Family, NodeRules, ServicePort},
     iptables, nftables,
 };
-use crate::testbed::Host;
+use crate::{process::on_path, testbed::Host};
 
 /// How long a restore waits for another one on this machine: they share a lock.
 const LOCK: &str = "--wait=60";
@@ -151,11 +151,7 @@ fn write(host: &Host, family: Family, program: &str, text: &str) -> Result<PathB
 fn program(family: Family, action: &str) -> Result<String> {
     let iptables = if family == Family::V4 { "iptables" } else { "ip6tables" };
     let names = [format!("{iptables}-legacy-{action}"), format!("{iptables}-{action}")];
-    let path = env::var_os("PATH").unwrap_or_default();
-    let found = names
-        .iter()
-        .find(|name| env::split_paths(&path).any(|directory| directory.join(name).is_file()));
-    match found {
+    match names.iter().find(|name| on_path(name).is_some()) {
         Some(name) => Ok(name.clone()),
         None => bail!("{} is not there (package iptables)", names[1]),
     }

@@ -64,6 +64,13 @@ pub fn tool(name: &str) -> Result<PathBuf> {
     Ok(path)
 }
 
+/// A program of the machine's, if it is on the `PATH`.
+pub fn on_path(name: &str) -> Option<PathBuf> {
+    let path = env::var_os("PATH")?;
+    let mut candidates = env::split_paths(&path).map(|directory| directory.join(name));
+    candidates.find(|program| program.is_file())
+}
+
 /// The root of the source tree, where manifests are found.
 pub fn repository() -> Result<PathBuf> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");

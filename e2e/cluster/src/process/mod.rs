@@ -7,7 +7,7 @@ mod running;
 mod spawner;
 
 pub use self::{
-    binaries::{Binaries, repository, tool},
+    binaries::{Binaries, on_path, repository, tool},
     launch::Launch,
     running::{Output, Process, Session, log_tail},
 };

@@ -7,15 +7,12 @@ use k8s_openapi::api::core::v1::Namespace;
 use kube::{Api, ResourceExt, api::ListParams};
 use serde_json::{Value, json};
 
-use super::install;
+use super::{exit_codes::CHECK_FAILED, install};
 use crate::{
     cluster::Cluster,
     kube_proxy::KubeProxyMode,
     process::{Launch, Output},
 };
-
-/// What it ends with if a check failed.
-const FAILED: i32 = 7;
 
 /// All that is asked of Services with node ports.
 const NODE_PORTS: [&str; 2] = ["NodePort", "externalTrafficPolicy Local"];
@@ -32,7 +29,7 @@ const CLUSTER_IPS: [&str; 4] = [
 pub async fn a_check_tells_what_works_and_leaves_nothing(cluster: &mut Cluster) -> Result<()> {
     install::kpr_with(cluster, json!({"mode": "Partial", "services": {"clusterIP": true}})).await?;
     let output = check(cluster, &["--settle", "5", "-o", "json"]).await?;
-    ensure!(output.status.code() == Some(FAILED), "{output:?}");
+    ensure!(output.status.code() == Some(CHECK_FAILED), "{output:?}");
     let partial: Value = serde_json::from_str(&output.stdout)?;
     let failed = with_result(&partial, "failed", "check");
     ensure!(failed == NODE_PORTS.map(str::to_owned).into(), "{}", output.stdout);
