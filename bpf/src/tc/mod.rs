@@ -1,6 +1,6 @@
 //! North-south: packets of external devices.
 
-mod dsr;
+pub mod dsr;
 mod egress;
 mod fragment;
 mod icmp;

@@ -18,7 +18,7 @@ use aya_ebpf::{
     helpers::generated::bpf_skb_adjust_room,
     programs::TcContext,
 };
-use kpr_abi::{Reason, backend, config::features, proto};
+use kpr_abi::{Be16, Reason, backend, config::features, proto};
 use kpr_packet::{Parsed, Unparsed, encap::Dispatch, encap::Outer};
 pub use wire::Tunnel;
 
@@ -42,10 +42,13 @@ pub fn is_wanted(protocol: u8, backend_flags: u8) -> bool {
 /// Whether a packet of UDP, whose header is at `l4`, looks like one that another node has encapsulated.
 #[inline(always)]
 pub fn is_encapsulated<A>(ctx: &TcContext, parsed: &Parsed<A>) -> bool {
-    config::has(features::TUNNELS)
-        && parsed.key.proto == proto::UDP
-        && parsed.key.dport == kpr_packet::encap::GENEVE_PORT
-        && kpr_packet::encap::may_be_geneve(&Skb(ctx), parsed.l4)
+    has_port(parsed.key.proto, parsed.key.dport) && kpr_packet::encap::may_be_geneve(&Skb(ctx), parsed.l4)
+}
+
+/// Whether a packet of this protocol to this port may be one, where such packets are taken.
+#[inline(always)]
+pub fn has_port(protocol: u8, port: Be16) -> bool {
+    config::has(features::TUNNELS) && protocol == proto::UDP && port == kpr_packet::encap::GENEVE_PORT
 }
 
 /// Reads the outer headers of an encapsulated packet, and what is inside.
