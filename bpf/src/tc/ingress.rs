@@ -40,6 +40,16 @@ pub fn handle<F: Wire>(ctx: &TcContext, l3: usize) -> Result<Handled, Reason> {
         return Ok(Handled::NotOurs);
     }
 
+    match known::<F>(&mut parsed)? {
+        Ok(value) => translate::<F, true>(ctx, &parsed, &value),
+        Err(handled) => Ok(handled),
+    }
+}
+
+/// The flow that the packet is of, if it is known and may go on, or else what becomes of the packet. Leaves in the packet's key which way of
+/// the flow it goes.
+#[inline(always)]
+fn known<F: Wire>(parsed: &mut Parsed<F::Addr>) -> Result<Result<FlowValue<F::Addr>, Handled>, Reason> {
     // Replies of remote backends come to a port of the SNAT range.
     if config::is_snat_port(parsed.key.dport) {
         parsed.key.direction = direction::REPLY;
@@ -47,21 +57,21 @@ pub fn handle<F: Wire>(ctx: &TcContext, l3: usize) -> Result<Handled, Reason> {
         if let Some(value) = flow::lookup::<F>(&parsed.key, parsed.signals)
             && flow::is_forwarded(&value)
         {
-            return translate::<F, true>(ctx, &parsed, &value);
+            return Ok(Ok(value));
         }
         parsed.key.direction = direction::FORWARD;
     }
 
     // Flows to NodePorts and hostPorts are found before their service: they go on when it is gone.
     let may_be_any = balance::may_be_on_any_address::<F>(parsed.key.dport, parsed.key.proto);
-    let is_frontend = !may_be_any && balance::has_frontend::<F>(&exact(&parsed));
+    let is_frontend = !may_be_any && balance::has_frontend::<F>(&exact(parsed));
     // So are flows to other frontends, for as long as there are any that have none.
     if !is_frontend && !may_be_any && !flow::any_lingers::<F>() {
-        return Ok(past_frontends::<F>(&parsed));
+        return Ok(Err(past_frontends::<F>(parsed)));
     }
     if let Some(value) = flow::lookup::<F>(&parsed.key, parsed.signals) {
         match value.action {
-            action::YIELD => return Ok(Handled::NotOurs),
+            action::YIELD => return Ok(Err(Handled::NotOurs)),
             action::HOLD => {
                 events::flow(&parsed.key, &value);
                 return Err(Reason::DropHandOver);
@@ -69,17 +79,17 @@ pub fn handle<F: Wire>(ctx: &TcContext, l3: usize) -> Result<Handled, Reason> {
             _ => {}
         }
         if flow::may_continue::<F>(&parsed.key, &value, parsed.signals) {
-            return translate::<F, true>(ctx, &parsed, &value);
+            return Ok(Ok(value));
         }
         flow::remove::<F>(&parsed.key, &value);
     }
-    if !is_frontend && !has_frontend::<F>(&parsed, may_be_any) {
-        return Ok(past_frontends::<F>(&parsed));
+    if !is_frontend && !has_frontend::<F>(parsed, may_be_any) {
+        return Ok(Err(past_frontends::<F>(parsed)));
     }
     if !flow::is_first(parsed.signals) {
         return Err(Reason::PassMidFlow);
     }
-    Ok(Handled::Begins)
+    Ok(Err(Handled::Begins))
 }
 
 /// Begins a flow with its first packet, which [`handle`] has looked at: one that came in by an external device, or one that a pod
