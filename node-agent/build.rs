@@ -10,8 +10,13 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// The programs as they run, and as they tell what they do.
-const OBJECTS: [&str; 2] = ["kpr-bpf.o", "kpr-bpf-events.o"];
+/// The programs as they run; as they tell what they do, and count what Services are asked.
+const OBJECTS: [&str; 4] = [
+    "kpr-bpf.o",
+    "kpr-bpf-events.o",
+    "kpr-bpf-counts.o",
+    "kpr-bpf-counts-events.o",
+];
 
 fn main() {
     let manifest = PathBuf::from(env::var_os("CARGO_MANIFEST_DIR").expect("cargo sets CARGO_MANIFEST_DIR"));

@@ -52,7 +52,7 @@ impl InWords for V6 {
     }
 }
 
-impl<F: InWords + crate::maps::Tables> SocketAddress for MadeUp<F> {
+impl<F: InWords + crate::service_counts::Counted> SocketAddress for MadeUp<F> {
     type Family = F;
     type Call = Caller;
 

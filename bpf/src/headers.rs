@@ -2,13 +2,13 @@
 
 use crate::{
     fib::{self, FibParams},
-    maps::Tables,
+    service_counts::Counted,
 };
 use kpr_abi::{Addr4, Addr6, Be16, FlowKey, FlowValue, V4, V6};
 use kpr_packet::{Destination, Packet, Parsed, TransportChange, Unparsed, ipv4, ipv6};
 
 /// A family's headers.
-pub trait Headers: Tables {
+pub trait Headers: Counted {
     /// The family's number in a link header, in network byte order.
     const ETHERTYPE: Be16;
 

@@ -27,6 +27,7 @@ mod headers;
 mod load;
 mod maps;
 mod screen;
+mod service_counts;
 mod socket;
 mod tc;
 mod xdp;

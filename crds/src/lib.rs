@@ -26,8 +26,8 @@ mod schema;
 
 pub use fields::{
     Acceleration, Algorithm, DsrDispatch, ForwardingMode, KubeProxy, KubeProxyPolicy, KubeProxyRules, LoadBalancer,
-    Maps, Mode, NodePort, NodeSelector, OnFailure, PortRange, PortRangeError, Requirement, SelectorOperator, Services,
-    SessionAffinity, SocketLb, UpdateStrategy,
+    Maps, Metrics, Mode, NodePort, NodeSelector, OnFailure, PerService, PortRange, PortRangeError, Requirement,
+    SelectorOperator, Services, SessionAffinity, SocketLb, UpdateStrategy,
 };
 pub use node_datapath::{
     Counts, DeviceStatus, KernelFeature, KernelStatus, MapStatus, NodeDatapath, NodeDatapathSpec, NodeDatapathStatus,

@@ -5,7 +5,8 @@ use kube::{CustomResource, KubeSchema};
 use serde::{Deserialize, Serialize};
 
 use crate::fields::{
-    KubeProxy, LoadBalancer, Maps, Mode, NodePort, NodeSelector, Services, SessionAffinity, SocketLb, UpdateStrategy,
+    KubeProxy, LoadBalancer, Maps, Metrics, Mode, NodePort, NodeSelector, Services, SessionAffinity, SocketLb,
+    UpdateStrategy,
 };
 
 /// How a pool of nodes serves Services in place of kube-proxy.
@@ -118,6 +119,9 @@ pub struct KubeProxyReplacementSpec {
     /// Sizes of the eBPF maps.
     #[serde(default)]
     pub maps: Maps,
+    /// What is measured beside what costs nothing.
+    #[serde(default)]
+    pub metrics: Metrics,
     /// What happens to a kube-proxy that still runs.
     #[serde(default)]
     pub kube_proxy: KubeProxy,

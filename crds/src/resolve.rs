@@ -29,6 +29,7 @@ impl KubeProxyReplacementSpec {
             load_balancer,
             socket_lb,
             maps,
+            metrics,
             kube_proxy,
             update_strategy: _,
         } = self;
@@ -45,6 +46,7 @@ impl KubeProxyReplacementSpec {
             load_balancer: load_balancer.clone(),
             socket_lb: *socket_lb,
             maps: *maps,
+            metrics: *metrics,
             kube_proxy: *kube_proxy,
             // A node is told to remove them when kube-proxy is gone, and not by its policy alone.
             kube_proxy_rules: KubeProxyRules::Keep,

@@ -65,10 +65,11 @@ fn every_program_loads(socket_lb: SocketLb, dsr: Dsr, dsr_dispatch: DsrDispatch)
     let mut most = BTreeMap::new();
     // What DSR adds depends on ranges no more than the rest does.
     let ranges = if dsr == Dsr::Off { &RANGES[..] } else { &RANGES[..2] };
-    // Nor does what events add.
-    let told = ranges.iter().take(1).map(|ranges| (ranges, Some(EVENTS)));
-    let told_or_not = ranges.iter().map(|ranges| (ranges, None)).chain(told);
-    for (&(node_ports, snat_ports), events) in told_or_not {
+    // Nor does what events and counts add.
+    let told = [(Some(EVENTS), false), (None, true), (Some(EVENTS), true)];
+    let told = told.map(|(events, counts)| (&ranges[0], events, counts));
+    let told_or_not = ranges.iter().map(|ranges| (ranges, None, false)).chain(told);
+    for (&(node_ports, snat_ports), events, count_services) in told_or_not {
         let settings = Settings {
             node_ports,
             snat_ports,
@@ -77,6 +78,7 @@ fn every_program_loads(socket_lb: SocketLb, dsr: Dsr, dsr_dispatch: DsrDispatch)
             dsr,
             dsr_dispatch,
             least_connections: socket_lb == SocketLb::All,
+            count_services,
             events,
             sizes: Sizes::dynamic(1 << 30, 0.0025),
         };

@@ -40,6 +40,7 @@ pub fn same_configuration(one: &NodeDatapathSpec, other: &NodeDatapathSpec) -> b
         load_balancer,
         socket_lb,
         maps,
+        metrics,
         kube_proxy,
         // What becomes of kube-proxy's rules is not the datapath's.
         kube_proxy_rules: _,
@@ -54,5 +55,6 @@ pub fn same_configuration(one: &NodeDatapathSpec, other: &NodeDatapathSpec) -> b
         && *load_balancer == other.load_balancer
         && *socket_lb == other.socket_lb
         && *maps == other.maps
+        && *metrics == other.metrics
         && *kube_proxy == other.kube_proxy
 }

@@ -20,9 +20,15 @@ use crate::{
 };
 
 const TARGET: &str = "bpfel-unknown-none";
-/// The programs that the node agent embeds, without events and with them, and those that benchmarks measure them against. One object each:
-/// what is measured against is never shipped.
-const BINARIES: [&str; 3] = ["kpr-bpf", "kpr-bpf-events", "kpr-floor"];
+/// The programs that the node agent embeds, with and without what some ask for, and those that benchmarks measure them against. One object
+/// each: what is measured against is never shipped.
+const BINARIES: [&str; 5] = [
+    "kpr-bpf",
+    "kpr-bpf-events",
+    "kpr-bpf-counts",
+    "kpr-bpf-counts-events",
+    "kpr-floor",
+];
 
 pub(crate) fn run(layout: &Layout, arguments: &BuildArgs, choice: ToolchainChoice) -> Result<()> {
     bpf(layout, choice)?;
@@ -40,8 +46,8 @@ pub(crate) fn bpf(layout: &Layout, choice: ToolchainChoice) -> Result<()> {
     process::run(bpf_cargo(layout, &rust, "build")?.args(["--workspace", "--bins"]))
         .context("the eBPF programs do not build: see the message above")?;
     let built = layout.bpf_target().join(TARGET).join("release");
-    let objects = [layout.bpf_object(), layout.events_object(), layout.floor_object()];
-    for (binary, object) in BINARIES.into_iter().zip(objects) {
+    for binary in BINARIES {
+        let object = layout.object(binary);
         let fate = if replace_if_different(&built.join(binary), &object)? {
             "written"
         } else {

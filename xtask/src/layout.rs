@@ -35,19 +35,14 @@ impl Layout {
         self.root.join("bpf")
     }
 
-    /// The eBPF object that the node agent embeds.
-    pub(crate) fn bpf_object(&self) -> PathBuf {
-        self.root.join("target/bpf/kpr-bpf.o")
-    }
-
-    /// The same programs, which tell what they do.
-    pub(crate) fn events_object(&self) -> PathBuf {
-        self.root.join("target/bpf/kpr-bpf-events.o")
+    /// The eBPF object of this package.
+    pub(crate) fn object(&self, package: &str) -> PathBuf {
+        self.root.join("target/bpf").join(package).with_extension("o")
     }
 
     /// The eBPF object that benchmarks measure against.
     pub(crate) fn floor_object(&self) -> PathBuf {
-        self.root.join("target/bpf/kpr-floor.o")
+        self.object("kpr-floor")
     }
 
     /// Cargo's target directory for the eBPF programs: apart from the workspace's, so that neither waits for the

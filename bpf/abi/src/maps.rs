@@ -29,6 +29,9 @@ pub const LOADS4: &str = "LOADS4";
 pub const LINGERING4: &str = "LINGERING4";
 /// Which IPv4 frontends there may be: array of `u32`, see [`filter`](crate::filter).
 pub const FILTER4: &str = "FILTER4";
+/// What is counted of IPv4 frontends: per-CPU hash of `ServiceKey<Addr4>` to [`ServiceCount`](crate::ServiceCount). Only where
+/// somebody asks for it.
+pub const SERVICE_COUNTS4: &str = "SERVICE_COUNTS4";
 /// IPv6 frontends: hash of `ServiceKey<Addr6>` to `ServiceValue`.
 pub const SERVICES6: &str = "SERVICES6";
 /// IPv6 slot table: array of backend ids.
@@ -58,6 +61,9 @@ pub const LOADS6: &str = "LOADS6";
 pub const LINGERING6: &str = "LINGERING6";
 /// Which IPv6 frontends there may be: array of `u32`, see [`filter`](crate::filter).
 pub const FILTER6: &str = "FILTER6";
+/// What is counted of IPv6 frontends: per-CPU hash of `ServiceKey<Addr6>` to [`ServiceCount`](crate::ServiceCount). Only where
+/// somebody asks for it.
+pub const SERVICE_COUNTS6: &str = "SERVICE_COUNTS6";
 /// Counters by [`Reason`](crate::Reason): per-CPU array of `u64`.
 pub const COUNTERS: &str = "COUNTERS";
 
@@ -69,7 +75,7 @@ pub const XDP_DEVICES: &str = "XDP_DEVICES";
 pub const XDP_ADDRESSES: &str = "XDP_ADDRESSES";
 
 /// All maps that are pinned, in the order in which they are listed to users.
-pub const ALL: [&str; 29] = [
+pub const ALL: [&str; 31] = [
     SERVICES4,
     SLOTS4,
     BACKENDS4,
@@ -84,6 +90,7 @@ pub const ALL: [&str; 29] = [
     LOADS4,
     LINGERING4,
     FILTER4,
+    SERVICE_COUNTS4,
     SERVICES6,
     SLOTS6,
     BACKENDS6,
@@ -98,5 +105,6 @@ pub const ALL: [&str; 29] = [
     LOADS6,
     LINGERING6,
     FILTER6,
+    SERVICE_COUNTS6,
     COUNTERS,
 ];

@@ -2,8 +2,8 @@
 
 use crate::{
     Addr4, Addr6, Address, AffinityKey, AffinityValue, BackendValue, Be16, Event, FlowKey, FlowValue, FragmentKey,
-    FragmentValue, MadeUpCall, PeerKey, PeerValue, ServiceKey, ServiceValue, Slice, SourceRange, StoredService,
-    event::Wanted, xdp::HardwareAddress,
+    FragmentValue, MadeUpCall, PeerKey, PeerValue, ServiceCount, ServiceKey, ServiceValue, Slice, SourceRange,
+    StoredService, event::Wanted, xdp::HardwareAddress,
 };
 
 macro_rules! pod {
@@ -28,6 +28,7 @@ pod!(
     Slice,
     ServiceValue,
     StoredService,
+    ServiceCount,
     FragmentValue,
     AffinityValue,
     HardwareAddress,

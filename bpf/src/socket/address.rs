@@ -2,7 +2,7 @@
 //! a pointer into the context that depends on a branch.
 
 use super::raw;
-use crate::maps::Tables;
+use crate::service_counts::Counted;
 use aya_ebpf::{
     EbpfContext as _,
     helpers::{bpf_get_netns_cookie, bpf_get_socket_cookie},
@@ -14,7 +14,7 @@ use kpr_abi::{Addr4, Addr6, Be16, V4, V6};
 /// How an address stands in the context of a hook.
 pub trait SocketAddress {
     /// The family whose services it may name.
-    type Family: Tables;
+    type Family: Counted;
     /// The context.
     type Call: Call;
 

@@ -8,6 +8,7 @@ use crate::{
     balance::{self, Draw},
     config, counters, events, load,
     maps::Tables,
+    service_counts,
 };
 use aya_ebpf::helpers::bpf_get_prandom_u32;
 use kpr_abi::{
@@ -47,6 +48,7 @@ pub fn connect<S: SocketAddress>(ctx: &S::Call) -> Result<(), Reason> {
     if S::Family::sockets().insert(number_of(ctx), peer, 0).is_ok() {
         load::began::<S::Family>(peer.backend_id);
     }
+    service_counts::socket::<S::Family>(addr, port, proto);
     lead::<S>(ctx, &peer);
     Ok(())
 }
@@ -71,7 +73,9 @@ pub fn sendmsg<S: SocketAddress>(ctx: &S::Call) -> Result<(), Reason> {
         &service,
         choose::<S>(ctx, &service, addr, port, draw, false),
     )?;
-    remember::<S>(cookie(number), &peer);
+    if remember::<S>(cookie(number), &peer) {
+        service_counts::socket::<S::Family>(addr, port, proto::UDP);
+    }
     lead::<S>(ctx, &peer);
     Ok(())
 }
@@ -186,19 +190,20 @@ fn lead<S: SocketAddress>(ctx: &S::Call, peer: &PeerValue<Addr<S>>) {
     counters::count(Reason::SocketTranslated);
 }
 
-/// Remembers which frontend answers of the backend stand for.
+/// Remembers which frontend answers of the backend stand for. Whether that is new.
 #[inline(always)]
-fn remember<S: SocketAddress>(cookie: Cookie, peer: &PeerValue<Addr<S>>) {
+fn remember<S: SocketAddress>(cookie: Cookie, peer: &PeerValue<Addr<S>>) -> bool {
     let key = peer_key::<S::Family>(cookie, peer.backend, peer.backend_port);
     let peers = <S::Family as Tables>::peers();
     if let Some(known) = peers.get_ptr(key) {
         // SAFETY: a map value that was just looked up.
         if unsafe { *known } == *peer {
-            return;
+            return false;
         }
     }
     // A full table evicts its oldest entry: the worst that an error costs is an answer that shows its backend.
     let _ = peers.insert(key, peer, 0);
+    true
 }
 
 /// A socket that is connected to something else is no longer what it was.

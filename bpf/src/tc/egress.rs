@@ -1,7 +1,7 @@
 //! Packets that go out: replies of local backends get the address that the client asked.
 
 use super::{Handled, flow, fragment, skb::Skb, translate, wire::Wire};
-use crate::events;
+use crate::{events, service_counts};
 use aya_ebpf::programs::TcContext;
 use kpr_abi::{FlowValue, Reason, flow::direction};
 use kpr_packet::{Parsed, Unparsed};
@@ -18,6 +18,7 @@ pub fn handle<F: Wire>(ctx: &TcContext, l3: usize) -> Result<Handled, Reason> {
         Some(value) if came_by_another(ctx, &value) => Ok(Handled::Detours),
         Some(value) => {
             events::flow(&parsed.key, &value);
+            service_counts::packet::<F>(&parsed.key, &value, false, || Skb(ctx).size(parsed.l3));
             translate::pass::<F>(ctx, &parsed, &value)
         }
         None => Ok(Handled::NotOurs),
@@ -39,6 +40,7 @@ pub fn detour<F: Wire>(ctx: &TcContext, l3: usize) -> Result<Handled, Reason> {
         return Ok(Handled::NotOurs);
     };
     events::flow(&parsed.key, &value);
+    service_counts::packet::<F>(&parsed.key, &value, false, || Skb(ctx).size(parsed.l3));
     if let Ok(route) = F::route(ctx, parsed.key.proto, parsed.class, &value)
         && route.ifindex != Skb(ctx).ifindex()
     {

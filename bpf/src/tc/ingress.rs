@@ -9,6 +9,7 @@ use crate::{
     balance::{self, Draw},
     clock, config, counters, events, load,
     maps::Chosen,
+    service_counts,
 };
 use aya_ebpf::{helpers::bpf_get_prandom_u32, programs::TcContext};
 use core::ptr::read_volatile;
@@ -443,8 +444,10 @@ fn translate<F: Wire, const REMEMBERS: bool>(
     events::flow(&parsed.key, value);
     if flow::is_yielded(value) {
         // Marked since the flow was looked up.
-        Ok(Handled::NotOurs)
-    } else if flow::is_forwarded(value) {
+        return Ok(Handled::NotOurs);
+    }
+    service_counts::packet::<F>(&parsed.key, value, !REMEMBERS, || Skb(ctx).size(parsed.l3));
+    if flow::is_forwarded(value) {
         if value.way.is_known() && parsed.l3 == ETHERNET as usize {
             events::leaves(value.way.ifindex.into());
             return translate::forward::<F>(ctx, parsed, value, || route::redirect_known(ctx, &value.way));

@@ -1,6 +1,6 @@
 //! A packet in a socket buffer.
 
-use crate::headers::Headers;
+use crate::{headers::Headers, service_counts::Size};
 use aya_ebpf::{bindings::__sk_buff, helpers::generated::bpf_skb_load_bytes, programs::TcContext};
 use core::ptr::{read_volatile, write_volatile};
 use kpr_abi::Be16;
@@ -108,6 +108,17 @@ impl Skb<'_> {
     pub fn segment_size(&self) -> u32 {
         // SAFETY: the field is part of the context.
         unsafe { read_volatile(&raw const (*self.0.skb.skb).gso_size) }
+    }
+
+    /// How much there is of it from its network header on.
+    #[inline(always)]
+    pub fn size(&self, l3: usize) -> Size {
+        // SAFETY: the field is part of the context.
+        let segments = unsafe { read_volatile(&raw const (*self.0.skb.skb).gso_segs) };
+        Size {
+            packets: segments.max(1),
+            bytes: self.0.len().wrapping_sub(l3 as u32),
+        }
     }
 
     /// Makes the headers readable where the driver left them outside the buffer's linear part.

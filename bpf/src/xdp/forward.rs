@@ -4,7 +4,13 @@ use super::{
     frame::{ETHERNET, Frame},
     leave,
 };
-use crate::{clock, config, events, flow, headers::Headers, maps::Tables, screen};
+use crate::{
+    clock, config, events, flow,
+    headers::Headers,
+    maps::Tables,
+    screen,
+    service_counts::{self, Size},
+};
 use kpr_abi::{FlowValue, flow::direction, proto};
 use kpr_packet::{Packet, Parsed, Window};
 
@@ -41,6 +47,11 @@ pub fn handle<F: Headers>(frame: &Frame) -> Option<u32> {
     events::tuple(&parsed.key);
     events::flow(&parsed.key, &to);
     // From here on nothing fails.
+    let size = || Size {
+        packets: 1,
+        bytes: length.into(),
+    };
+    service_counts::packet::<F>(&parsed.key, &to, false, size);
     let change = F::rewrite(frame, &parsed, &to, true)?;
     // A UDP checksum of 0 says that there is none (RFC 768): it stays so, and none becomes 0.
     if !is_udp || old != 0 {

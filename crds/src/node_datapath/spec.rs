@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::NodeDatapathStatus;
 use crate::fields::{
-    KubeProxy, KubeProxyRules, LoadBalancer, Maps, Mode, NodePort, Services, SessionAffinity, SocketLb,
+    KubeProxy, KubeProxyRules, LoadBalancer, Maps, Metrics, Mode, NodePort, Services, SessionAffinity, SocketLb,
 };
 
 /// What the agent does with the node's datapath.
@@ -120,6 +120,9 @@ pub struct NodeDatapathSpec {
     pub socket_lb: SocketLb,
     /// Sizes of the eBPF maps.
     pub maps: Maps,
+    /// What is measured beside what costs nothing.
+    #[serde(default, skip_serializing_if = "Metrics::is_default")]
+    pub metrics: Metrics,
     /// What happens to a kube-proxy that still runs.
     pub kube_proxy: KubeProxy,
     /// What the agent does with rules of a kube-proxy on the node. `Remove` only once none runs there.

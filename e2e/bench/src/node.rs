@@ -83,6 +83,7 @@ impl Node {
             dsr: Dsr::Off,
             dsr_dispatch: DsrDispatch::Geneve,
             least_connections: false,
+            count_services: false,
             events: None,
             sizes,
         };

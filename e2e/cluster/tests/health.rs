@@ -14,6 +14,11 @@ async fn metrics_follow_the_datapath() -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn services_are_counted_if_asked_for() -> Result<()> {
+    with_kpr(health::services_are_counted_if_asked_for).await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn agents_ask_each_other_how_they_are() -> Result<()> {
     with_kpr(health::agents_ask_each_other_how_they_are).await
 }

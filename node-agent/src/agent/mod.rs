@@ -33,7 +33,7 @@ pub use pod_devices::PodReason;
 pub use programmer::{Datapath, KernelLoader, Loader, Tables};
 pub use progress::Progress;
 pub use run::{GATHER, Inputs, run};
-pub use services::GRACE;
+pub use services::{CountedPort, CountedPorts, GRACE};
 pub use settings::{CAPABILITIES, ConfigError};
 pub use snapshot::{Applied, LoadTrouble, Object, Snapshot, Troubles};
 pub use view::View;

@@ -1,10 +1,13 @@
 //! What the agent needs of a datapath: the real one writes eBPF maps, the tests' one remembers what it was told.
 
+use std::net::SocketAddr;
+
 use kpr_abi::{Family, V4, V6};
 
 use super::{devices::Placement, node_addresses::NodeAddresses};
 use crate::{
     datapath::{self, Contents, Error, Events, FamilyTables, HandOver, MapFamily, Options, Report, Settings},
+    model::Protocol,
     plan::{Limits, Op},
     takeover::Cleared,
 };
@@ -57,6 +60,9 @@ pub trait Datapath: Tables<V4> + Tables<V6> + Send + 'static {
 
     /// Begins no flow any more, and gives those that there are to netfilter if a kube-proxy's rules are there.
     fn hand_over(&mut self) -> Result<Option<HandOver>, Error>;
+
+    /// Has exactly these frontends counted, of either family.
+    fn count_services(&mut self, frontends: &[(SocketAddr, Protocol)]) -> Result<(), Error>;
 
     /// How many frontends were deleted so far to which flows may go on.
     fn frontends_gone(&self) -> u64;
@@ -197,6 +203,11 @@ impl Datapath for datapath::Datapath {
 
     fn hand_over(&mut self) -> Result<Option<HandOver>, Error> {
         Self::hand_over(self)
+    }
+
+    fn count_services(&mut self, frontends: &[(SocketAddr, Protocol)]) -> Result<(), Error> {
+        self.v4_mut().count(frontends)?;
+        self.v6_mut().count(frontends)
     }
 
     fn frontends_gone(&self) -> u64 {

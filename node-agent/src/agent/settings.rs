@@ -60,6 +60,7 @@ pub(super) fn settings(spec: &NodeDatapathSpec, memory_bytes: u64) -> Result<Set
             kpr_crds::DsrDispatch::Ipip => DsrDispatch::Ipip,
         },
         least_connections: spec.load_balancer.algorithm == Algorithm::LeastConnections,
+        count_services: spec.metrics.per_service.enabled,
         // Whoever listens comes and goes.
         events: None,
         sizes: sizes(spec, memory_bytes),

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use kpr_crds::{NodeDatapathSpec, NodeDatapathStatus};
 use tokio::time::Instant;
 
-use super::{Progress, devices::Placement};
+use super::{CountedPorts, Progress, devices::Placement};
 use crate::{
     cluster::Peer,
     datapath::Report,
@@ -53,6 +53,8 @@ pub struct Snapshot {
     pub node: Option<NodeInput>,
     /// Nodes with endpoints that do not take encapsulated packets, in order; none if DSR is not asked for.
     pub without_dsr: Option<Arc<[Arc<str>]>>,
+    /// The Service ports that are counted; none if none is to be.
+    pub counted: Option<Arc<CountedPorts>>,
     /// The agents of all nodes, as their Service names them.
     pub peers: Arc<[Peer]>,
 }

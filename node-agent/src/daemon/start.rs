@@ -17,7 +17,7 @@ use super::{Args, machine};
 use crate::{
     agent::{self, Core, Inputs, KernelLoader, Snapshot, View},
     cluster::{self, ClusterHealth},
-    datapath::{self, Datapath},
+    datapath::{self, Datapath, service_counts},
     devices::{Device, Watcher},
     events, health,
     metrics::{Metrics, Probes},
@@ -76,7 +76,10 @@ pub async fn run(args: &Args, levels: Levels) -> anyhow::Result<()> {
         &tasks,
     )
     .with_agents(args.agents_service.clone());
-    let metrics = Metrics::new(Arc::clone(&view), snapshot.clone(), &core.syncs(), &probes);
+    let metrics = Metrics::new(Arc::clone(&view), snapshot.clone(), &core.syncs(), &probes, {
+        let root = options.bpffs_root.clone();
+        Box::new(move || service_counts(&root))
+    });
 
     let mut background = JoinSet::new();
     background.spawn(api_server.clone().heartbeat(client.clone(), tasks.clone()));

@@ -5,16 +5,23 @@ use super::{
     fill::{BACKENDS, CONNECTION_TRACKING, FRONTENDS, SLOTS, SOURCE_RANGES},
     filter::Filter,
     pins::Pins,
+    service_counts::ServiceCounts,
     source_ranges,
     tables::{MapFamily, PacketTables, ServiceTables, ignore_absent, map_error, reconcile, take},
 };
-use crate::plan::{Limits, Op};
+use crate::{
+    model::Protocol,
+    plan::{Limits, Op},
+};
 use aya::{
     Ebpf,
     maps::{MapError, MapInfo},
 };
 use kpr_abi::{Address as _, BackendValue, FlowKey, FlowValue, StoredService, local};
-use std::collections::{BTreeMap, HashMap};
+use std::{
+    collections::{BTreeMap, HashMap},
+    net::SocketAddr,
+};
 
 /// Flags of an update (`BPF_NOEXIST`, `BPF_EXIST`).
 const BPF_NOEXIST: u64 = 1;
@@ -28,6 +35,8 @@ pub struct FamilyTables<F: MapFamily> {
     services: ServiceTables<F>,
     filter: Filter<F>,
     packets: PacketTables<F>,
+    /// None: the programs don't count.
+    counts: Option<ServiceCounts<F>>,
     source_ranges: u32,
     frontends_gone: u64,
     map_writes: u64,
@@ -57,11 +66,13 @@ impl<F: MapFamily> FamilyTables<F> {
             F::SOCKETS,
             F::PEERS,
             F::AFFINITY,
+            F::SERVICE_COUNTS,
         ];
         Ok(Self {
             services,
             filter,
             packets: PacketTables::open(ebpf)?,
+            counts: ebpf.take_map(F::SERVICE_COUNTS).map(ServiceCounts::open).transpose()?,
             source_ranges: 0,
             frontends_gone: 0,
             map_writes: 0,
@@ -238,6 +249,15 @@ impl<F: MapFamily> FamilyTables<F> {
         Ok(())
     }
 
+    /// Has exactly these frontends counted, at most [`FRONTENDS`](kpr_abi::service_count::FRONTENDS). Those that are counted already go on.
+    /// Nothing happens where the programs don't count ([`Settings::count_services`](super::Settings::count_services)).
+    pub fn count(&mut self, frontends: &[(SocketAddr, Protocol)]) -> Result<(), Error> {
+        if let Some(counts) = &mut self.counts {
+            self.map_writes += counts.be(frontends)?;
+        }
+        Ok(())
+    }
+
     /// How many frontends were deleted so far to which flows may go on.
     pub(super) fn frontends_gone(&self) -> u64 {
         self.frontends_gone
@@ -296,7 +316,9 @@ impl<F: MapFamily> FamilyTables<F> {
             capacity: self.capacity(map),
             entries,
         };
-        vec![
+        let counted = self.counts.iter();
+        let counted = counted.map(|counts| row("counted services", F::SERVICE_COUNTS, Some(counts.len())));
+        let rows = [
             row(FRONTENDS, F::SERVICES, None),
             row(SLOTS, F::SLOTS, None),
             row(BACKENDS, F::BACKENDS, None),
@@ -312,7 +334,8 @@ impl<F: MapFamily> FamilyTables<F> {
             row("connected sockets", F::SOCKETS, None),
             row("sock reverse NAT", F::PEERS, None),
             row("session affinity", F::AFFINITY, None),
-        ]
+        ];
+        rows.into_iter().chain(counted).collect()
     }
 
     fn capacity(&self, map: &'static str) -> u32 {

@@ -9,7 +9,7 @@ use super::{
     intact::{self, MapIds},
     load, local_ports, noted, packet_hooks,
     pins::Pins,
-    reserved_ports, run_times, source_check,
+    reserved_ports, run_times, service_counts, source_check,
     tables::{convert, take},
     xdp::{self, Accelerator},
 };
@@ -61,6 +61,9 @@ impl Datapath {
         })?;
         let features = Features::probe();
         let mut ebpf = load::load(&pins, settings, &features)?;
+        if !settings.count_services {
+            service_counts::forget(&pins)?;
+        }
         let v4 = FamilyTables::open(&mut ebpf, &pins)?;
         let v6 = FamilyTables::open(&mut ebpf, &pins)?;
         let counters = convert(maps::COUNTERS, take(&mut ebpf, maps::COUNTERS)?)?;

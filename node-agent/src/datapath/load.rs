@@ -1,16 +1,25 @@
 //! Loads the programs: maps from their pins where they are pinned, read-only data as the settings say.
 
-use super::{Error, MapFamily, Settings, features::Features, object, pins::Pins};
+use super::{
+    Error, MapFamily, Settings,
+    features::Features,
+    object::{self, Extras},
+    pins::Pins,
+};
 use aya::{Ebpf, EbpfLoader, maps::MapInfo, maps::MapType};
 use kpr_abi::{
     AffinityKey, AffinityValue, BackendValue, Cookie, FlowKey, FlowValue, FragmentKey, FragmentValue, PeerKey,
-    PeerValue, ServiceKey, SourceRange, StoredService, V4, V6, config, event, maps,
+    PeerValue, ServiceCount, ServiceKey, SourceRange, StoredService, V4, V6, config, event, maps,
 };
 use std::path::PathBuf;
 
 /// Loads the object into the kernel's maps; programs are verified when they are attached.
 pub(super) fn load(pins: &Pins, settings: &Settings, features: &Features) -> Result<Ebpf, Error> {
-    let bytes = object::bytes(settings.events.is_some())?;
+    let extras = Extras {
+        events: settings.events.is_some(),
+        counts: settings.count_services,
+    };
+    let bytes = object::bytes(extras)?;
     let cookie = features.host_netns_cookie;
     let mask = features.mask(settings);
     let (node_ports, snat_ports) = (settings.node_ports, settings.snat_ports);
@@ -133,6 +142,12 @@ fn family_layout<F: MapFamily>(name: &str) -> Option<(MapType, u32, u32)> {
             size::<u32>(),
         ),
         (F::FILTER, MapType::Array, index, size::<u32>()),
+        (
+            F::SERVICE_COUNTS,
+            MapType::PerCpuHash,
+            size::<ServiceKey<F::Addr>>(),
+            size::<ServiceCount>(),
+        ),
         (
             F::PEERS,
             MapType::LruHash,

@@ -30,6 +30,7 @@ mod pins;
 mod report;
 mod reserved_ports;
 mod run_times;
+mod service_counts;
 mod source_check;
 mod source_ranges;
 mod sys;
@@ -52,6 +53,7 @@ pub use options::{Acceleration, Dsr, DsrDispatch, Options, PortRange, Settings, 
 pub use peers::Peers;
 pub use pins::Pins;
 pub use report::{Accelerated, Attachment, Counter, MapFill, Report, RunTime, XdpMode, fill};
+pub use service_counts::{CountedFrontends, service_counts};
 pub use tables::{Contents, MapFamily};
 pub use trial::{Side, Trial, Verdict};
 pub use variants::{Variant, Verified, features, load_variants};

@@ -61,6 +61,8 @@ pub struct Settings {
     pub dsr_dispatch: DsrDispatch,
     /// Whether connections are counted, and go to backends that have few.
     pub least_connections: bool,
+    /// Whether programs count what Services are asked and answer, by frontend ([`FamilyTables::count`](super::FamilyTables::count)).
+    pub count_services: bool,
     /// How many bytes of events may wait for their reader, a power of two and of pages at least; none: the programs tell nothing, and
     /// have nothing to tell with.
     pub events: Option<u32>,

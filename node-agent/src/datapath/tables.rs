@@ -4,7 +4,8 @@ use super::{Error, array::Array, batches::Batches, pins::Pins, source_ranges, sy
 use crate::plan::AdmittedRange;
 use aya::{
     Ebpf, Pod,
-    maps::{self as aya_maps, HashMap, LpmTrie, Map, MapData, MapError},
+    maps::{self as aya_maps, HashMap, LpmTrie, Map, MapData, MapError, PerCpuValues},
+    util::nr_cpus,
 };
 use kpr_abi::{
     BackendValue, Family, FlowKey, FlowValue, ServiceKey, ServiceValue, SourceRange, StoredService, V4, V6, maglev,
@@ -47,6 +48,8 @@ pub trait MapFamily: Family<Addr: Pod> {
     const LOADS: &'static str;
     /// Whether flows linger whose frontend is gone.
     const LINGERING: &'static str;
+    /// What is counted of frontends.
+    const SERVICE_COUNTS: &'static str;
 
     /// The address as it stands in maps, if it is of this family.
     fn addr(ip: IpAddr) -> Option<Self::Addr>;
@@ -67,6 +70,7 @@ impl MapFamily for V4 {
     const SNAT_SOURCE: &'static str = maps::SNAT_SOURCE4;
     const LOADS: &'static str = maps::LOADS4;
     const LINGERING: &'static str = maps::LINGERING4;
+    const SERVICE_COUNTS: &'static str = maps::SERVICE_COUNTS4;
 
     fn addr(ip: IpAddr) -> Option<Self::Addr> {
         match ip {
@@ -91,6 +95,7 @@ impl MapFamily for V6 {
     const SNAT_SOURCE: &'static str = maps::SNAT_SOURCE6;
     const LOADS: &'static str = maps::LOADS6;
     const LINGERING: &'static str = maps::LINGERING6;
+    const SERVICE_COUNTS: &'static str = maps::SERVICE_COUNTS6;
 
     fn addr(ip: IpAddr) -> Option<Self::Addr> {
         match ip {
@@ -298,6 +303,18 @@ pub(super) fn ignore_absent(result: Result<(), MapError>) -> Result<(), MapError
 /// Gives a map its type.
 pub(super) fn convert<T: TryFrom<Map, Error = MapError>>(name: &'static str, map: Map) -> Result<T, Error> {
     T::try_from(map).map_err(map_error(name))
+}
+
+/// A value of a per-CPU map on which no CPU has anything.
+pub(super) fn nothing_on_each_cpu<V: Pod + Default>(map: &'static str) -> Result<PerCpuValues<V>, Error> {
+    let cpus = nr_cpus().map_err(|(path, source): (_, io::Error)| Error::Io {
+        what: format!("read {path}"),
+        source,
+    })?;
+    PerCpuValues::try_from(vec![V::default(); cpus]).map_err(|source| Error::Io {
+        what: format!("clear an entry of the map {map}"),
+        source,
+    })
 }
 
 /// Makes a small map hold exactly `wanted`, writing differences only; returns the number of writes.

@@ -58,6 +58,7 @@ fn describe(settings: &Settings) -> String {
         dsr,
         dsr_dispatch,
         least_connections,
+        count_services,
         events,
         sizes: _,
     } = settings;
@@ -66,10 +67,11 @@ fn describe(settings: &Settings) -> String {
     } else {
         ""
     };
+    let counted = if *count_services { ", Services counted" } else { "" };
     let told = if events.is_some() { ", events" } else { "" };
     let ports = |range: &PortRange| format!("{}-{}", range.min, range.max);
     format!(
-        "node ports {}, SNAT ports {}, socket LB {socket_lb:?}{by_load}{told}, DSR {dsr:?} by {dsr_dispatch:?}",
+        "node ports {}, SNAT ports {}, socket LB {socket_lb:?}{by_load}{counted}{told}, DSR {dsr:?} by {dsr_dispatch:?}",
         ports(node_ports),
         ports(snat_ports)
     )

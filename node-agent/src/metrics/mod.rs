@@ -1,6 +1,7 @@
 //! What the agent tells Prometheus: `/metrics` of the metrics port.
 //!
 //! * [`Syncs`] and [`Probes`] are counted as things happen; their owners hold clones.
+//! * [`services`] is what programs count by Service port, if it is asked for.
 //! * [`state`] is everything else: it is read from the agent when somebody asks, and costs nothing until then.
 //!
 //! Names that begin with `kubeproxy_` are those of kube-proxy, where the meaning is the same, so that dashboards and alerts go on.
@@ -8,6 +9,7 @@
 
 mod process;
 mod record;
+mod services;
 mod state;
 mod writer;
 
@@ -20,7 +22,8 @@ use prometheus_client::{encoding::prometheus_text, registry::Registry};
 use tokio::sync::watch;
 
 pub use self::record::{Changed, Latency, Probe, Probes, Syncs};
-use self::{process::Process, state::State};
+pub use self::services::ReadCounts;
+use self::{process::Process, services::ServicePorts, state::State};
 use crate::{agent::Snapshot, observe::Source};
 
 /// The media type of [`Metrics::text`].
@@ -40,10 +43,12 @@ impl Metrics {
         snapshots: watch::Receiver<Arc<Snapshot>>,
         syncs: &Syncs,
         probes: &Probes,
+        counts: ReadCounts,
     ) -> Self {
         let mut registry = Registry::default();
         syncs.register(&mut registry);
         probes.register(&mut registry);
+        registry.register_collector(Box::new(ServicePorts::new(snapshots.clone(), counts)));
         registry.register_collector(Box::new(State::new(view, snapshots)));
         registry.register_collector(Box::new(Process));
         Self { registry }

@@ -1,17 +1,23 @@
 //! The page, as Prometheus reads it.
 
-use std::{collections::BTreeSet, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeSet,
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+    sync::Arc,
+    time::Duration,
+};
 
 use http::StatusCode;
 use jiff::Timestamp;
-use kpr_abi::Reason;
+use kpr_abi::{Reason, ServiceCount};
 use tokio::{sync::watch, time::Instant};
 
 use super::{Changed, Latency, Metrics, Probe, Probes, Syncs};
 use crate::{
-    agent::{Applied, Progress, Snapshot},
+    agent::{Applied, CountedPort, CountedPorts, Progress, Snapshot},
     cli::golden,
-    datapath::{Report, RunTime},
+    datapath::{CountedFrontends, Report, RunTime},
+    model::{NamespacedName, Protocol, ServicePortName},
     observe::{Health, Source, api::Status},
     plan::WithoutLocal,
 };
@@ -27,6 +33,30 @@ impl Source for Well {
     fn health(&self, _: Timestamp) -> Health {
         unreachable!("no metric asks for it")
     }
+}
+
+const CLUSTER_IP: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(10, 96, 1, 1)), 80);
+const NODE_PORT: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 30_086);
+
+/// What programs have counted; also of a frontend that is no Service's any more.
+fn counts() -> CountedFrontends {
+    let sockets = ServiceCount {
+        sockets: 7,
+        ..ServiceCount::default()
+    };
+    let flows = ServiceCount {
+        flows: 2,
+        request_packets: 10,
+        request_bytes: 1_000,
+        reply_packets: 20,
+        reply_bytes: 30_000,
+        ..ServiceCount::default()
+    };
+    [(CLUSTER_IP, sockets), (NODE_PORT, flows)]
+        .into_iter()
+        .chain([(SocketAddr::new(CLUSTER_IP.ip(), 81), flows)])
+        .map(|(frontend, count)| ((frontend, Protocol::Tcp), count))
+        .collect()
 }
 
 /// The page of an agent that serves, has programmed once and was probed twice.
@@ -70,9 +100,20 @@ fn page() -> String {
             }],
             ..Report::default()
         },
+        counted: Some(Arc::new(CountedPorts {
+            ports: vec![CountedPort {
+                name: ServicePortName {
+                    service: NamespacedName::new("default", "web"),
+                    port: "http".into(),
+                },
+                protocol: Protocol::Tcp,
+                frontends: vec![CLUSTER_IP, NODE_PORT],
+            }],
+            left_out: 3,
+        })),
         ..Snapshot::default()
     }));
-    Metrics::new(Arc::new(Well), snapshots, &syncs, &probes).text()
+    Metrics::new(Arc::new(Well), snapshots, &syncs, &probes, Box::new(|| Ok(counts()))).text()
 }
 
 /// The value of one line.
@@ -150,6 +191,39 @@ fn what_the_status_says_is_a_number() {
         #[expect(clippy::cast_precision_loss, reason = "small")]
         let expected = counter.count as f64;
         assert!((value(&page, &series) - expected).abs() < f64::EPSILON, "{series}");
+    }
+}
+
+#[test]
+fn a_service_port_has_the_sum_of_its_frontends() {
+    let page = page();
+    let port = r#"namespace="default",service="web",port="http",protocol="TCP""#;
+    for (series, expected) in [
+        (format!(r#"kpr_service_connections_total{{{port},path="socket"}}"#), 7.0),
+        (format!(r#"kpr_service_connections_total{{{port},path="packet"}}"#), 2.0),
+        (
+            format!(r#"kpr_service_packets_total{{{port},direction="request"}}"#),
+            10.0,
+        ),
+        (
+            format!(r#"kpr_service_packets_total{{{port},direction="reply"}}"#),
+            20.0,
+        ),
+        (
+            format!(r#"kpr_service_bytes_total{{{port},direction="request"}}"#),
+            1_000.0,
+        ),
+        (
+            format!(r#"kpr_service_bytes_total{{{port},direction="reply"}}"#),
+            30_000.0,
+        ),
+        (r#"kpr_service_ports{counted="yes"}"#.to_owned(), 1.0),
+        (r#"kpr_service_ports{counted="no"}"#.to_owned(), 3.0),
+    ] {
+        assert!(
+            (value(&page, &series) - expected).abs() < f64::EPSILON,
+            "{series} in\n{page}"
+        );
     }
 }
 

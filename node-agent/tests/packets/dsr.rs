@@ -11,12 +11,12 @@ use kpr_node_agent::{
 };
 use std::net::Ipv4Addr;
 
-const CLIENT_SIDE: (Ipv4Addr, u16) = (CLIENT, 40_000);
+pub(crate) const CLIENT_SIDE: (Ipv4Addr, u16) = (CLIENT, 40_000);
 /// What the client asks at this node.
 const ASKED: (Ipv4Addr, u16) = (NODE, NODE_PORT);
 /// Another node, and what a client asks there.
-const OTHER: Ipv4Addr = Ipv4Addr::new(192, 168, 49, 3);
-const ASKED_THERE: (Ipv4Addr, u16) = (OTHER, NODE_PORT);
+pub(crate) const OTHER: Ipv4Addr = Ipv4Addr::new(192, 168, 49, 3);
+pub(crate) const ASKED_THERE: (Ipv4Addr, u16) = (OTHER, NODE_PORT);
 pub(crate) const ETHERNET: usize = 14;
 pub(crate) const DISPATCHES: [DsrDispatch; 2] = [DsrDispatch::Geneve, DsrDispatch::Ipip];
 
@@ -50,7 +50,7 @@ pub(crate) fn big_endian(length: usize) -> [u8; 2] {
 }
 
 /// A packet inside of another one. `port`: the outer source port.
-fn encapsulated(dispatch: DsrDispatch, src: Ipv4Addr, dst: Ipv4Addr, port: u16, inner: &[u8]) -> Vec<u8> {
+pub(crate) fn encapsulated(dispatch: DsrDispatch, src: Ipv4Addr, dst: Ipv4Addr, port: u16, inner: &[u8]) -> Vec<u8> {
     let packet = &inner[ETHERNET..];
     let between = between(dispatch, port, packet.len(), [0x08, 0x00]);
     let protocol = match dispatch {

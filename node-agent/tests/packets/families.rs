@@ -5,11 +5,12 @@ use crate::{
     packet6::{self, Head, Packet6},
     rig::{
         CLIENT, CLIENT6, LOCAL_POD, LOCAL_POD6, NODE, NODE_PORT, NODE6, REMOTE_POD, REMOTE_POD6, Rig, SNAT, TCP, UDP,
+        settings,
     },
 };
 use kpr_abi::{BackendValue, Be16, Family, Reason, ServiceKey, ServiceValue, Slice, V4, V6, backend, service::flags};
 use kpr_node_agent::{
-    datapath::{FamilyTables, MapFamily, Verdict},
+    datapath::{FamilyTables, MapFamily, Settings, Verdict},
     plan::{AdmittedRange, Op, SlotRun},
 };
 use std::{
@@ -18,8 +19,8 @@ use std::{
 };
 
 pub(crate) const SYN: Head = Head::Tcp { flags: 0x02 };
-const SYN_ACK: Head = Head::Tcp { flags: 0x12 };
-const ACK: Head = Head::Tcp { flags: 0x10 };
+pub(crate) const SYN_ACK: Head = Head::Tcp { flags: 0x12 };
+pub(crate) const ACK: Head = Head::Tcp { flags: 0x10 };
 const RST: Head = Head::Tcp { flags: 0x14 };
 
 const CLIENT_PORT: u16 = 40_000;
@@ -108,7 +109,7 @@ impl Net for V6 {
 
 /// A node that serves one family.
 pub(crate) struct Node<F: Net> {
-    rig: Rig,
+    pub(crate) rig: Rig,
     family: std::marker::PhantomData<F>,
 }
 
@@ -139,7 +140,7 @@ fn cluster_ip<F: Net>(proto: u8) -> Asked<F> {
     }
 }
 
-fn vip<F: Net>(proto: u8, kind: u32) -> Asked<F> {
+pub(crate) fn vip<F: Net>(proto: u8, kind: u32) -> Asked<F> {
     Asked {
         addr: F::VIP,
         port: 443,
@@ -163,8 +164,12 @@ impl<F: Family> Asked<F> {
 
 impl<F: Net> Node<F> {
     pub(crate) fn new() -> Self {
+        Self::with(&settings())
+    }
+
+    pub(crate) fn with(settings: &Settings) -> Self {
         Self {
-            rig: Rig::new(),
+            rig: Rig::with(settings),
             family: std::marker::PhantomData,
         }
     }
@@ -218,7 +223,7 @@ impl<F: Net> Node<F> {
     }
 
     /// One backend, on this node or not.
-    fn serve_one(&mut self, asked: Asked<F>, local: bool) {
+    pub(crate) fn serve_one(&mut self, asked: Asked<F>, local: bool) {
         let addr = if local { F::LOCAL_POD } else { F::REMOTE_POD };
         let ids = self.backends(asked.proto, 1, local, &[addr]);
         let local: &[u32] = if local { &ids } else { &[] };

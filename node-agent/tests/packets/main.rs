@@ -27,6 +27,7 @@ mod restart;
 mod rig;
 mod sctp;
 mod sctp6;
+mod service_counts;
 mod snat;
 mod socket;
 mod source_ranges;

@@ -57,6 +57,7 @@ pub(crate) fn settings() -> Settings {
         dsr: Dsr::Off,
         dsr_dispatch: DsrDispatch::Geneve,
         least_connections: false,
+        count_services: false,
         events: None,
         sizes: sizes(),
     }

@@ -16,7 +16,7 @@ use crate::layout::Layout;
 
 /// What tells one build of the eBPF programs from another.
 pub(super) fn fingerprint(layout: &Layout) -> Result<String> {
-    let object = layout.bpf_object();
+    let object = layout.object("kpr-bpf");
     let bytes = fs::read(&object).with_context(|| format!("cannot read {}", object.display()))?;
     let mut hasher = DefaultHasher::new();
     bytes.hash(&mut hasher);

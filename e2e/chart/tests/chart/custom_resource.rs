@@ -107,6 +107,12 @@ const TABLE: [(&str, &str, &str); 33] = [
     ),
     ("socketLB.terminateStaleTCP=true", "/socketLB/terminateStaleTCP", "true"),
     ("socketLB.packetFallback=true", "/socketLB/packetFallback", "true"),
+    ("metrics.perService.enabled=true", "/metrics/perService/enabled", "true"),
+    (
+        "metrics.perService.maxServicePorts=50",
+        "/metrics/perService/maxServicePorts",
+        "50",
+    ),
     ("devices={eth0,bond*}", "/devices", r#"["eth0", "bond*"]"#),
     ("bpf.mapDynamicSizeRatio=0.01", "/maps/dynamicSizeRatio", "0.01"),
     ("bpf.lbMapMax=131072", "/maps/services", "131072"),

@@ -10,7 +10,7 @@ use kube::{
 };
 use serde_json::{Value, json};
 
-use super::{Deployed, TCP_PORT, Vantage, Workload, install, seen};
+use super::{Deployed, TCP_PORT, Vantage, Workload, client_pod, install, seen};
 use crate::{
     address::Family,
     cluster::{Cluster, eventually},
@@ -58,11 +58,11 @@ pub async fn metrics_follow_the_datapath(cluster: &mut Cluster) -> Result<()> {
     let web = Workload::named("web").node_port().deploy(cluster).await?;
     let target = web.node_port(cluster, "node-a", TCP_PORT)?;
     web.served(cluster, &Vantage::Outside, target, 2).await?;
-    let before = flows(&metrics(cluster).await?)?;
+    let before = flows(&metrics(cluster, "node-a").await?)?;
     let tally = Vantage::Outside.http(cluster, target, REQUESTS).await?;
     ensure!(tally.failed() == 0, "{tally:?}");
     eventually("the flows are counted", PATIENCE, || async {
-        let page = metrics(cluster).await?;
+        let page = metrics(cluster, "node-a").await?;
         let counted = flows(&page)? - before;
         Ok(if counted >= f64::from(REQUESTS) {
             Ok(())
@@ -71,7 +71,7 @@ pub async fn metrics_follow_the_datapath(cluster: &mut Cluster) -> Result<()> {
         })
     })
     .await?;
-    let page = metrics(cluster).await?;
+    let page = metrics(cluster, "node-a").await?;
     for (series, least) in [
         (r#"kpr_phase{phase="Active"}"#, 1.0),
         ("kpr_synced", 1.0),
@@ -88,6 +88,75 @@ pub async fn metrics_follow_the_datapath(cluster: &mut Cluster) -> Result<()> {
         ensure!(value >= least, "{series} is {value}");
     }
     Ok(())
+}
+
+/// What Services are asked and answer is counted once the policy asks for it, and no longer than that.
+pub async fn services_are_counted_if_asked_for(cluster: &mut Cluster) -> Result<()> {
+    let web = Workload::named("web").node_port().deploy(cluster).await?;
+    let client = Vantage::pod(&client_pod(cluster, "node-a").await?);
+    let (node_port, cluster_ip) = (web.node_port(cluster, "node-a", TCP_PORT)?, web.cluster_ip(TCP_PORT)?);
+    web.served(cluster, &Vantage::Outside, node_port, 2).await?;
+    web.served(cluster, &client, cluster_ip, 2).await?;
+    counts_services(cluster, false).await?;
+    install::patch_policy(cluster, json!({"metrics": {"perService": {"enabled": true}}})).await?;
+    counts_services(cluster, true).await?;
+
+    for (from, target) in [(&Vantage::Outside, node_port), (&client, cluster_ip)] {
+        let tally = from.http(cluster, target, REQUESTS).await?;
+        ensure!(tally.failed() == 0, "{from}: {tally:?}");
+    }
+    // With DSR, replies go by the backend's node alone.
+    let pages = [metrics(cluster, "node-a").await?, metrics(cluster, "node-b").await?];
+    let sum = |series, part| -> f64 { pages.iter().map(|page| of_web(page, series, part)).sum() };
+    let requests = f64::from(REQUESTS);
+    for (part, expected) in [(r#"path="packet""#, requests), (r#"path="socket""#, requests)] {
+        let counted = sum("kpr_service_connections_total", part);
+        ensure!(
+            (counted - expected).abs() < f64::EPSILON,
+            "{part}: {counted} of {expected}"
+        );
+    }
+    for part in [r#"direction="request""#, r#"direction="reply""#] {
+        let (packets, bytes) = (
+            sum("kpr_service_packets_total", part),
+            sum("kpr_service_bytes_total", part),
+        );
+        // A connection with a request has five packets and more of the client's, and as many answers; none is smaller than its headers.
+        ensure!(packets >= 3.0 * requests, "{part}: {packets} packets");
+        ensure!(bytes >= 40.0 * packets, "{part}: {bytes} bytes in {packets} packets");
+    }
+
+    install::patch_policy(cluster, json!({"metrics": {"perService": {"enabled": false}}})).await?;
+    counts_services(cluster, false).await
+}
+
+/// Waits until all nodes count Services, or none does.
+async fn counts_services(cluster: &Cluster, wanted: bool) -> Result<()> {
+    for node in cluster.node_names() {
+        eventually("the node counts Services, or not", PATIENCE, || async {
+            let page = metrics(cluster, &node).await?;
+            Ok(if page.contains("kpr_service_ports{") == wanted {
+                Ok(())
+            } else {
+                Err(format!("{node}: {}", !wanted))
+            })
+        })
+        .await?;
+    }
+    Ok(())
+}
+
+/// What a page says of the Service `web`'s port of TCP.
+fn of_web(page: &str, series: &str, part: &str) -> f64 {
+    let lines = page.lines().filter(|line| line.starts_with(series));
+    lines
+        .filter(|line| {
+            [r#"service="web""#, r#"protocol="TCP""#, part]
+                .iter()
+                .all(|label| line.contains(label))
+        })
+        .filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok())
+        .sum()
 }
 
 /// The agents of the nodes ask each other how they are, once they know of each other; a node whose agent is down is told apart.
@@ -131,10 +200,10 @@ async fn kpr_status(cluster: &Cluster, arguments: &[&str]) -> Result<String> {
     Ok(output.stdout)
 }
 
-/// The metrics of node-a.
-async fn metrics(cluster: &Cluster) -> Result<String> {
+/// The metrics of a node.
+async fn metrics(cluster: &Cluster, node: &str) -> Result<String> {
     let own = SocketAddr::new([127, 0, 0, 1].into(), METRICS);
-    let reply = until(cluster, &Vantage::node("node-a"), own, "/metrics", Some(200)).await?;
+    let reply = until(cluster, &Vantage::node(node), own, "/metrics", Some(200)).await?;
     ensure!(
         reply
             .header("content-type")

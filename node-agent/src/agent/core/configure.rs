@@ -115,11 +115,14 @@ impl<L: Loader> Core<L> {
         );
         self.removed = None;
         self.troubles.removal = None;
-        self.applied = Some(Applied { generation, spec });
         if let Some(running) = &mut self.running {
             // What becomes of kube-proxy's rules may be something else now.
             running.apart_due = now;
+            let counts = &spec.metrics.per_service;
+            let limit = counts.enabled.then_some(counts.max_service_ports as usize);
+            running.services.limit_counted(limit);
         }
+        self.applied = Some(Applied { generation, spec });
         self.update_facts();
         self.report_stale = true;
     }

@@ -382,6 +382,7 @@ impl<L: Loader> Core<L> {
             health_checks: Arc::clone(&self.health_checks),
             node: self.node.clone(),
             without_dsr: self.without_dsr.clone(),
+            counted: running.and_then(|running| running.services.counted()),
             peers: Arc::clone(&self.peers),
         }
     }

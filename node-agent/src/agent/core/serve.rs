@@ -157,6 +157,12 @@ impl<L: Loader> Core<L> {
             self.latency.written(running.services.progress(), &self.syncs);
             self.report_stale = true;
         }
+        if let Err(failed) = running.services.count(&mut running.datapath) {
+            let message = sentence(&failed);
+            if self.tasks.program.failed(Timestamp::now(), &message) {
+                error!("Services are not counted as they should be, which is tried again: {message}");
+            }
+        }
         self.troubles.write = running.services.failure().map(str::to_owned);
         self.troubles.full = running.services.full();
         let complete = running.services.is_complete();

@@ -10,8 +10,7 @@ use tracing::warn;
 
 use super::{
     super::{Progress, Tables, backoff::Backoff},
-    GRACE,
-    problems::Problems,
+    About, GRACE,
 };
 use crate::{
     datapath::{
@@ -50,7 +49,7 @@ pub(super) trait Programs<D>: Send {
         index: &Index,
         facts: &NodeFacts,
         datapath: &mut D,
-        problems: &mut Problems,
+        about: &mut About,
         syncs: &Syncs,
         now: Instant,
     ) -> Result<(), Error>;
@@ -154,7 +153,7 @@ impl<F: IpFamily> ServiceTables<F> {
         index: &Index,
         facts: &NodeFacts,
         tables: &mut impl Tables<F>,
-        problems: &mut Problems,
+        about: &mut About,
     ) -> Result<(), Error> {
         let (scope, desired): (_, Vec<DesiredService<F>>) = if self.all {
             (Scope::All, index.desired(facts))
@@ -166,7 +165,8 @@ impl<F: IpFamily> ServiceTables<F> {
         self.write(&plan.ops, tables)?;
         let gone = self.planner.gone();
         self.write(&gone, tables)?;
-        problems.learn(
+        about.counted.learn(scope, &desired);
+        about.problems.learn(
             F::NAME,
             scope,
             desired.into_iter().map(|service| (service.name, service.problems)),
@@ -255,7 +255,7 @@ where
         index: &Index,
         facts: &NodeFacts,
         datapath: &mut D,
-        problems: &mut Problems,
+        about: &mut About,
         syncs: &Syncs,
         now: Instant,
     ) -> Result<(), Error> {
@@ -265,7 +265,7 @@ where
         }
         self.progress.begin(now);
         let started = Instant::now();
-        let outcome = self.carry_out(index, facts, datapath, problems);
+        let outcome = self.carry_out(index, facts, datapath, about);
         syncs.took(self.progress.family, started.elapsed());
         if let Some(generation) = self.planner.seal() {
             self.quarantine.push_back((now + GRACE, generation));

@@ -1,17 +1,21 @@
 //! Brings the tables of all address families to what the model asks for.
 
+mod counted;
 mod family;
 mod problems;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    sync::Arc,
     time::Duration,
 };
 
 use kpr_abi::{V4, V6};
 use tokio::time::Instant;
 
+pub use self::counted::{CountedPort, CountedPorts};
 use self::{
+    counted::Counted,
     family::{Programs, ServiceTables},
     problems::Problems,
 };
@@ -29,7 +33,14 @@ pub const GRACE: Duration = Duration::from_secs(1);
 /// The tables of each address family. A family that is in trouble does not hold up the other.
 pub(super) struct DualStack<D> {
     families: [Box<dyn Programs<D>>; 2],
+    about: About,
+}
+
+/// What is known of Services beside their tables, whichever family it is found in.
+#[derive(Debug, Default)]
+struct About {
     problems: Problems,
+    counted: Counted,
 }
 
 impl<D: Datapath> DualStack<D> {
@@ -40,8 +51,20 @@ impl<D: Datapath> DualStack<D> {
                 Box::new(ServiceTables::<V4>::restore(datapath, now)?),
                 Box::new(ServiceTables::<V6>::restore(datapath, now)?),
             ],
-            problems: Problems::default(),
+            about: About::default(),
         })
+    }
+
+    /// Has programs count what is to be counted by now. What fails is tried again with the next call.
+    pub(super) fn count(&mut self, datapath: &mut D) -> Result<(), Error> {
+        let Some(chosen) = self.about.counted.choose() else {
+            return Ok(());
+        };
+        let outcome = datapath.count_services(&chosen.frontends());
+        if outcome.is_err() {
+            self.about.counted.try_again();
+        }
+        outcome
     }
 }
 
@@ -77,9 +100,16 @@ impl<D> DualStack<D> {
     ) -> Result<(), Error> {
         let mut outcome = Ok(());
         for family in &mut self.families {
-            outcome = outcome.and(family.sync(index, facts, datapath, &mut self.problems, syncs, now));
+            outcome = outcome.and(family.sync(index, facts, datapath, &mut self.about, syncs, now));
         }
         outcome
+    }
+
+    /// Counts at most so many Service ports from now on; none: nothing.
+    pub(super) fn limit_counted(&mut self, limit: Option<usize>) {
+        if self.about.counted.limit(limit) {
+            self.touch_all();
+        }
     }
 
     /// Compares the tables with what was written to them, and returns a sentence for each family in which they differ. What is
@@ -159,8 +189,13 @@ impl<D> DualStack<D> {
         })
     }
 
+    /// What is counted; none if nothing is to be.
+    pub(super) fn counted(&self) -> Option<Arc<CountedPorts>> {
+        self.about.counted.chosen()
+    }
+
     /// Services that cannot be served as their owners wrote them.
     pub(super) fn problems(&self) -> impl Iterator<Item = &Problem> {
-        self.problems.iter()
+        self.about.problems.iter()
     }
 }

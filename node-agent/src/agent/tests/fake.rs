@@ -12,6 +12,7 @@ use kpr_abi::{Be16, Family, Reason, ServiceKey, ServiceValue, V4, V6};
 use crate::{
     agent::{Datapath, Loader, Placement, Tables},
     datapath::{Contents, Counter, Error, Events, HandOver, Report, Settings},
+    model::Protocol,
     plan::{Limits, Op},
     takeover::Cleared,
 };
@@ -64,6 +65,10 @@ pub(crate) struct State {
     pub(crate) failing_families: Vec<&'static str>,
     /// How many of the next starts fail.
     pub(crate) failing_starts: usize,
+    /// The frontends that are counted.
+    pub(crate) counted: Vec<SocketAddr>,
+    /// How many of the next attempts to have some counted fail.
+    pub(crate) failing_counts: usize,
     /// Whether flows with DSR may be there from before.
     pub(crate) may_have_dsr: bool,
     /// Whether removing fails.
@@ -306,6 +311,16 @@ impl Datapath for Kernel {
     fn hand_over(&mut self) -> Result<Option<HandOver>, Error> {
         self.state().hand_overs += 1;
         Ok(None)
+    }
+
+    fn count_services(&mut self, frontends: &[(SocketAddr, Protocol)]) -> Result<(), Error> {
+        let mut state = self.state();
+        if state.failing_counts > 0 {
+            state.failing_counts -= 1;
+            return Err(refused());
+        }
+        state.counted = frontends.iter().map(|(address, _)| *address).collect();
+        Ok(())
     }
 
     fn frontends_gone(&self) -> u64 {

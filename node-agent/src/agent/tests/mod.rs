@@ -2,6 +2,7 @@
 
 mod checking;
 mod configuration;
+mod counting;
 mod dsr;
 mod dual_stack;
 mod exhaustion;

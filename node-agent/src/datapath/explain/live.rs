@@ -1,6 +1,11 @@
 //! The programs that run on this node, found by their maps: with which read-only data.
 
-use super::super::{Error, object, pins::Pins, sys, xdp};
+use super::super::{
+    Error,
+    object::{self, Extras},
+    pins::Pins,
+    sys, xdp,
+};
 use ::object::{Object as _, ObjectSection as _, ObjectSymbol as _};
 use aya::{
     maps::MapInfo,
@@ -38,12 +43,16 @@ impl Live {
         };
         let xdp_maps = youngest(xdp::PROGRAM).and_then(map_ids).unwrap_or_default();
         let youngest = youngest(PROGRAM).ok_or(Error::NotLive)?;
-        let mut tells = false;
+        let mut extras = Extras {
+            events: false,
+            counts: false,
+        };
         let mut read_only = None;
         for id in map_ids(youngest).unwrap_or_default() {
             let Ok(info) = MapInfo::from_id(id) else { continue };
             match info.name_as_str() {
-                Some(event::RECORD) => tells = true,
+                Some(event::RECORD) => extras.events = true,
+                Some(maps::SERVICE_COUNTS4) => extras.counts = true,
                 Some(READ_ONLY) => read_only = Some(info),
                 _ => {}
             }
@@ -53,7 +62,7 @@ impl Live {
         let map = sys::map_by_id(read_only.id()).map_err(unreadable)?;
         sys::lookup_bytes(map.as_fd(), 0, &mut data).map_err(unreadable)?;
         Ok(Self {
-            constants: constants(object::bytes(tells)?, &data)?,
+            constants: constants(object::bytes(extras)?, &data)?,
             xdp_maps: xdp_maps
                 .into_iter()
                 .filter_map(|id| Some((MapInfo::from_id(id).ok()?.name_as_str()?.to_owned(), id)))

@@ -1,7 +1,14 @@
 //! Loads the programs that explain: on the maps of the node that decide, and on others for what they write.
 
 use super::{
-    super::{Error, load::pinned_capacity, object, pins::Pins, variants::load_program, verify},
+    super::{
+        Error,
+        load::pinned_capacity,
+        object::{self, Extras},
+        pins::Pins,
+        variants::load_program,
+        verify,
+    },
     live::Live,
 };
 use aya::{
@@ -35,6 +42,12 @@ const FEW: u32 = 1_024;
 /// Bytes of events that wait for being read.
 const EVENTS: u32 = 1 << 16;
 
+/// What is asked while explaining counts for no Service, and costs nobody's packets.
+const EXTRAS: Extras = Extras {
+    events: true,
+    counts: false,
+};
+
 /// Loads the object; its programs are loaded when they are asked ([`program`]).
 pub(super) fn load(pins: &Pins, live: &Live) -> Result<Ebpf, Error> {
     let mut loader = EbpfLoader::new();
@@ -66,7 +79,7 @@ pub(super) fn load(pins: &Pins, live: &Live) -> Result<Ebpf, Error> {
         let capacity = pinned_capacity(backends, &pins.map(backends))?.ok_or(Error::NotLive)?;
         loader.map_max_entries(loads, capacity);
     }
-    Ok(loader.load(object::bytes(true)?)?)
+    Ok(loader.load(object::bytes(EXTRAS)?)?)
 }
 
 /// The program of this name, loaded.

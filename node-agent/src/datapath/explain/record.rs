@@ -2,24 +2,21 @@
 
 use super::super::{
     Error, Events,
-    tables::{convert, take},
+    tables::{convert, nothing_on_each_cpu, take},
 };
 use aya::{
     Ebpf,
-    maps::{MapData, PerCpuArray, PerCpuValues},
-    util::nr_cpus,
+    maps::{MapData, PerCpuArray},
 };
 use kpr_abi::{
     Event, Reason,
     event::{self, Wanted},
 };
-use std::io;
 
 /// The record of each CPU's packet, and the events that were counted with it.
 pub(super) struct Record {
     packet: PerCpuArray<MapData, Event>,
     events: Events,
-    cpus: usize,
 }
 
 impl Record {
@@ -28,19 +25,12 @@ impl Record {
         let packet = convert(event::RECORD, take(ebpf, event::RECORD)?)?;
         let mut events = Events::open(ebpf)?;
         events.want(Wanted::ALL)?;
-        let cpus = nr_cpus().map_err(|(path, source): (_, io::Error)| Error::Io {
-            what: format!("read {path}"),
-            source,
-        })?;
-        Ok(Self { packet, events, cpus })
+        Ok(Self { packet, events })
     }
 
     /// Before a run: nothing is told.
     pub(super) fn clear(&mut self) -> Result<(), Error> {
-        let none = PerCpuValues::try_from(vec![Event::default(); self.cpus]).map_err(|source| Error::Io {
-            what: format!("clear the map {}", event::RECORD),
-            source,
-        })?;
+        let none = nothing_on_each_cpu(event::RECORD)?;
         self.packet.set(0, none, 0).map_err(failed)?;
         self.events.by_ref().for_each(drop);
         Ok(())

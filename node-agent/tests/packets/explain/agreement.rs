@@ -28,11 +28,13 @@ fn a_thousand_packets_are_explained_as_they_are_handled_and_nothing_changes() {
         },
         Settings {
             least_connections: true,
+            count_services: true,
             ..settings()
         },
         Settings {
             dsr: Dsr::Tcp,
             events: Some(1 << 16),
+            count_services: true,
             ..settings()
         },
     ];

@@ -10,9 +10,11 @@ mod left;
 use crate::{
     packet::{Packet, SYN, endpoints},
     packet6::{self, Head, Packet6},
-    rig::{Backend, CLIENT, CLIENT6, Frontend, NODE, NODE_PORT, NODE6, REMOTE_POD, REMOTE_POD6, Rig, TCP, run},
+    rig::{
+        Backend, CLIENT, CLIENT6, Frontend, NODE, NODE_PORT, NODE6, REMOTE_POD, REMOTE_POD6, Rig, TCP, run, settings,
+    },
 };
-use kpr_node_agent::datapath::{Acceleration, Trial, Verdict};
+use kpr_node_agent::datapath::{Acceleration, Settings, Trial, Verdict};
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 /// Hardware addresses: the node's own, the client's, and the other node's.
@@ -26,7 +28,12 @@ const ASKED6: (Ipv6Addr, u16) = (NODE6, NODE_PORT);
 
 /// A node whose neighbours are known, with XDP in the driver of its device.
 fn node() -> Rig {
-    let mut node = Rig::new();
+    node_with(&settings())
+}
+
+/// The same with other settings.
+pub(crate) fn node_with(settings: &Settings) -> Rig {
+    let mut node = Rig::with(settings);
     for command in [
         "ip neigh add 192.168.49.100 lladdr 02:00:00:00:00:64 dev eth0 nud permanent",
         "ip neigh add 192.168.49.3 lladdr 02:00:00:00:00:03 dev eth0 nud permanent",
