@@ -20,7 +20,7 @@ fn main() -> ExitCode {
 
 #[tokio::main]
 async fn start(options: &Options) -> anyhow::Result<()> {
-    logging::start(options.log_format, &options.log)?;
+    logging::LINES.start(options.log_format, options.log.clone())?;
     if let Some(command) = &options.command {
         return once::run(command, async || Ok(connect::infer().await?.client)).await;
     }

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use clap::{Parser, ValueEnum};
+use clap::Parser;
+use kpr_log_filter::{LogFilter, LogFormat};
 
 use crate::controller;
 use crate::drain::Limits;
@@ -56,20 +57,11 @@ pub struct Options {
 
     /// What is logged: a level (error, warn, info, debug, trace), or levels by module, as in `info,kpr_operator=debug`
     #[arg(long, env = "KPR_LOG", default_value = "info", value_name = "FILTER")]
-    pub log: String,
+    pub log: LogFilter,
 
     /// What to do once, instead of running.
     #[command(subcommand)]
     pub command: Option<Command>,
-}
-
-/// Form of the log lines.
-#[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
-pub enum LogFormat {
-    /// For people.
-    Text,
-    /// One JSON object a line.
-    Json,
 }
 
 impl Options {
