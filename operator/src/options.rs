@@ -1,5 +1,6 @@
 //! Command line of `kpr-operator`.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Parser;
@@ -58,6 +59,11 @@ pub struct Options {
     /// What is logged: a level (error, warn, info, debug, trace), or levels by module, as in `info,kpr_operator=debug`
     #[arg(long, env = "KPR_LOG", default_value = "info", value_name = "FILTER")]
     pub log: LogFilter,
+
+    /// A file with what is logged instead, as `--log` takes it: read every few seconds, so that it can be changed at any time.
+    /// Without the file, or while it is empty, `--log` counts
+    #[arg(long, value_name = "FILE")]
+    pub log_file: Option<PathBuf>,
 
     /// What to do once, instead of running.
     #[command(subcommand)]
