@@ -13,6 +13,7 @@ pub mod drain;
 pub mod election;
 pub mod kube_proxy;
 pub mod lease;
+pub mod log_file;
 pub mod logging;
 pub mod node;
 pub mod notice;

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use clap::Parser;
-use kpr_operator::{Options, connect, logging, once, run};
+use kpr_operator::{Options, connect, log_file, logging, once, run};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
@@ -20,7 +20,11 @@ fn main() -> ExitCode {
 
 #[tokio::main]
 async fn start(options: &Options) -> anyhow::Result<()> {
-    logging::start(options.log_format, &options.log)?;
+    let levels = logging::LINES.start(options.log_format, options.log.clone())?;
+    let _following = match &options.log_file {
+        Some(path) => Some(log_file::follow(path.clone(), levels).await),
+        None => None,
+    };
     if let Some(command) = &options.command {
         return once::run(command, async || Ok(connect::infer().await?.client)).await;
     }

@@ -1,8 +1,10 @@
 //! Command line of `kpr-operator`.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Parser, ValueEnum};
+use clap::Parser;
+use kpr_log_filter::{LogFilter, LogFormat};
 
 use crate::controller;
 use crate::drain::Limits;
@@ -56,20 +58,16 @@ pub struct Options {
 
     /// What is logged: a level (error, warn, info, debug, trace), or levels by module, as in `info,kpr_operator=debug`
     #[arg(long, env = "KPR_LOG", default_value = "info", value_name = "FILTER")]
-    pub log: String,
+    pub log: LogFilter,
+
+    /// A file with what is logged instead, as `--log` takes it: read every few seconds, so that it can be changed at any time.
+    /// Without the file, or while it is empty, `--log` counts
+    #[arg(long, value_name = "FILE")]
+    pub log_file: Option<PathBuf>,
 
     /// What to do once, instead of running.
     #[command(subcommand)]
     pub command: Option<Command>,
-}
-
-/// Form of the log lines.
-#[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
-pub enum LogFormat {
-    /// For people.
-    Text,
-    /// One JSON object a line.
-    Json,
 }
 
 impl Options {

@@ -4,6 +4,7 @@ use std::{net::SocketAddr, path::PathBuf, str::FromStr};
 
 use anyhow::Context;
 use clap::{Parser, Subcommand, ValueEnum};
+use kpr_log_filter::{LogFilter, LogFormat};
 
 use crate::{
     datapath::{Options, TcChoice, cgroup2_mount},
@@ -93,7 +94,7 @@ pub struct Args {
     /// Which log lines are written: a level (error, warn, info, debug, trace), or a list such as
     /// `info,kpr_node_agent::watch=debug`
     #[arg(long, global = true, value_name = "FILTER", env = "KPR_LOG", default_value = "info")]
-    pub log: String,
+    pub log: LogFilter,
     /// What to do instead of serving.
     #[command(subcommand)]
     pub command: Option<Command>,
@@ -143,16 +144,6 @@ pub enum Tc {
     Auto,
     /// By clsact filters, for tools that manage tc and do not know tcx.
     Clsact,
-}
-
-/// How log lines are written.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
-pub enum LogFormat {
-    /// For people.
-    #[default]
-    Text,
-    /// One JSON object per line.
-    Json,
 }
 
 impl Args {

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use anyhow::Context;
 use jiff::Timestamp;
+use kpr_log_filter::Levels;
 use tokio::{
     runtime::Handle,
     signal::unix::{SignalKind, signal},
@@ -21,7 +22,7 @@ use crate::{
     devices::{Device, Watcher},
     events, health,
     metrics::{Metrics, Probes},
-    observe::{self, Answers, Levels, RunDir, Source, Tasks},
+    observe::{self, Answers, RunDir, Source, Tasks},
     sockets,
     status::{self, KubeProxy, kube_proxy::PROXY_MODE},
     sweeper,

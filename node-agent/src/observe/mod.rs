@@ -2,7 +2,6 @@
 
 pub mod api;
 mod client;
-mod levels;
 mod listen;
 mod names;
 mod run_dir;
@@ -14,7 +13,6 @@ mod tasks;
 mod tests;
 
 pub use client::{ClientError, get_frontends, get_log, get_pod, get_status, set_log};
-pub use levels::Levels;
 pub use listen::{Lines, listen};
 pub use names::{NameQuestion, Names, names};
 pub use run_dir::{RunDir, RunDirError, SOCKET};

@@ -10,13 +10,13 @@ use axum::{
     routing::{get, post},
 };
 use jiff::Timestamp;
+use kpr_log_filter::{Levels, LogFilter};
 use serde::Serialize;
 use tokio::net::UnixListener;
 use tokio_util::sync::CancellationToken;
 
 use super::{
     api::{Frontends, Log, Pod, STATUS_VERSION, Status},
-    levels::Levels,
     names::Names,
     stream,
 };
@@ -86,13 +86,17 @@ fn routes(source: Arc<dyn Source>, names: Names, levels: Levels) -> Router {
 }
 
 async fn log(State(levels): State<Levels>) -> Json<Log> {
-    Json(Log::new(levels.current(), levels.initial().to_owned()))
+    Json(Log::new(levels.current().to_string(), levels.initial().to_string()))
 }
 
 async fn set_log(state: State<Levels>, filter: String) -> Response {
-    match state.set(filter.trim()) {
+    let filter: LogFilter = match filter.parse() {
+        Ok(filter) => filter,
+        Err(wrong) => return (StatusCode::BAD_REQUEST, wrong.to_string()).into_response(),
+    };
+    match state.set(filter) {
         Ok(()) => log(state).await.into_response(),
-        Err(wrong) => (StatusCode::BAD_REQUEST, wrong).into_response(),
+        Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response(),
     }
 }
 

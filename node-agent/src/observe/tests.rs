@@ -3,6 +3,7 @@
 use std::{path::Path, sync::Arc};
 
 use jiff::Timestamp;
+use kpr_log_filter::{Levels, LevelsLayer};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::UnixStream,
@@ -11,7 +12,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Answers, ClientError, Levels, NameQuestion, RunDir, SOCKET, Tasks,
+    Answers, ClientError, NameQuestion, RunDir, SOCKET, Tasks,
     api::{FrontendName, Phase},
     get_frontends, get_log, get_pod, get_status, names, serve, set_log,
 };
@@ -25,6 +26,7 @@ struct Agent {
     questions: mpsc::Receiver<NameQuestion>,
     stop: CancellationToken,
     _run_dir: RunDir,
+    _lines: LevelsLayer,
 }
 
 fn start(dir: &Path) -> Agent {
@@ -42,10 +44,7 @@ fn start(dir: &Path) -> Agent {
         api_server: ApiServer::new("http://192.168.49.2:8443/".into()),
         cluster: watch::channel(Arc::default()).1,
     };
-    let levels = Levels::new("info", |filter| match filter {
-        "debug" => Ok(()),
-        other => Err(format!("{other} is no level")),
-    });
+    let (lines, levels) = Levels::new(&[], "info".parse().unwrap());
     let stop = CancellationToken::new();
     let (names, questions) = names();
     let answers = Answers {
@@ -60,6 +59,7 @@ fn start(dir: &Path) -> Agent {
         questions,
         stop,
         _run_dir: run_dir,
+        _lines: lines,
     }
 }
 
@@ -171,6 +171,10 @@ async fn log_lines_are_filtered_otherwise_while_the_agent_runs() {
     let changed = set_log(dir.path(), "debug").await.unwrap();
     assert_eq!((changed.filter.as_str(), changed.initial.as_str()), ("debug", "info"));
     let refused = set_log(dir.path(), "loud").await.unwrap_err();
-    assert_eq!(refused.to_string(), "the agent refused: loud is no level");
+    let refused = refused.to_string();
+    assert!(
+        refused.starts_with("the agent refused: \"loud\" is no log level"),
+        "{refused}"
+    );
     assert_eq!(get_log(dir.path()).await.unwrap().filter, "debug");
 }

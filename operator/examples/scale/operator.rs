@@ -5,7 +5,7 @@ use std::process::{Child, Command, Stdio};
 use anyhow::Context;
 use clap::Parser;
 use kpr_apiserver::Serving;
-use kpr_operator::options::LogFormat;
+use kpr_log_filter::LogFormat;
 use kpr_operator::{Options, connect, logging, run};
 use tokio_util::sync::CancellationToken;
 
@@ -23,7 +23,7 @@ pub(crate) struct Memory {
 
 /// What the process does that [`Operator::start`] begins.
 pub(crate) async fn be() -> anyhow::Result<()> {
-    logging::start(LogFormat::Text, "warn")?;
+    logging::LINES.start(LogFormat::default(), "warn".parse()?)?;
     let settings = Options::parse_from(["kpr-operator"]).settings("scale".to_owned());
     let connection = connect::infer().await?;
     Ok(Box::pin(run(connection, settings, CancellationToken::new())).await?)

@@ -24,9 +24,10 @@ fn metrics_in(text: &str) -> BTreeSet<String> {
 #[test]
 fn nothing_of_it_is_there_unless_asked_for() {
     let rendered = Helm::default().render().unwrap();
-    for kind in ["ServiceMonitor", "PrometheusRule", "ConfigMap"] {
+    for kind in ["ServiceMonitor", "PrometheusRule"] {
         assert_eq!(rendered.of_kind(kind).count(), 0, "{kind}");
     }
+    assert!(rendered.get("ConfigMap", "kpr-dashboard").is_err());
     assert!(rendered.get("Service", "kpr-agent").is_err());
 }
 

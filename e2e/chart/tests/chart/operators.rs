@@ -2,6 +2,7 @@
 
 use clap::Parser;
 use kpr_chart::Helm;
+use kpr_log_filter::LogFilter;
 use kpr_operator::Options;
 use serde_json::{Value, json};
 
@@ -28,7 +29,9 @@ fn operators_are_two_rather_apart_and_nobody_on_the_node() {
             "runAsNonRoot": true, "runAsUser": 65532, "runAsGroup": 65532, "seccompProfile": {"type": "RuntimeDefault"},
         })
     );
-    assert!(pod["volumes"].is_null() && pod["hostPID"].is_null());
+    let volumes = json!([{"name": "log", "configMap": {"name": "kpr-operator-log", "optional": true}}]);
+    assert_eq!(pod["volumes"], volumes);
+    assert!(pod["hostPID"].is_null());
 }
 
 #[test]
@@ -42,6 +45,44 @@ fn each_operator_has_a_name_of_its_own_in_the_lease_even_on_one_node() {
         container["env"][0]["valueFrom"]["fieldRef"]["fieldPath"],
         "metadata.name"
     );
+}
+
+#[test]
+fn a_level_changes_while_operators_run_and_nothing_of_their_deployment() {
+    let table = [
+        (&[][..], "info"),
+        (&["log.level=warn"], "warn"),
+        (&["operator.log.level=debug"], "debug"),
+        (
+            &["log.level=warn", "operator.log.level=off\\,kpr_operator::lease=trace"],
+            "off,kpr_operator::lease=trace",
+        ),
+    ];
+    for (values, expected) in table {
+        let rendered = Helm::with(values).render().unwrap();
+        let level = &rendered.get("ConfigMap", "kpr-operator-log").unwrap()["data"]["level"];
+        assert_eq!(level, expected, "{values:?}");
+        assert!(expected.parse::<LogFilter>().is_ok());
+        assert_eq!(
+            rendered.get("Deployment", "kpr-operator").unwrap()["spec"],
+            operator(&[]),
+            "{values:?}"
+        );
+    }
+}
+
+#[test]
+fn operators_read_their_level_where_it_is_mounted() {
+    let spec = operator(&[]);
+    let container = &spec["template"]["spec"]["containers"][0];
+    let options = options(container).unwrap();
+    let mount = &container["volumeMounts"][0];
+    assert_eq!((&mount["name"], &mount["readOnly"]), (&json!("log"), &json!(true)));
+    let key = options.log_file.unwrap();
+    let key = key.strip_prefix(mount["mountPath"].as_str().unwrap()).unwrap();
+    let rendered = Helm::with(&[]).render().unwrap();
+    let map = rendered.get("ConfigMap", "kpr-operator-log").unwrap();
+    assert!(map["data"][key.to_str().unwrap()].is_string(), "{map}");
 }
 
 #[test]
@@ -78,9 +119,12 @@ fn arguments_are_what_the_operator_takes() {
     for (name, pod) in rendered.pods() {
         let container = &pod["containers"][0];
         if container["command"] == json!(["kpr-operator"]) {
-            let arguments = container["args"].as_array().unwrap().iter().filter_map(Value::as_str);
-            let options = Options::try_parse_from(["kpr-operator"].into_iter().chain(arguments));
-            options.unwrap_or_else(|error| panic!("{name}: {error}"));
+            options(container).unwrap_or_else(|error| panic!("{name}: {error}"));
         }
     }
+}
+
+fn options(container: &Value) -> Result<Options, clap::Error> {
+    let arguments = container["args"].as_array().unwrap().iter().filter_map(Value::as_str);
+    Options::try_parse_from(["kpr-operator"].into_iter().chain(arguments))
 }

@@ -10,7 +10,7 @@ fn refused(helm: &Helm) -> String {
 
 #[test]
 fn a_wrong_value_is_named_with_what_it_may_be() {
-    let table: [(&str, &[&str]); 10] = [
+    let table: [(&str, &[&str]); 12] = [
         (
             "kubeProxyReplacement=probe",
             &["/kubeProxyReplacement", "'strict', 'partial'"],
@@ -42,6 +42,8 @@ fn a_wrong_value_is_named_with_what_it_may_be() {
             &["/kubeProxy/policy", "'Observe', 'Disable'"],
         ),
         ("image.digest=0123", &["/image/digest"]),
+        ("log.level=debgu", &["/log/level", "does not match pattern"]),
+        ("operator.log.level=kpr_operator", &["/operator/log/level"]),
     ];
     for (value, expected) in table {
         let said = refused(&Helm::with(&[value]));

@@ -1,6 +1,6 @@
 //! Programs inside a cluster's pods, nodes and outside client.
 
-use std::net::IpAddr;
+use std::{fs, net::IpAddr};
 
 use anyhow::{Context as _, Result};
 use k8s_openapi::api::core::v1::Pod;
@@ -37,6 +37,13 @@ impl Cluster {
     pub fn exec(&self, pod: &Pod, command: &[&str]) -> Result<Launch> {
         let command: Vec<String> = command.iter().map(ToString::to_string).collect();
         kubelet::exec(self.in_pod(pod, "kpr")?, &self.pod_cgroup(pod)?, pod, &command)
+    }
+
+    /// `kubectl logs`: what the container of a pod has written so far.
+    pub fn logs(&self, pod: &Pod) -> Result<String> {
+        let node = node_name(pod).context("the pod is bound to no node")?;
+        let log = self.testbed().host(node)?.pod_log(&Names::of(pod).sandbox);
+        fs::read_to_string(&log).with_context(|| format!("read {}", log.display()))
     }
 
     /// A client that shows the token of a pod of kpr's.

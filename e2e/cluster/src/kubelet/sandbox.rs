@@ -109,22 +109,29 @@ impl Sandbox {
         launch.spawn(&host.pod_log(&names.sandbox)).await
     }
 
-    /// Asks a pod of kpr's whether it is ready, for as long as the result is kept. The test cluster's own server tells by itself.
-    pub(super) fn probe(&self, node: &str, pod: &Pod, notify: &Path) -> Result<Option<AbortOnDropHandle<()>>> {
+    /// Looks after a pod of kpr's that runs, for as long as the result is kept. The test cluster's own server tells by itself whether it
+    /// is ready, and has no volumes.
+    pub(super) fn attend(
+        &self,
+        client: &Client,
+        node: &str,
+        pod: &Pod,
+        notify: &Path,
+    ) -> Result<Option<AbortOnDropHandle<()>>> {
         if container::program(pod).is_none() {
             return Ok(None);
         }
+        let host = self.testbed.host(node)?.clone();
         let place = container::Place {
-            node: self.testbed.host(node)?.launch("")?,
+            node: host.launch("")?,
             pod: self.host.launch(""),
             cgroup: self.host.cgroup.clone(),
             addresses: self.addresses(),
         };
-        let probing = container::ready(place, pod.clone(), notify.to_owned());
-        let name = pod.name_any();
+        let (client, pod, notify) = (client.clone(), pod.clone(), notify.to_owned());
         Ok(Some(AbortOnDropHandle::new(tokio::spawn(async move {
-            if let Err(error) = probing.await {
-                tracing::error!(pod = name, "its readiness probe: {error:#}");
+            if let Err(error) = container::attend(&client, &host, place, &pod, &notify).await {
+                tracing::error!(pod = pod.name_any(), "its readiness probe: {error:#}");
             }
         }))))
     }

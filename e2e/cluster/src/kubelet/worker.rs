@@ -173,7 +173,7 @@ impl Worker {
                 ready: false,
             })
             .await?;
-            let _probe = sandbox.probe(&shared.node, &self.pod, &shared.notify)?;
+            let _attended = sandbox.attend(&shared.client, &shared.node, &self.pod, &shared.notify)?;
             match self.until(Some(&mut process), None).await? {
                 Some(Next::Gone) => return Ok(false),
                 Some(Next::Terminate) => return self.terminate(&mut process).await,

@@ -5,7 +5,7 @@ use std::{net::SocketAddr, time::Duration};
 use anyhow::{Context as _, Result, ensure};
 use k8s_openapi::api::core::v1::Pod;
 use kpr_crds::NodeDatapath;
-use kube::{Api, api::ListParams};
+use kube::{Api, ResourceExt as _, api::ListParams};
 use serde_json::{Value, json};
 
 use super::{TCP_PORT, Vantage, Workload, audit, install, removal::Before};
@@ -23,6 +23,7 @@ pub async fn a_release_comes_changes_and_goes(cluster: &mut Cluster) -> Result<(
         .success()?;
     available(cluster).await?;
     looks_good(cluster).await?;
+    operators_log_otherwise_and_go_on(cluster).await?;
 
     let web = Workload::named("web").replicas(2).node_port().deploy(cluster).await?;
     let targets = node_ports(cluster, &web)?;
@@ -40,6 +41,7 @@ pub async fn a_release_comes_changes_and_goes(cluster: &mut Cluster) -> Result<(
         "kubeProxyReplacement=strict",
         "sessionAffinity.defaultTimeoutSeconds=60",
         "log.level=debug",
+        "operator.drainNodeDownSeconds=61",
     ];
     cluster.helm_release("upgrade", &values).await?.success()?;
     told_timeout(cluster, 60).await?;
@@ -135,14 +137,64 @@ async fn looks_good(cluster: &Cluster) -> Result<()> {
     Ok(())
 }
 
+/// What operators log changes with their ConfigMap, by hand and by an upgrade of that value alone, and no operator ends for it.
+async fn operators_log_otherwise_and_go_on(cluster: &Cluster) -> Result<()> {
+    let operators = pods(cluster, "kpr-operator").await?;
+    ensure!(operators.len() == 2, "{} operators", operators.len());
+    let edit = ["--namespace", NAMESPACE, "edit", "configmap", "kpr-operator-log"];
+    let edit = cluster
+        .kubectl()?
+        .env("KUBE_EDITOR", "sed -i s/info/info,kpr_operator=debug/")
+        .args(edit);
+    edit.output().await?.success()?;
+    every_log_has(cluster, &operators, "log lines are filtered by info,kpr_operator=debug").await?;
+    // Something for the leader to tell about. The other one tells in each detail that it is none.
+    kubectl(cluster, &["label", "kpr", "default", "tried=levels"]).await?;
+    every_log_has(cluster, &operators, " DEBUG ").await?;
+
+    let level = ["kubeProxyReplacement=strict", "operator.log.level=warn"];
+    cluster.helm_release("upgrade", &level).await?.success()?;
+    every_log_has(cluster, &operators, "log lines are filtered by warn").await?;
+    let runs = |pods: &[Pod]| -> Vec<(Option<String>, i32)> {
+        let restarts = |pod: &Pod| {
+            let statuses = pod
+                .status
+                .iter()
+                .flat_map(|status| status.container_statuses.iter().flatten());
+            statuses.map(|status| status.restart_count).sum()
+        };
+        pods.iter().map(|pod| (pod.uid(), restarts(pod))).collect()
+    };
+    let after = pods(cluster, "kpr-operator").await?;
+    ensure!(runs(&after) == runs(&operators), "operators ended: {after:#?}");
+    Ok(())
+}
+
+async fn every_log_has(cluster: &Cluster, pods: &[Pod], line: &str) -> Result<()> {
+    eventually(&format!("every operator tells {line:?}"), PATIENCE, || async {
+        for pod in pods {
+            let log = cluster.logs(pod)?;
+            if !log.contains(line) {
+                return Ok(Err(format!("{}:\n{log}", pod.name_any())));
+            }
+        }
+        Ok(Ok(()))
+    })
+    .await
+}
+
 async fn kubectl(cluster: &Cluster, arguments: &[&str]) -> Result<String> {
     cluster.kubectl()?.args(arguments).output().await?.success()
 }
 
-async fn agents(cluster: &Cluster) -> Result<Vec<Pod>> {
+async fn pods(cluster: &Cluster, component: &str) -> Result<Vec<Pod>> {
     let pods: Api<Pod> = Api::namespaced(cluster.client(), NAMESPACE);
-    let agents = ListParams::default().labels("app.kubernetes.io/name=kpr-agent");
-    let agents = pods.list(&agents).await?.items;
+    let of_component = ListParams::default().labels(&format!("app.kubernetes.io/name={component}"));
+    Ok(pods.list(&of_component).await?.items)
+}
+
+async fn agents(cluster: &Cluster) -> Result<Vec<Pod>> {
+    let agents = pods(cluster, "kpr-agent").await?;
     ensure!(agents.len() == cluster.node_names().len(), "{} agents", agents.len());
     Ok(agents)
 }

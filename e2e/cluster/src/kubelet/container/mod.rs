@@ -3,6 +3,7 @@
 //!
 //! What stands for the image is this machine's `/usr`, read-only, because the programs under test are linked to its libraries.
 
+mod config_map;
 mod environment;
 mod identity;
 mod mounts;
@@ -19,7 +20,7 @@ use anyhow::{Context as _, Result, ensure};
 use k8s_openapi::api::core::v1::{Container, Pod, PodSpec};
 use kube::{Client, ResourceExt as _};
 
-pub(super) use self::probe::{Place, ready};
+pub(super) use self::probe::Place;
 use self::{environment::Surroundings, mounts::Places};
 use super::Names;
 use crate::{
@@ -55,6 +56,7 @@ pub(super) async fn start(
     let container = only_container(spec)?;
     let directory = directory(host, pod);
     let identity = identity::write(client, pod, &directory.join(SERVICE_ACCOUNT)).await?;
+    config_map::fill(client, pod, &directory).await?;
     let root = directory.join("root");
     fs::create_dir_all(&root).with_context(|| format!("make {}", root.display()))?;
 
@@ -86,6 +88,18 @@ pub(super) async fn start(
         .args(command)
         .only_env(environment);
     launch.spawn(&host.pod_log(&Names::of(pod).sandbox)).await
+}
+
+/// Looks after a pod of kpr's that runs on `host`, until this is dropped: its readiness is told to the kubelet at `notify`, and changes
+/// of ConfigMaps come into its volumes.
+pub(super) async fn attend(client: &Client, host: &Host, place: Place, pod: &Pod, notify: &Path) -> Result<()> {
+    let directory = directory(host, pod);
+    let following = async {
+        config_map::follow(client, pod, &directory).await;
+        Ok(())
+    };
+    tokio::try_join!(probe::ready(place, pod, notify), following)?;
+    Ok(())
 }
 
 /// `kubectl exec`: a command inside the container of a pod of kpr's that runs, with what it has.

@@ -50,8 +50,8 @@ fn source(volume: &Volume, places: &Places<'_>) -> Result<PathBuf> {
     if let Some(path) = &volume.host_path {
         return on_node(Path::new(&path.path), path.type_.as_deref().unwrap_or_default(), places);
     }
-    if volume.empty_dir.is_some() {
-        return made(places.directory.join("volumes").join(&volume.name));
+    if volume.empty_dir.is_some() || volume.config_map.is_some() {
+        return made(own(places.directory, volume));
     }
     let projected = volume
         .projected
@@ -61,9 +61,14 @@ fn source(volume: &Volume, places: &Places<'_>) -> Result<PathBuf> {
         return Ok(places.service_account.to_owned());
     }
     bail!(
-        "the volume {}: the test cluster's kubelet knows hostPath, emptyDir and a service account's token",
+        "the volume {}: the test cluster's kubelet knows hostPath, emptyDir, configMap and a service account's token",
         volume.name
     )
+}
+
+/// Where a volume is that lives as long as its pod, whose container has this directory.
+pub(super) fn own(container: &Path, volume: &Volume) -> PathBuf {
+    container.join("volumes").join(&volume.name)
 }
 
 /// A path of the node. Nodes share this machine's /proc and modules, and have a cgroup, a bpffs and files of their own.

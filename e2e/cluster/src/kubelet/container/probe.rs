@@ -1,6 +1,6 @@
 //! Readiness probes of kpr's own pods.
 
-use std::{net::IpAddr, path::PathBuf, time::Duration};
+use std::{net::IpAddr, path::Path, time::Duration};
 
 use anyhow::{Context as _, Result};
 use k8s_openapi::{
@@ -25,8 +25,8 @@ pub(crate) struct Place {
 
 /// Tells the kubelet at `notify` whether the pod is ready, as its readiness probe says, until this is dropped. A pod without one is
 /// ready as soon as it runs.
-pub(crate) async fn ready(place: Place, pod: Pod, notify: PathBuf) -> Result<()> {
-    let notifier = Notifier::new(Some(notify), pod.uid().unwrap_or_default());
+pub(super) async fn ready(place: Place, pod: &Pod, notify: &Path) -> Result<()> {
+    let notifier = Notifier::new(Some(notify.to_owned()), pod.uid().unwrap_or_default());
     let container = pod.spec.as_ref().and_then(|spec| spec.containers.first());
     let Some((container, probe)) =
         container.and_then(|container| Some((container, container.readiness_probe.as_ref()?)))
@@ -35,7 +35,7 @@ pub(crate) async fn ready(place: Place, pod: Pod, notify: PathBuf) -> Result<()>
     };
     let mut was = None;
     loop {
-        let ready = succeeds(&place, &pod, container, probe).await?;
+        let ready = succeeds(&place, pod, container, probe).await?;
         if was != Some(ready) {
             notifier.ready(ready).await?;
             was = Some(ready);
