@@ -9,7 +9,8 @@ Commands of its own, beside those of kpr (kpr --help):
   sysdump  one archive for a bug report, of all nodes
   check    does every kind of Service work, from pods, from nodes and from here?
 
-Exit codes: the greatest of what kpr ended with on any node (kpr --help), 1 if a node could not be asked.";
+Exit codes: the greatest of what kpr ended with on any node (kpr --help), 1 if a node could not be asked.
+The pod of `explain --from pod/NAMESPACE/NAME` is looked up: its node is asked, and no other. 5: there is none to ask.";
 
 /// Asks the agents of all nodes: runs kpr in their pods, and prints each node's answer under its name.
 #[derive(Clone, Debug, Parser)]
@@ -54,9 +55,17 @@ pub(crate) struct Args {
 impl Args {
     /// Whether the command asks for JSON.
     pub(crate) fn wants_json(&self) -> bool {
-        let one = ["-ojson", "-o=json", "--output=json"];
-        let pair = |words: &[String]| ["-o", "--output"].contains(&words[0].as_str()) && words[1] == "json";
-        self.command.iter().any(|word| one.contains(&word.as_str())) || self.command.windows(2).any(pair)
+        let is_json = |flag| self.value_of(flag) == Some("json");
+        is_json("-o") || is_json("--output") || self.command.iter().any(|word| word == "-ojson")
+    }
+
+    /// What the command's flag is given, in the same word behind "=" or as the next one.
+    pub(crate) fn value_of(&self, flag: &str) -> Option<&str> {
+        self.command.iter().enumerate().find_map(|(at, word)| {
+            let rest = word.strip_prefix(flag)?;
+            let next = || self.command.get(at + 1).filter(|_| rest.is_empty());
+            rest.strip_prefix('=').or_else(|| next().map(String::as_str))
+        })
     }
 }
 

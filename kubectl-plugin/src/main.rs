@@ -6,6 +6,7 @@
 mod answer;
 mod args;
 mod check;
+mod explain;
 mod kube_proxy;
 mod kubectl;
 mod pods;
@@ -22,6 +23,7 @@ use futures::{StreamExt as _, stream};
 
 use answer::Answer;
 use args::Args;
+use explain::{ABSENT, Absent, Client};
 use kube_proxy::KubeProxies;
 
 #[tokio::main(flavor = "current_thread")]
@@ -31,7 +33,11 @@ async fn main() -> ExitCode {
         Ok(worst) => ExitCode::from(worst),
         Err(error) => {
             eprintln!("kubectl kpr: {error:#}");
-            ExitCode::FAILURE
+            if error.is::<Absent>() {
+                ExitCode::from(ABSENT)
+            } else {
+                ExitCode::FAILURE
+            }
         }
     }
 }
@@ -44,7 +50,10 @@ async fn run(args: &Args) -> Result<u8> {
     if args.command.first().is_some_and(|command| command == check::COMMAND) {
         return check::run(args).await;
     }
-    let pods = pods::find(args).await?;
+    let pods = match Client::of(args) {
+        Some(client) => client.pods(args).await?,
+        None => pods::find(args).await?,
+    };
     let kube_proxies = KubeProxies::default();
     let ask = |pod| Answer::ask(args, &kube_proxies, pod);
     let mut answers = stream::iter(pods.iter().map(ask)).buffered(args.parallel.get().into());

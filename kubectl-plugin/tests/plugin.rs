@@ -48,6 +48,14 @@ EOF
 *"exec"*"proxy-2 -- nft --json list ruleset") echo '{"table": {"name": "kube-proxy"}}' ;;
 *"exec"*"agent-1 -- kpr sysdump --output - --flows 7") cat "$0.dump" ;;
 *"exec"*"agent-2 -- kpr sysdump --output - --flows 7") head -c 40 "$0.dump" ;;
+*"get pod/web-0 --namespace default --ignore-not-found --output json")
+    echo '{"metadata": {"name": "web-0", "namespace": "default"}, "spec": {"nodeName": "node-a"}, "status": {"phase": "Running"}}' ;;
+*"get pod/far --namespace default --ignore-not-found --output json")
+    echo '{"metadata": {"name": "far", "namespace": "default"}, "spec": {"nodeName": "node-z"}, "status": {"phase": "Running"}}' ;;
+*"get pod/waiting --namespace default --ignore-not-found --output json")
+    echo '{"metadata": {"name": "waiting", "namespace": "default"}, "spec": {}, "status": {"phase": "Pending"}}' ;;
+*"get pod/secret "*) echo "pods is forbidden" >&2; exit 1 ;;
+*"get pod/"*) ;;
 *"get services --all-namespaces --output json")
     echo '{"items": [{"metadata": {"name": "web", "annotations": {"lb/token": "planted-token"}}}]}' ;;
 *"get nodedatapaths"*) echo "no such kind" >&2; exit 1 ;;
@@ -117,6 +125,74 @@ fn nodes_that_are_named_are_asked_and_no_others() {
         text(&output.stderr),
         "kubectl kpr: no agent's pod is on a node \"node-x\"\n"
     );
+}
+
+#[test]
+fn a_pods_connection_is_explained_by_its_own_node_alone() {
+    for nodes in [&[][..], &["--node", "node-b,node-a"]] {
+        let kubectl = Kubectl::new();
+        let question = ["explain", "tcp", "10.96.0.1:80", "--from", "pod/default/web-0"];
+        let output = kubectl.kpr(&[nodes, &question].concat());
+        assert_eq!(
+            (text(&output.stdout).as_str(), output.status.code()),
+            (
+                "=== node-a ===\nagent-1: kpr explain tcp 10.96.0.1:80 --from pod/default/web-0\n",
+                Some(0)
+            ),
+            "{}",
+            text(&output.stderr)
+        );
+        assert_eq!(kubectl.calls().lines().count(), 3, "{}", kubectl.calls());
+    }
+}
+
+#[test]
+fn other_clients_connections_are_explained_by_every_node() {
+    for client in ["outside=203.0.113.9", "pod=10.244.0.7", "node", "pod/web-0"] {
+        let kubectl = Kubectl::new();
+        let output = kubectl.kpr(&["explain", "tcp", "10.96.0.1:80", "--from", client]);
+        let said = text(&output.stdout);
+        for pod in ["agent-1", "agent-2"] {
+            let answer = format!("\n{pod}: kpr explain tcp 10.96.0.1:80 --from {client}\n");
+            assert!(said.contains(&answer), "{said}");
+        }
+        assert!(!kubectl.calls().contains("get pod/"), "{}", kubectl.calls());
+    }
+}
+
+#[test]
+fn a_pod_that_no_node_can_be_asked_about_is_told() {
+    for (nodes, pod, told, code) in [
+        (&[][..], "nobody", "there is no pod default/nobody", 5),
+        (&[], "waiting", "pod default/waiting is not scheduled to a node yet", 5),
+        (
+            &["--node", "node-b"],
+            "web-0",
+            "pod default/web-0 is on node-a, and --node names others",
+            5,
+        ),
+        (
+            &[],
+            "far",
+            "pod default/far is on node-z: no agent's pod is on a node \"node-z\"",
+            1,
+        ),
+        (
+            &[],
+            "secret",
+            "the node of pod default/secret is not known: kubectl get: pods is forbidden",
+            1,
+        ),
+    ] {
+        let kubectl = Kubectl::new();
+        let from = format!("--from=pod/default/{pod}");
+        let output = kubectl.kpr(&[nodes, &["explain", "tcp", "10.96.0.1:80", &from]].concat());
+        assert_eq!(
+            (text(&output.stderr), output.status.code()),
+            (format!("kubectl kpr: {told}\n"), Some(code))
+        );
+        assert!(!kubectl.calls().contains("exec"), "{}", kubectl.calls());
+    }
 }
 
 #[test]
