@@ -8,6 +8,7 @@ const HELP: &str = "\
 Commands of its own, beside those of kpr (kpr --help):
   sysdump  one archive for a bug report, of all nodes
   check    does every kind of Service work, from pods, from nodes and from here?
+  program  the plugin itself, for wherever else kubectl runs
 
 Exit codes: the greatest of what kpr ended with on any node (kpr --help), 1 if a node could not be asked.
 The pod of `explain --from pod/NAMESPACE/NAME` is looked up: its node is asked, and no other. 5: there is none to ask.";
@@ -53,6 +54,11 @@ pub(crate) struct Args {
 }
 
 impl Args {
+    /// What a command of the plugin's own is told. If that is not understood, or asks for help, the program ends.
+    pub(crate) fn options<T: Parser>(&self) -> T {
+        T::try_parse_from(&self.command).unwrap_or_else(|error| error.exit())
+    }
+
     /// Whether the command asks for JSON.
     pub(crate) fn wants_json(&self) -> bool {
         let is_json = |flag| self.value_of(flag) == Some("json");

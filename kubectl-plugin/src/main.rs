@@ -9,15 +9,14 @@ mod check;
 mod explain;
 mod kube_proxy;
 mod kubectl;
+mod output;
 mod pods;
+mod program;
 mod sysdump;
 
-use std::{
-    io::{self, Write as _},
-    process::ExitCode,
-};
+use std::process::ExitCode;
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use clap::Parser as _;
 use futures::{StreamExt as _, stream};
 
@@ -44,11 +43,11 @@ async fn main() -> ExitCode {
 
 /// Asks the nodes, some at a time, and prints their answers in the order of their names. Returns the worst exit code.
 async fn run(args: &Args) -> Result<u8> {
-    if args.command.first().is_some_and(|command| command == sysdump::COMMAND) {
-        return sysdump::run(args).await;
-    }
-    if args.command.first().is_some_and(|command| command == check::COMMAND) {
-        return check::run(args).await;
+    match args.command.first().map(String::as_str) {
+        Some(check::COMMAND) => return check::run(args).await,
+        Some(program::COMMAND) => return program::run(args),
+        Some(sysdump::COMMAND) => return sysdump::run(args).await,
+        _ => {}
     }
     let pods = match Client::of(args) {
         Some(client) => client.pods(args).await?,
@@ -60,7 +59,7 @@ async fn run(args: &Args) -> Result<u8> {
     if args.wants_json() {
         let answers: Vec<_> = answers.collect().await;
         let whole = answer::json(&answers);
-        println_all(&(serde_json::to_string_pretty(&whole)? + "\n"))?;
+        output::print(&(serde_json::to_string_pretty(&whole)? + "\n"))?;
         answers.iter().for_each(Answer::print_errors);
         return Ok(worst(&answers));
     }
@@ -68,9 +67,9 @@ async fn run(args: &Args) -> Result<u8> {
     let mut is_first = true;
     while let Some(answer) = answers.next().await {
         if !std::mem::take(&mut is_first) {
-            println_all("\n")?;
+            output::print("\n")?;
         }
-        println_all(&answer.page())?;
+        output::print(&answer.page())?;
         answer.print_errors();
         worst_of_all = worst_of_all.max(answer.code);
     }
@@ -79,13 +78,4 @@ async fn run(args: &Args) -> Result<u8> {
 
 fn worst(answers: &[Answer]) -> u8 {
     answers.iter().map(|answer| answer.code).max().unwrap_or_default()
-}
-
-/// A reader that has seen enough is no error.
-fn println_all(text: &str) -> Result<()> {
-    let mut out = io::stdout().lock();
-    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error).context("cannot print"),
-        _ => Ok(()),
-    }
 }

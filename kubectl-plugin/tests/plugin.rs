@@ -7,11 +7,13 @@ use std::{
     fs,
     io::Read as _,
     path::Path,
-    process::{Command, Output},
+    process::{Command, Output, Stdio},
 };
 
 use flate2::{Compression, read::GzDecoder, write::GzEncoder};
 use script::{Script, text};
+
+const KUBECTL_KPR: &str = env!("CARGO_BIN_EXE_kubectl-kpr");
 
 /// Pods of node-c, node-a and node-b: the first is about to start, the last has one that ends and one that runs. What `kpr` says is the
 /// pod's name and its arguments, and on node-b it ends with 4.
@@ -86,7 +88,7 @@ impl Kubectl {
 }
 
 fn run(kubectl: &Path, arguments: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_kubectl-kpr"))
+    Command::new(KUBECTL_KPR)
         .args(arguments)
         .env("KUBECTL", kubectl)
         .output()
@@ -296,6 +298,31 @@ fn a_dump_has_a_folder_for_each_node_that_answers_the_objects_and_the_logs() {
     }
     let contents = of("contents.txt").unwrap();
     assert!(contents.contains("         5  nodes/node-a/status.txt\n"), "{contents}");
+}
+
+#[test]
+fn the_program_writes_itself_and_not_on_a_terminal() {
+    let write_to = |out: Stdio| {
+        let mut command = Command::new(KUBECTL_KPR);
+        command.arg("program").stdout(out).output().expect("kubectl-kpr runs")
+    };
+    let output = write_to(Stdio::piped());
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    assert!(
+        output.stdout == fs::read(KUBECTL_KPR).unwrap(),
+        "{} bytes",
+        output.stdout.len()
+    );
+
+    let terminal = fs::File::options().read(true).write(true).open("/dev/ptmx").unwrap();
+    let output = write_to(terminal.into());
+    assert_eq!(
+        (text(&output.stderr).as_str(), output.status.code()),
+        (
+            "kubectl kpr: a program is nothing for a terminal: lead the output into a file, or to another program\n",
+            Some(1)
+        )
+    );
 }
 
 #[test]

@@ -109,7 +109,7 @@ pub(crate) enum Command {
         #[arg(long)]
         record: bool,
     },
-    /// Build the container image: operator, agent and `kpr`, static, as an OCI archive in target/image (needs root).
+    /// Build the container image: operator, agent, `kpr` and `kubectl kpr`, static, as an OCI archive in target/image (needs root).
     ///
     /// With buildah and without a daemon or a base image. Prints the digest, which is the same for the same commit and toolchain,
     /// and the list of what the image is made of (CycloneDX), which is also in the image. `skopeo copy oci-archive:… docker://…`

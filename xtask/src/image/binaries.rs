@@ -10,9 +10,9 @@ use crate::{build, console, layout::Layout, process, toolchain};
 /// The profile of `Cargo.toml` that they are built with.
 const PROFILE: &str = "dist";
 /// Packages whose programs the image has.
-pub(super) const PACKAGES: [&str; 2] = ["kpr-operator", "kpr-node-agent"];
+pub(super) const PACKAGES: [&str; 3] = ["kpr-operator", "kpr-node-agent", "kubectl-kpr"];
 /// Those programs.
-const PROGRAMS: [&str; 3] = ["kpr", "kpr-node-agent", "kpr-operator"];
+const PROGRAMS: [&str; 4] = ["kpr", "kpr-node-agent", "kpr-operator", "kubectl-kpr"];
 
 /// Builds them; where they are.
 pub(super) fn build(layout: &Layout, platform: Platform) -> Result<Vec<PathBuf>> {

@@ -1,4 +1,4 @@
-//! `cargo xtask image`: one small image with the operator, the agent and `kpr`, as an OCI archive, without a Docker daemon.
+//! `cargo xtask image`: one small image with the operator, the agent, `kpr` and `kubectl kpr`, as an OCI archive, without a Docker daemon.
 //!
 //! Two builds of the same commit with the same toolchain are the same bytes: paths of this machine are not in the binaries, times
 //! are the commit's, and lists are sorted.

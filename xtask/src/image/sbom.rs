@@ -177,6 +177,7 @@ mod tests {
         for name in [
             "kpr-operator",
             "kpr-node-agent",
+            "kubectl-kpr",
             "kube-client",
             "aya",
             "aya-ebpf",
