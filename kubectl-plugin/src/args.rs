@@ -2,13 +2,15 @@
 
 use std::num::NonZeroU8;
 
-use clap::Parser;
+use clap::{Parser, ValueHint};
 
 const HELP: &str = "\
 Commands of its own, beside those of kpr (kpr --help):
   sysdump  one archive for a bug report, of all nodes
   check    does every kind of Service work, from pods, from nodes and from here?
   program  the plugin itself, for wherever else kubectl runs
+
+Under the name kubectl_complete-kpr (a link, in PATH) this program completes command lines of kubectl kpr.
 
 Exit codes: the greatest of what kpr ended with on any node (kpr --help), 1 if a node could not be asked.
 The pod of `explain --from pod/NAMESPACE/NAME` is looked up: its node is asked, and no other. 5: there is none to ask.";
@@ -41,7 +43,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "NAME")]
     pub(crate) context: Option<String>,
     /// The kubeconfig to use, as of kubectl
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub(crate) kubeconfig: Option<String>,
     /// What kpr is asked on each node, such as: service list -o wide
     #[arg(

@@ -6,6 +6,7 @@
 mod answer;
 mod args;
 mod check;
+mod completion;
 mod explain;
 mod kube_proxy;
 mod kubectl;
@@ -27,8 +28,14 @@ use kube_proxy::KubeProxies;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
-    let args = Args::parse();
-    match run(&args).await {
+    let result = if completion::is_asked_for() {
+        completion::run()
+            .and_then(|candidates| output::print(&candidates))
+            .map(|()| 0)
+    } else {
+        run(&Args::parse()).await
+    };
+    match result {
         Ok(worst) => ExitCode::from(worst),
         Err(error) => {
             eprintln!("kubectl kpr: {error:#}");

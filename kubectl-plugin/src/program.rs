@@ -10,7 +10,7 @@ use crate::{args::Args, output};
 /// Writes this program to the standard output, which must not be a terminal. It is static, and runs on any Linux of the same architecture.
 #[derive(Clone, Debug, Parser)]
 #[command(name = "program", bin_name = "kubectl kpr program")]
-struct Options {}
+pub(crate) struct Options {}
 
 /// The first word of what is asked for.
 pub(crate) const COMMAND: &str = "program";

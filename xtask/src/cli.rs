@@ -42,7 +42,7 @@ pub(crate) enum Command {
     /// Build the eBPF object, then the operator, the node agent and the test cluster.
     Build(BuildArgs),
     /// Write the files that are generated: the CRDs in crds/ from the Rust types, and what the Helm chart has of them and of its
-    /// own values.yaml; and the manual pages of kpr in docs/man.
+    /// own values.yaml; the manual pages of kpr in docs/man; and what kubectl's plugin knows of kpr's command line.
     Codegen {
         /// Write nothing; fail if a generated file is not up to date.
         #[arg(long)]

@@ -21,7 +21,7 @@ use archive::Archive;
 /// folder for each; kpr's objects, Services and EndpointSlices without values of annotations; and the logs of kpr's pods.
 #[derive(Clone, Debug, Parser)]
 #[command(name = "sysdump", bin_name = "kubectl kpr sysdump")]
-struct Options {
+pub(crate) struct Options {
     /// The archive to write; "-": the standard output [default: kpr-sysdump-TIME.tar.gz]
     #[arg(long, short, value_name = "FILE")]
     output: Option<PathBuf>,
