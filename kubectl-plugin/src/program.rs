@@ -7,7 +7,9 @@ use clap::Parser;
 
 use crate::{args::Args, output};
 
-/// Writes this program to the standard output, which must not be a terminal. It is static, and runs on any Linux of the same architecture.
+/// Writes this program to the standard output.
+///
+/// From the agents' image, so that nobody has to build it: there it is static, and runs on any Linux of the same architecture.
 #[derive(Clone, Debug, Parser)]
 #[command(name = "program", bin_name = "kubectl kpr program")]
 pub(crate) struct Options {}

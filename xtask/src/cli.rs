@@ -115,6 +115,10 @@ pub(crate) enum Command {
     /// and the list of what the image is made of (CycloneDX), which is also in the image. `skopeo copy oci-archive:… docker://…`
     /// or `buildah push` bring it to a registry; `ctr images import`, `kind load image-archive` or `minikube image load` to a node.
     Image(ImageArgs),
+    /// Pack `kubectl kpr` for each platform, with the manifest by which krew installs it, in target/plugin.
+    ///
+    /// Static programs, as in the image; the archives are the same for the same commit and toolchain.
+    Dist(Platforms),
     /// Remove what interrupted demos and tests have left behind: namespaces, cgroups, mounts, processes.
     #[command(alias = "clean-cluster")]
     Sweep,
@@ -147,11 +151,17 @@ pub(crate) struct BenchArgs {
 }
 
 #[derive(Debug, Args)]
-pub(crate) struct ImageArgs {
+pub(crate) struct Platforms {
     /// What to build for; may be given several times, or as a list with commas. A platform whose tools are missing is left out
     /// and told.
     #[arg(long, value_delimiter = ',', default_value = "linux/amd64")]
     pub(crate) platform: Vec<Platform>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ImageArgs {
+    #[command(flatten)]
+    pub(crate) platforms: Platforms,
     /// Pack the image twice and fail unless the digests are equal.
     #[arg(long)]
     pub(crate) verify: bool,

@@ -17,8 +17,9 @@ use jiff::{Timestamp, tz::TimeZone};
 use crate::{args::Args, kubectl, output, pods, pods::Pod};
 use archive::Archive;
 
-/// Gathers what a bug report needs from all nodes into one archive, without secrets: what `kpr sysdump` puts together on each node, in a
-/// folder for each; kpr's objects, Services and EndpointSlices without values of annotations; and the logs of kpr's pods.
+/// Gathers what a bug report needs from all nodes into one archive, without secrets.
+///
+/// What `kpr sysdump` puts together on each node, in a folder for each; kpr's objects, Services and EndpointSlices without values of annotations; and the logs of kpr's pods.
 #[derive(Clone, Debug, Parser)]
 #[command(name = "sysdump", bin_name = "kubectl kpr sysdump")]
 pub(crate) struct Options {

@@ -108,7 +108,7 @@ fn labels(origin: &Origin) -> Vec<String> {
         ),
         ("version", env!("CARGO_PKG_VERSION")),
         ("revision", &origin.revision),
-        ("source", "https://github.com/kpr-dev/kpr"),
+        ("source", env!("CARGO_PKG_REPOSITORY")),
         ("licenses", "Apache-2.0"),
     ]
     .iter()
