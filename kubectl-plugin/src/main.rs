@@ -29,9 +29,7 @@ use kube_proxy::KubeProxies;
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
     let result = if completion::is_asked_for() {
-        completion::run()
-            .and_then(|candidates| output::print(&candidates))
-            .map(|()| 0)
+        completion::run().await
     } else {
         run(&Args::parse()).await
     };

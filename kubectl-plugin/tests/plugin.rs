@@ -6,6 +6,7 @@ use std::{
     collections::BTreeMap,
     fs,
     io::Read as _,
+    os::unix::fs::symlink,
     path::Path,
     process::{Command, Output, Stdio},
 };
@@ -28,7 +29,7 @@ case "$*" in
 ]}
 EOF
     ;;
-*"get pods"*json*"app=other") echo '{"items": []}' ;;
+*"get pods"*json*"app=other"*) echo '{"items": []}' ;;
 *"get pods"*json*)
     cat <<'EOF'
 {"items": [
@@ -322,6 +323,40 @@ fn the_program_writes_itself_and_not_on_a_terminal() {
             "kubectl kpr: a program is nothing for a terminal: lead the output into a file, or to another program\n",
             Some(1)
         )
+    );
+}
+
+/// What the plugin's completion prints for these words.
+fn complete(kubectl: &Kubectl, words: &[&str]) -> String {
+    let program = kubectl.0.directory().join("kubectl_complete-kpr");
+    if !program.exists() {
+        symlink(KUBECTL_KPR, &program).expect("a link");
+    }
+    let output = Command::new(program)
+        .args(words)
+        .env("KUBECTL", kubectl.0.path())
+        .output();
+    text(&output.expect("it runs").stdout)
+}
+
+#[test]
+fn nodes_with_agents_are_candidates_where_a_node_is_named() {
+    let kubectl = Kubectl::new();
+    let nodes = complete(&kubectl, &["--context", "prod", "--node", ""]);
+    assert_eq!(nodes, "node-a\nnode-b\nnode-c\n:4\n");
+    let nodes = complete(&kubectl, &["--node=node-a,node-b"]);
+    assert_eq!(nodes, "--node=node-a,node-b\n:4\n");
+    let nobody = complete(&kubectl, &["--selector", "app=other", "--node", ""]);
+    assert_eq!(nobody, ":4\n");
+    for words in [&["--node", "node-a", "stat"][..], &["status", "--node", ""]] {
+        complete(&kubectl, words);
+    }
+    let list = |selector| format!("get pods --output json --selector {selector} --all-namespaces");
+    let agents = list("app.kubernetes.io/name=kpr-agent");
+    assert_eq!(
+        kubectl.calls().lines().collect::<Vec<_>>(),
+        [&format!("--context prod {agents}"), &agents, &list("app=other")],
+        "nothing is asked for else"
     );
 }
 

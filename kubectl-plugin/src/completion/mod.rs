@@ -11,17 +11,20 @@ use std::{
 };
 
 use anyhow::{Context as _, Result};
-use clap::{Command, CommandFactory as _};
-use clap_complete::{CompletionCandidate, engine::complete};
+use clap::{Command, CommandFactory as _, Parser as _};
+use clap_complete::{ArgValueCandidates, CompletionCandidate, engine::complete};
 use kpr_command_tree::Tree;
 
-use crate::{args::Args, check, program, sysdump};
+use crate::{args::Args, check, output, pods, program, sysdump};
 
 /// The name by which kubectl finds it.
 const PROGRAM: &str = "kubectl_complete-kpr";
 
 /// The commands of kpr, which it hands on: `cargo xtask codegen` writes them.
 const KPR: &str = include_str!("kpr.json");
+
+/// What nodes are named behind.
+const NODE: &str = "--node";
 
 // What the shell is told besides: <https://pkg.go.dev/github.com/spf13/cobra#ShellCompDirective>
 /// No space behind the only candidate.
@@ -35,19 +38,42 @@ pub(crate) fn is_asked_for() -> bool {
     called.is_some_and(|called| Path::new(&called).file_stem() == Some(OsStr::new(PROGRAM)))
 }
 
-/// The candidates for the last of the words that this program was called with.
-pub(crate) fn run() -> Result<String> {
-    candidates(env::args_os().skip(1).collect())
+/// Prints the candidates for the last of the words that this program was called with.
+pub(crate) async fn run() -> Result<u8> {
+    let words: Vec<_> = env::args_os().collect();
+    let nodes = nodes(&words).await;
+    output::print(&candidates(words, nodes)?)?;
+    Ok(0)
 }
 
-fn candidates(mut words: Vec<OsString>) -> Result<String> {
-    // The first is the program's name.
-    words.insert(0, OsString::new());
+/// The agents' nodes, if it is one of them that is to be named. None if they can't be had: nobody can be told why.
+async fn nodes(words: &[OsString]) -> Vec<String> {
+    let [.., before, last] = words else { return Vec::new() };
+    if before != NODE && !last.to_string_lossy().starts_with(&format!("{NODE}=")) {
+        return Vec::new();
+    }
+    // With some command, it is a whole line.
+    let line = words.iter().cloned().chain(["status".into()]);
+    match Args::try_parse_from(line) {
+        Ok(args) if args.command.len() == 1 => {
+            let all = Args {
+                node: Vec::new(),
+                ..args
+            };
+            let pods = pods::find(&all).await.unwrap_or_default();
+            pods.into_iter().map(|pod| pod.node).collect()
+        }
+        _ => Vec::new(),
+    }
+}
+
+/// The first of the words is the program's name.
+fn candidates(words: Vec<OsString>, nodes: Vec<String>) -> Result<String> {
     let last = words.len() - 1;
     let is_flag = |word: &OsStr| word.as_encoded_bytes().starts_with(b"-");
     let wants_flag = is_flag(&words[last]);
     let here = env::current_dir().ok();
-    let mut found = complete(&mut command_line()?, words, last, here.as_deref())?;
+    let mut found = complete(&mut command_line(nodes)?, words, last, here.as_deref())?;
     // Whoever has typed nothing is shown what there is to do, as by kubectl itself.
     found.retain(|candidate| wants_flag || !is_flag(candidate.get_value()));
     Ok(print(&found))
@@ -75,8 +101,8 @@ fn print(candidates: &[CompletionCandidate]) -> String {
     page
 }
 
-/// All that may be written behind `kubectl kpr`.
-fn command_line() -> Result<Command> {
+/// All that may be written behind `kubectl kpr`, with these nodes.
+fn command_line(nodes: Vec<String>) -> Result<Command> {
     let kpr: Tree = serde_json::from_str(KPR).context("the commands of kpr")?;
     let own = [
         check::Options::command(),
@@ -85,7 +111,10 @@ fn command_line() -> Result<Command> {
     ];
     let is_own = |command: &Command| own.iter().any(|own| own.get_name() == command.get_name());
     let kpr: Vec<_> = kpr.into_commands().filter(|command| !is_own(command)).collect();
-    let all = Args::command().disable_help_subcommand(true);
+    let nodes = ArgValueCandidates::new(move || nodes.iter().map(CompletionCandidate::new).collect());
+    let all = Args::command()
+        .disable_help_subcommand(true)
+        .mut_arg("node", |node| node.add(nodes));
     Ok(all.subcommands(kpr).subcommands(own))
 }
 
@@ -95,7 +124,12 @@ mod tests {
 
     /// What is printed for a line that ends where its last word is completed.
     fn complete(line: &str) -> String {
-        candidates(line.split(' ').map(OsString::from).collect()).unwrap()
+        let words = ["kubectl_complete-kpr"].into_iter().chain(line.split(' '));
+        candidates(
+            words.map(OsString::from).collect(),
+            vec!["node-a".into(), "node-b".into()],
+        )
+        .unwrap()
     }
 
     /// The same, without what is said of the candidates.
@@ -106,7 +140,7 @@ mod tests {
 
     #[test]
     fn all_that_may_be_written_is_consistent() {
-        command_line().unwrap().debug_assert();
+        command_line(Vec::new()).unwrap().debug_assert();
     }
 
     #[test]
@@ -124,7 +158,8 @@ mod tests {
             ("explain tcp 10.96.0.1:80 --f", &["--from"]),
             ("manual conntrack ", &[]),
             ("--kube", &["--kube-proxy-selector", "--kubeconfig"]),
-            ("--node ", &[]),
+            ("--node ", &["node-a", "node-b"]),
+            ("--node=node-a,n", &["--node=node-a,node-a", "--node=node-a,node-b"]),
             ("check --outside ", &["auto", "always", "never"]),
             ("prog", &["program"]),
             // The plugin's own, and not that of the agents.
