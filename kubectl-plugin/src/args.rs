@@ -2,14 +2,18 @@
 
 use std::num::NonZeroU8;
 
-use clap::Parser;
+use clap::{Parser, ValueHint};
 
 const HELP: &str = "\
 Commands of its own, beside those of kpr (kpr --help):
   sysdump  one archive for a bug report, of all nodes
   check    does every kind of Service work, from pods, from nodes and from here?
+  program  the plugin itself, for wherever else kubectl runs
 
-Exit codes: the greatest of what kpr ended with on any node (kpr --help), 1 if a node could not be asked.";
+Under the name kubectl_complete-kpr (a link, in PATH) this program completes command lines of kubectl kpr.
+
+Exit codes: the greatest of what kpr ended with on any node (kpr --help), 1 if a node could not be asked.
+The pod of `explain --from pod/NAMESPACE/NAME` is looked up: its node is asked, and no other. 5: there is none to ask.";
 
 /// Asks the agents of all nodes: runs kpr in their pods, and prints each node's answer under its name.
 #[derive(Clone, Debug, Parser)]
@@ -39,7 +43,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "NAME")]
     pub(crate) context: Option<String>,
     /// The kubeconfig to use, as of kubectl
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub(crate) kubeconfig: Option<String>,
     /// What kpr is asked on each node, such as: service list -o wide
     #[arg(
@@ -52,11 +56,24 @@ pub(crate) struct Args {
 }
 
 impl Args {
+    /// What a command of the plugin's own is told. If that is not understood, or asks for help, the program ends.
+    pub(crate) fn options<T: Parser>(&self) -> T {
+        T::try_parse_from(&self.command).unwrap_or_else(|error| error.exit())
+    }
+
     /// Whether the command asks for JSON.
     pub(crate) fn wants_json(&self) -> bool {
-        let one = ["-ojson", "-o=json", "--output=json"];
-        let pair = |words: &[String]| ["-o", "--output"].contains(&words[0].as_str()) && words[1] == "json";
-        self.command.iter().any(|word| one.contains(&word.as_str())) || self.command.windows(2).any(pair)
+        let is_json = |flag| self.value_of(flag) == Some("json");
+        is_json("-o") || is_json("--output") || self.command.iter().any(|word| word == "-ojson")
+    }
+
+    /// What the command's flag is given, in the same word behind "=" or as the next one.
+    pub(crate) fn value_of(&self, flag: &str) -> Option<&str> {
+        self.command.iter().enumerate().find_map(|(at, word)| {
+            let rest = word.strip_prefix(flag)?;
+            let next = || self.command.get(at + 1).filter(|_| rest.is_empty());
+            rest.strip_prefix('=').or_else(|| next().map(String::as_str))
+        })
     }
 }
 

@@ -6,52 +6,65 @@
 mod answer;
 mod args;
 mod check;
+mod completion;
+mod explain;
 mod kube_proxy;
 mod kubectl;
+mod output;
 mod pods;
+mod program;
 mod sysdump;
 
-use std::{
-    io::{self, Write as _},
-    process::ExitCode,
-};
+use std::process::ExitCode;
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use clap::Parser as _;
 use futures::{StreamExt as _, stream};
 
 use answer::Answer;
 use args::Args;
+use explain::{ABSENT, Absent, Client};
 use kube_proxy::KubeProxies;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
-    let args = Args::parse();
-    match run(&args).await {
+    let result = if completion::is_asked_for() {
+        completion::run().await
+    } else {
+        run(&Args::parse()).await
+    };
+    match result {
         Ok(worst) => ExitCode::from(worst),
         Err(error) => {
             eprintln!("kubectl kpr: {error:#}");
-            ExitCode::FAILURE
+            if error.is::<Absent>() {
+                ExitCode::from(ABSENT)
+            } else {
+                ExitCode::FAILURE
+            }
         }
     }
 }
 
 /// Asks the nodes, some at a time, and prints their answers in the order of their names. Returns the worst exit code.
 async fn run(args: &Args) -> Result<u8> {
-    if args.command.first().is_some_and(|command| command == sysdump::COMMAND) {
-        return sysdump::run(args).await;
+    match args.command.first().map(String::as_str) {
+        Some(check::COMMAND) => return check::run(args).await,
+        Some(program::COMMAND) => return program::run(args),
+        Some(sysdump::COMMAND) => return sysdump::run(args).await,
+        _ => {}
     }
-    if args.command.first().is_some_and(|command| command == check::COMMAND) {
-        return check::run(args).await;
-    }
-    let pods = pods::find(args).await?;
+    let pods = match Client::of(args) {
+        Some(client) => client.pods(args).await?,
+        None => pods::find(args).await?,
+    };
     let kube_proxies = KubeProxies::default();
     let ask = |pod| Answer::ask(args, &kube_proxies, pod);
     let mut answers = stream::iter(pods.iter().map(ask)).buffered(args.parallel.get().into());
     if args.wants_json() {
         let answers: Vec<_> = answers.collect().await;
         let whole = answer::json(&answers);
-        println_all(&(serde_json::to_string_pretty(&whole)? + "\n"))?;
+        output::print(&(serde_json::to_string_pretty(&whole)? + "\n"))?;
         answers.iter().for_each(Answer::print_errors);
         return Ok(worst(&answers));
     }
@@ -59,9 +72,9 @@ async fn run(args: &Args) -> Result<u8> {
     let mut is_first = true;
     while let Some(answer) = answers.next().await {
         if !std::mem::take(&mut is_first) {
-            println_all("\n")?;
+            output::print("\n")?;
         }
-        println_all(&answer.page())?;
+        output::print(&answer.page())?;
         answer.print_errors();
         worst_of_all = worst_of_all.max(answer.code);
     }
@@ -70,13 +83,4 @@ async fn run(args: &Args) -> Result<u8> {
 
 fn worst(answers: &[Answer]) -> u8 {
     answers.iter().map(|answer| answer.code).max().unwrap_or_default()
-}
-
-/// A reader that has seen enough is no error.
-fn println_all(text: &str) -> Result<()> {
-    let mut out = io::stdout().lock();
-    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error).context("cannot print"),
-        _ => Ok(()),
-    }
 }

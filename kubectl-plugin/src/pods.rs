@@ -1,6 +1,6 @@
 //! Which pods to ask.
 
-use anyhow::{Result, bail, ensure};
+use anyhow::{Context as _, Result, bail, ensure};
 use serde::Deserialize;
 
 use crate::{
@@ -21,8 +21,9 @@ pub(crate) struct Pod {
     pub(crate) trouble: Option<String>,
 }
 
+/// A pod, as the API server has it.
 #[derive(Deserialize)]
-struct Item {
+pub(crate) struct Item {
     metadata: Metadata,
     #[serde(default)]
     spec: Spec,
@@ -85,6 +86,25 @@ pub(crate) async fn running(args: &Args, selector: &str) -> Result<Vec<Pod>> {
     Ok(all.filter(|pod| pod.trouble.is_none()).collect())
 }
 
+/// The pod of this name, if there is one.
+pub(crate) async fn get(args: &Args, namespace: &str, name: &str) -> Result<Option<Item>> {
+    let pod = format!("pod/{name}");
+    let arguments = [
+        "get",
+        &pod,
+        "--namespace",
+        namespace,
+        "--ignore-not-found",
+        "--output",
+        "json",
+    ];
+    let output = kubectl::output(args, &arguments).await?;
+    if output.is_empty() {
+        return Ok(None);
+    }
+    serde_json::from_slice(&output).context("kubectl's answer was not understood")
+}
+
 async fn list(args: &Args, selector: &str) -> Result<List<Item>> {
     let arguments = [
         "get",
@@ -117,6 +137,13 @@ fn choose(list: List<Item>, args: &Args) -> Result<Vec<Pod>> {
     }
     pods.retain(|pod| args.node.is_empty() || args.node.contains(&pod.node));
     Ok(pods)
+}
+
+impl Item {
+    /// The node that it is bound to, once it is.
+    pub(crate) fn node(self) -> Option<String> {
+        self.spec.node_name
+    }
 }
 
 impl Pod {

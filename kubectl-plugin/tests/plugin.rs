@@ -6,12 +6,15 @@ use std::{
     collections::BTreeMap,
     fs,
     io::Read as _,
+    os::unix::fs::symlink,
     path::Path,
-    process::{Command, Output},
+    process::{Command, Output, Stdio},
 };
 
 use flate2::{Compression, read::GzDecoder, write::GzEncoder};
 use script::{Script, text};
+
+const KUBECTL_KPR: &str = env!("CARGO_BIN_EXE_kubectl-kpr");
 
 /// Pods of node-c, node-a and node-b: the first is about to start, the last has one that ends and one that runs. What `kpr` says is the
 /// pod's name and its arguments, and on node-b it ends with 4.
@@ -26,7 +29,7 @@ case "$*" in
 ]}
 EOF
     ;;
-*"get pods"*json*"app=other") echo '{"items": []}' ;;
+*"get pods"*json*"app=other"*) echo '{"items": []}' ;;
 *"get pods"*json*)
     cat <<'EOF'
 {"items": [
@@ -48,6 +51,14 @@ EOF
 *"exec"*"proxy-2 -- nft --json list ruleset") echo '{"table": {"name": "kube-proxy"}}' ;;
 *"exec"*"agent-1 -- kpr sysdump --output - --flows 7") cat "$0.dump" ;;
 *"exec"*"agent-2 -- kpr sysdump --output - --flows 7") head -c 40 "$0.dump" ;;
+*"get pod/web-0 --namespace default --ignore-not-found --output json")
+    echo '{"metadata": {"name": "web-0", "namespace": "default"}, "spec": {"nodeName": "node-a"}, "status": {"phase": "Running"}}' ;;
+*"get pod/far --namespace default --ignore-not-found --output json")
+    echo '{"metadata": {"name": "far", "namespace": "default"}, "spec": {"nodeName": "node-z"}, "status": {"phase": "Running"}}' ;;
+*"get pod/waiting --namespace default --ignore-not-found --output json")
+    echo '{"metadata": {"name": "waiting", "namespace": "default"}, "spec": {}, "status": {"phase": "Pending"}}' ;;
+*"get pod/secret "*) echo "pods is forbidden" >&2; exit 1 ;;
+*"get pod/"*) ;;
 *"get services --all-namespaces --output json")
     echo '{"items": [{"metadata": {"name": "web", "annotations": {"lb/token": "planted-token"}}}]}' ;;
 *"get nodedatapaths"*) echo "no such kind" >&2; exit 1 ;;
@@ -78,7 +89,7 @@ impl Kubectl {
 }
 
 fn run(kubectl: &Path, arguments: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_kubectl-kpr"))
+    Command::new(KUBECTL_KPR)
         .args(arguments)
         .env("KUBECTL", kubectl)
         .output()
@@ -117,6 +128,74 @@ fn nodes_that_are_named_are_asked_and_no_others() {
         text(&output.stderr),
         "kubectl kpr: no agent's pod is on a node \"node-x\"\n"
     );
+}
+
+#[test]
+fn a_pods_connection_is_explained_by_its_own_node_alone() {
+    for nodes in [&[][..], &["--node", "node-b,node-a"]] {
+        let kubectl = Kubectl::new();
+        let question = ["explain", "tcp", "10.96.0.1:80", "--from", "pod/default/web-0"];
+        let output = kubectl.kpr(&[nodes, &question].concat());
+        assert_eq!(
+            (text(&output.stdout).as_str(), output.status.code()),
+            (
+                "=== node-a ===\nagent-1: kpr explain tcp 10.96.0.1:80 --from pod/default/web-0\n",
+                Some(0)
+            ),
+            "{}",
+            text(&output.stderr)
+        );
+        assert_eq!(kubectl.calls().lines().count(), 3, "{}", kubectl.calls());
+    }
+}
+
+#[test]
+fn other_clients_connections_are_explained_by_every_node() {
+    for client in ["outside=203.0.113.9", "pod=10.244.0.7", "node", "pod/web-0"] {
+        let kubectl = Kubectl::new();
+        let output = kubectl.kpr(&["explain", "tcp", "10.96.0.1:80", "--from", client]);
+        let said = text(&output.stdout);
+        for pod in ["agent-1", "agent-2"] {
+            let answer = format!("\n{pod}: kpr explain tcp 10.96.0.1:80 --from {client}\n");
+            assert!(said.contains(&answer), "{said}");
+        }
+        assert!(!kubectl.calls().contains("get pod/"), "{}", kubectl.calls());
+    }
+}
+
+#[test]
+fn a_pod_that_no_node_can_be_asked_about_is_told() {
+    for (nodes, pod, told, code) in [
+        (&[][..], "nobody", "there is no pod default/nobody", 5),
+        (&[], "waiting", "pod default/waiting is not scheduled to a node yet", 5),
+        (
+            &["--node", "node-b"],
+            "web-0",
+            "pod default/web-0 is on node-a, and --node names others",
+            5,
+        ),
+        (
+            &[],
+            "far",
+            "pod default/far is on node-z: no agent's pod is on a node \"node-z\"",
+            1,
+        ),
+        (
+            &[],
+            "secret",
+            "the node of pod default/secret is not known: kubectl get: pods is forbidden",
+            1,
+        ),
+    ] {
+        let kubectl = Kubectl::new();
+        let from = format!("--from=pod/default/{pod}");
+        let output = kubectl.kpr(&[nodes, &["explain", "tcp", "10.96.0.1:80", &from]].concat());
+        assert_eq!(
+            (text(&output.stderr), output.status.code()),
+            (format!("kubectl kpr: {told}\n"), Some(code))
+        );
+        assert!(!kubectl.calls().contains("exec"), "{}", kubectl.calls());
+    }
 }
 
 #[test]
@@ -220,6 +299,65 @@ fn a_dump_has_a_folder_for_each_node_that_answers_the_objects_and_the_logs() {
     }
     let contents = of("contents.txt").unwrap();
     assert!(contents.contains("         5  nodes/node-a/status.txt\n"), "{contents}");
+}
+
+#[test]
+fn the_program_writes_itself_and_not_on_a_terminal() {
+    let write_to = |out: Stdio| {
+        let mut command = Command::new(KUBECTL_KPR);
+        command.arg("program").stdout(out).output().expect("kubectl-kpr runs")
+    };
+    let output = write_to(Stdio::piped());
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    assert!(
+        output.stdout == fs::read(KUBECTL_KPR).unwrap(),
+        "{} bytes",
+        output.stdout.len()
+    );
+
+    let terminal = fs::File::options().read(true).write(true).open("/dev/ptmx").unwrap();
+    let output = write_to(terminal.into());
+    assert_eq!(
+        (text(&output.stderr).as_str(), output.status.code()),
+        (
+            "kubectl kpr: a program is nothing for a terminal: lead the output into a file, or to another program\n",
+            Some(1)
+        )
+    );
+}
+
+/// What the plugin's completion prints for these words.
+fn complete(kubectl: &Kubectl, words: &[&str]) -> String {
+    let program = kubectl.0.directory().join("kubectl_complete-kpr");
+    if !program.exists() {
+        symlink(KUBECTL_KPR, &program).expect("a link");
+    }
+    let output = Command::new(program)
+        .args(words)
+        .env("KUBECTL", kubectl.0.path())
+        .output();
+    text(&output.expect("it runs").stdout)
+}
+
+#[test]
+fn nodes_with_agents_are_candidates_where_a_node_is_named() {
+    let kubectl = Kubectl::new();
+    let nodes = complete(&kubectl, &["--context", "prod", "--node", ""]);
+    assert_eq!(nodes, "node-a\nnode-b\nnode-c\n:4\n");
+    let nodes = complete(&kubectl, &["--node=node-a,node-b"]);
+    assert_eq!(nodes, "--node=node-a,node-b\n:4\n");
+    let nobody = complete(&kubectl, &["--selector", "app=other", "--node", ""]);
+    assert_eq!(nobody, ":4\n");
+    for words in [&["--node", "node-a", "stat"][..], &["status", "--node", ""]] {
+        complete(&kubectl, words);
+    }
+    let list = |selector| format!("get pods --output json --selector {selector} --all-namespaces");
+    let agents = list("app.kubernetes.io/name=kpr-agent");
+    assert_eq!(
+        kubectl.calls().lines().collect::<Vec<_>>(),
+        [&format!("--context prod {agents}"), &agents, &list("app=other")],
+        "nothing is asked for else"
+    );
 }
 
 #[test]

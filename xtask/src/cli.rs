@@ -42,7 +42,7 @@ pub(crate) enum Command {
     /// Build the eBPF object, then the operator, the node agent and the test cluster.
     Build(BuildArgs),
     /// Write the files that are generated: the CRDs in crds/ from the Rust types, and what the Helm chart has of them and of its
-    /// own values.yaml; and the manual pages of kpr in docs/man.
+    /// own values.yaml; the manual pages of kpr in docs/man; and what kubectl's plugin knows of kpr's command line.
     Codegen {
         /// Write nothing; fail if a generated file is not up to date.
         #[arg(long)]
@@ -109,12 +109,16 @@ pub(crate) enum Command {
         #[arg(long)]
         record: bool,
     },
-    /// Build the container image: operator, agent and `kpr`, static, as an OCI archive in target/image (needs root).
+    /// Build the container image: operator, agent, `kpr` and `kubectl kpr`, static, as an OCI archive in target/image (needs root).
     ///
     /// With buildah and without a daemon or a base image. Prints the digest, which is the same for the same commit and toolchain,
     /// and the list of what the image is made of (CycloneDX), which is also in the image. `skopeo copy oci-archive:… docker://…`
     /// or `buildah push` bring it to a registry; `ctr images import`, `kind load image-archive` or `minikube image load` to a node.
     Image(ImageArgs),
+    /// Pack `kubectl kpr` for each platform, with the manifest by which krew installs it, in target/plugin.
+    ///
+    /// Static programs, as in the image; the archives are the same for the same commit and toolchain.
+    Dist(Platforms),
     /// Remove what interrupted demos and tests have left behind: namespaces, cgroups, mounts, processes.
     #[command(alias = "clean-cluster")]
     Sweep,
@@ -147,11 +151,17 @@ pub(crate) struct BenchArgs {
 }
 
 #[derive(Debug, Args)]
-pub(crate) struct ImageArgs {
+pub(crate) struct Platforms {
     /// What to build for; may be given several times, or as a list with commas. A platform whose tools are missing is left out
     /// and told.
     #[arg(long, value_delimiter = ',', default_value = "linux/amd64")]
     pub(crate) platform: Vec<Platform>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ImageArgs {
+    #[command(flatten)]
+    pub(crate) platforms: Platforms,
     /// Pack the image twice and fail unless the digests are equal.
     #[arg(long)]
     pub(crate) verify: bool,

@@ -8,6 +8,7 @@ mod cli;
 mod codegen;
 mod console;
 mod demo;
+mod dist;
 mod go_tools;
 mod image;
 mod instructions;
@@ -73,6 +74,7 @@ fn run(cli: &Cli) -> Result<ExitCode> {
         Command::Kernels { kernel, only } => return kernels::run(&layout, kernel, only, toolchain),
         Command::Instructions { record } => return instructions::run(&layout, *record, toolchain),
         Command::Bench(arguments) => bench::run(&layout, arguments, toolchain)?,
+        Command::Dist(platforms) => return dist::run(&layout, platforms),
         Command::Image(arguments) => return image::run(&layout, arguments, toolchain),
         Command::Sweep => sweep::run(&layout)?,
     }

@@ -14,6 +14,7 @@ use super::{
 use crate::{
     args::Args,
     kubectl::{self, List},
+    output,
 };
 
 /// How long the namespace may take to go.
@@ -168,7 +169,7 @@ impl<'a> Cluster<'a> {
 pub(super) async fn clean(args: &Args) -> Result<()> {
     let arguments = ["delete", "namespaces", "--selector", LABEL, REMOVAL];
     let said = kubectl::output(args, &arguments).await?;
-    crate::println_all(&String::from_utf8_lossy(&said))
+    output::print(&String::from_utf8_lossy(&said))
 }
 
 #[derive(Deserialize)]

@@ -22,7 +22,7 @@ use anyhow::{Context as _, Result, anyhow};
 use clap::{Parser, ValueEnum};
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::args::Args;
+use crate::{args::Args, output};
 use ask::Asker;
 use cluster::Cluster;
 use report::{Format, Report};
@@ -86,10 +86,7 @@ const FAILED: u8 = 7;
 
 /// Checks, or cleans up. `args.command` begins with [`COMMAND`].
 pub(crate) async fn run(args: &Args) -> Result<u8> {
-    let options = match Options::try_parse_from(&args.command) {
-        Ok(options) => options,
-        Err(error) => error.exit(),
-    };
+    let options: Options = args.options();
     if options.clean {
         return cluster::clean(args).await.map(|()| 0);
     }
@@ -105,7 +102,7 @@ pub(crate) async fn run(args: &Args) -> Result<u8> {
     let removed = cluster.remove().await;
     let failed = match report {
         Ok(report) => {
-            crate::println_all(&report.print(options.output)?)?;
+            output::print(&report.print(options.output)?)?;
             report.has_failed()
         }
         Err(error) => {

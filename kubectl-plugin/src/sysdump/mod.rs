@@ -5,23 +5,24 @@ mod objects;
 
 use std::{
     fs::File,
-    io::{self, BufWriter, IsTerminal as _, Write},
+    io::{BufWriter, Write},
     path::{Path, PathBuf},
 };
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result};
 use clap::Parser;
 use futures::{StreamExt as _, stream};
 use jiff::{Timestamp, tz::TimeZone};
 
-use crate::{args::Args, kubectl, pods, pods::Pod};
+use crate::{args::Args, kubectl, output, pods, pods::Pod};
 use archive::Archive;
 
-/// Gathers what a bug report needs from all nodes into one archive, without secrets: what `kpr sysdump` puts together on each node, in a
-/// folder for each; kpr's objects, Services and EndpointSlices without values of annotations; and the logs of kpr's pods.
+/// Gathers what a bug report needs from all nodes into one archive, without secrets.
+///
+/// What `kpr sysdump` puts together on each node, in a folder for each; kpr's objects, Services and EndpointSlices without values of annotations; and the logs of kpr's pods.
 #[derive(Clone, Debug, Parser)]
 #[command(name = "sysdump", bin_name = "kubectl kpr sysdump")]
-struct Options {
+pub(crate) struct Options {
     /// The archive to write; "-": the standard output [default: kpr-sysdump-TIME.tar.gz]
     #[arg(long, short, value_name = "FILE")]
     output: Option<PathBuf>,
@@ -43,10 +44,7 @@ const STANDARD_OUTPUT: &str = "-";
 
 /// Gathers everything. An error: nothing could be written. `args.command` begins with [`COMMAND`].
 pub(crate) async fn run(args: &Args) -> Result<u8> {
-    let options = match Options::try_parse_from(&args.command) {
-        Ok(options) => options,
-        Err(error) => error.exit(),
-    };
+    let options: Options = args.options();
     let now = Timestamp::now();
     let time = now.to_zoned(TimeZone::UTC).strftime("%Y%m%dT%H%M%SZ");
     let folder = format!("kpr-sysdump-{time}");
@@ -55,11 +53,7 @@ pub(crate) async fn run(args: &Args) -> Result<u8> {
         .clone()
         .unwrap_or_else(|| format!("{folder}.tar.gz").into());
     if file == Path::new(STANDARD_OUTPUT) {
-        let stdout = io::stdout();
-        ensure!(
-            !stdout.is_terminal(),
-            "an archive is nothing for a terminal: lead the output elsewhere, or name a file"
-        );
+        let stdout = output::no_terminal("an archive")?;
         gather(args, &options, Archive::new(BufWriter::new(stdout), folder, now)).await?;
     } else {
         let cannot = || format!("cannot write {} (--output names another file, or -)", file.display());
@@ -69,7 +63,7 @@ pub(crate) async fn run(args: &Args) -> Result<u8> {
             0 => String::new(),
             failed => format!("; {failed} parts have errors (errors.txt)"),
         };
-        crate::println_all(&format!("{}{trouble}\n", file.display()))?;
+        output::print(&format!("{}{trouble}\n", file.display()))?;
     }
     Ok(0)
 }

@@ -105,6 +105,9 @@ pub enum Command {
     /// For `kubectl kpr check`, in its pods.
     #[command(subcommand, hide = true)]
     Check(check::Command),
+    /// For `kubectl kpr`, which completes command lines of kpr: all that there is of them.
+    #[command(hide = true)]
+    Tree,
 }
 
 #[cfg(test)]

@@ -24,6 +24,7 @@ mod status;
 mod style;
 mod sysdump;
 mod table;
+mod tree;
 
 #[cfg(test)]
 pub(crate) use status::golden;
@@ -53,5 +54,6 @@ pub async fn run(args: &Args, out: &mut dyn Write) -> anyhow::Result<Exit> {
         Command::Manual(args) => manual::run(args, out),
         Command::Probe(args) => probe::run(place, args, out).await,
         Command::Check(command) => check::run(command, out).await,
+        Command::Tree => tree::run(out),
     }
 }

@@ -8,36 +8,14 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use anyhow::{Context, Result, bail};
-
-use crate::{console, layout::Layout};
+use anyhow::{Context, Result};
 
 /// The table is written between these lines of the README; what is around them is written by hand.
 const BEGIN: &str = "<!-- Values: written by `cargo xtask codegen`. -->\n";
 const END: &str = "<!-- End of values. -->\n";
 
-/// Bring the generated parts up to date, or fail if one isn't and they shall only be looked at.
-pub(crate) fn codegen(layout: &Layout, check: bool) -> Result<()> {
-    let mut stale = Vec::new();
-    for (path, content) in files(&layout.root)? {
-        let shown = path.strip_prefix(&layout.root).unwrap_or(&path).display().to_string();
-        if fs::read_to_string(&path).is_ok_and(|old| old == content) {
-            console::note(&format!("{shown} is up to date"));
-        } else if check {
-            stale.push(shown);
-        } else {
-            fs::write(&path, content).with_context(|| format!("cannot write {}", path.display()))?;
-            console::note(&format!("{shown} written"));
-        }
-    }
-    if !stale.is_empty() {
-        bail!("out of date: {}; run `cargo xtask codegen`", stale.join(", "));
-    }
-    Ok(())
-}
-
 /// Every generated file of the chart, and what it should be.
-fn files(root: &Path) -> Result<Vec<(PathBuf, String)>> {
+pub(crate) fn files(root: &Path) -> Result<Vec<(PathBuf, String)>> {
     let chart = root.join("charts/kpr");
     let read = |path: &Path| fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()));
     let readme = chart.join("README.md");

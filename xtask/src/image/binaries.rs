@@ -1,4 +1,4 @@
-//! The programs of the image: static, stripped, and without a path of this machine in them.
+//! The programs that are shipped: static, stripped, and without a path of this machine in them.
 
 use std::{ffi::OsString, path::PathBuf, time::Instant};
 
@@ -9,13 +9,20 @@ use crate::{build, console, layout::Layout, process, toolchain};
 
 /// The profile of `Cargo.toml` that they are built with.
 const PROFILE: &str = "dist";
-/// Packages whose programs the image has.
-pub(super) const PACKAGES: [&str; 2] = ["kpr-operator", "kpr-node-agent"];
-/// Those programs.
-const PROGRAMS: [&str; 3] = ["kpr", "kpr-node-agent", "kpr-operator"];
+/// A package, and its programs.
+pub(crate) type Package = (&'static str, &'static [&'static str]);
 
-/// Builds them; where they are.
-pub(super) fn build(layout: &Layout, platform: Platform) -> Result<Vec<PathBuf>> {
+/// What `kubectl kpr` is.
+pub(crate) const PLUGIN: Package = ("kubectl-kpr", &["kubectl-kpr"]);
+/// What the image has.
+pub(super) const IMAGE: [Package; 3] = [
+    ("kpr-operator", &["kpr-operator"]),
+    ("kpr-node-agent", &["kpr", "kpr-node-agent"]),
+    PLUGIN,
+];
+
+/// Builds the programs of these packages; where they are.
+pub(crate) fn build(layout: &Layout, platform: Platform, packages: &[Package]) -> Result<Vec<PathBuf>> {
     let start = Instant::now();
     console::step(&format!(
         "Building static programs for {platform} (the first time some minutes)"
@@ -28,27 +35,28 @@ pub(super) fn build(layout: &Layout, platform: Platform) -> Result<Vec<PathBuf>>
         .env("CARGO_ENCODED_RUSTFLAGS", flags(layout))
         .env(format!("CFLAGS_{}", target.replace('-', "_")), c_flags(layout))
         .envs(platform.variables());
-    for package in PACKAGES {
+    for (package, _) in packages {
         command.args(["--package", package]);
     }
     process::run(&mut command).with_context(|| format!("kpr does not build for {platform}: see the message above"))?;
     let directory = layout.target.join(target).join(PROFILE);
-    let programs = PROGRAMS.map(|program| directory.join(program));
+    let names = packages.iter().flat_map(|(_, programs)| *programs);
+    let programs: Vec<_> = names.map(|program| directory.join(program)).collect();
     for program in &programs {
         ensure!(program.is_file(), "{} was not built", program.display());
     }
     console::note(&format!("built ({})", console::duration(start.elapsed())));
-    Ok(programs.into())
+    Ok(programs)
 }
 
-/// Checks with clippy what [`build`] would build: `libc` has other types there than with glibc.
+/// Checks with clippy what the image has: `libc` has other types there than with glibc.
 pub(super) fn lint(layout: &Layout, platform: Platform) -> Result<()> {
     let mut command = toolchain::cargo();
     command
         .current_dir(&layout.root)
         .args(["clippy", "--locked", "--target", platform.target(), "--bins"])
         .envs(platform.variables());
-    for package in PACKAGES {
+    for (package, _) in IMAGE {
         command.args(["--package", package]);
     }
     process::run(command.args(["--", "-D", "warnings"]))

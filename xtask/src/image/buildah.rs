@@ -104,11 +104,11 @@ fn labels(origin: &Origin) -> Vec<String> {
         ("title", "kpr"),
         (
             "description",
-            "Replaces kube-proxy with an eBPF datapath, on any CNI: operator, node agent and the command kpr",
+            "Replaces kube-proxy with an eBPF datapath, on any CNI: operator, node agent, the command kpr and kubectl's plugin of that name",
         ),
         ("version", env!("CARGO_PKG_VERSION")),
         ("revision", &origin.revision),
-        ("source", "https://github.com/kpr-dev/kpr"),
+        ("source", env!("CARGO_PKG_REPOSITORY")),
         ("licenses", "Apache-2.0"),
     ]
     .iter()

@@ -8,14 +8,14 @@ use crate::process;
 
 /// A commit.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Origin {
+pub(crate) struct Origin {
     /// Its hash; with `-dirty` if the checkout has changes that are not in it.
     pub(super) revision: String,
     /// The time that everything in the image has, in seconds since 1970: the commit's, or SOURCE_DATE_EPOCH.
-    pub(super) time: u64,
+    pub(crate) time: u64,
 }
 
-pub(super) fn origin(root: &Path) -> Result<Origin> {
+pub(crate) fn origin(root: &Path) -> Result<Origin> {
     let git = |arguments: &[&str]| process::capture(Command::new("git").current_dir(root).args(arguments));
     let commit = git(&["rev-parse", "HEAD"])?;
     let changes = git(&["status", "--porcelain", "--untracked-files=no"])?;

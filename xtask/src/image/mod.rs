@@ -1,18 +1,18 @@
-//! `cargo xtask image`: one small image with the operator, the agent and `kpr`, as an OCI archive, without a Docker daemon.
+//! `cargo xtask image`: one small image with the operator, the agent, `kpr` and `kubectl kpr`, as an OCI archive, without a Docker daemon.
 //!
 //! Two builds of the same commit with the same toolchain are the same bytes: paths of this machine are not in the binaries, times
 //! are the commit's, and lists are sorted.
 
-mod binaries;
+pub(crate) mod binaries;
 mod buildah;
-mod git;
+pub(crate) mod git;
 mod platform;
-mod root;
+pub(crate) mod root;
 mod sbom;
 
 use std::{fs, path::Path, process::ExitCode, time::Instant};
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 
 pub(crate) use self::platform::Platform;
 use self::{buildah::Buildah, root::Content};
@@ -23,19 +23,13 @@ pub(crate) fn run(layout: &Layout, arguments: &ImageArgs, choice: ToolchainChoic
     if probe::on_path("buildah").is_none() {
         apt::install(&["buildah"], "the program that packs images; some seconds")?;
     }
-    let (ready, missing) = sorted_out(&arguments.platform)?;
-    for (platform, why) in &missing {
-        console::note(&format!("no image for {platform}: {why}"));
-    }
-    if ready.is_empty() {
-        bail!("there is no platform to build for");
-    }
+    let platforms = Platform::ready(&arguments.platforms)?;
     build::bpf(layout, choice)?;
     let directory = layout.root.join("target/image");
     let origin = git::origin(&layout.root)?;
     let mut contents = Vec::new();
-    for platform in ready {
-        let built = binaries::build(layout, platform)?;
+    for &platform in &platforms.ready {
+        let built = binaries::build(layout, platform, &binaries::IMAGE)?;
         let content = root::lay_out(layout, &directory, platform, &built, &sbom::of(layout, platform)?)?;
         contents.push(content);
     }
@@ -49,11 +43,7 @@ pub(crate) fn run(layout: &Layout, arguments: &ImageArgs, choice: ToolchainChoic
         console::note("packed twice, with the same digest");
     }
     report(&archive, &digest, &contents)?;
-    Ok(if missing.is_empty() {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::FAILURE
-    })
+    Ok(platforms.exit())
 }
 
 /// Checks the programs of this machine's image without building them; what is missing if that can't be.
@@ -66,24 +56,6 @@ pub(crate) fn lint(layout: &Layout) -> Result<Option<String>> {
         binaries::lint(layout, platform)?;
     }
     Ok(missing)
-}
-
-/// A platform that can't be built for, and what is missing.
-type Missing = (Platform, String);
-
-/// The platforms that can be built for, and the others.
-fn sorted_out(wanted: &[Platform]) -> Result<(Vec<Platform>, Vec<Missing>)> {
-    let mut wanted = wanted.to_vec();
-    wanted.sort_unstable();
-    wanted.dedup();
-    let (mut ready, mut missing) = (Vec::new(), Vec::new());
-    for platform in wanted {
-        match platform.prepare()? {
-            None => ready.push(platform),
-            Some(why) => missing.push((platform, why)),
-        }
-    }
-    Ok((ready, missing))
 }
 
 /// Packs the image into the archive; its digest.

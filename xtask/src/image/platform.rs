@@ -1,16 +1,39 @@
 //! What an image can be built for, and what that needs.
 
-use std::{fmt, process::Command, str::FromStr};
+use std::{
+    fmt,
+    process::{Command, ExitCode},
+    str::FromStr,
+};
 
-use anyhow::{Result, bail};
+use anyhow::{Result, bail, ensure};
 
-use crate::{apt, console, probe, process};
+use crate::{apt, cli::Platforms, console, probe, process};
 
 /// A platform, as images name it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Platform {
     Amd64,
     Arm64,
+}
+
+/// Platforms that can be built for.
+#[derive(Debug)]
+pub(crate) struct Ready {
+    pub(crate) ready: Vec<Platform>,
+    /// Whether they are all that were asked for.
+    is_all: bool,
+}
+
+impl Ready {
+    /// For a command that has built for them.
+    pub(crate) fn exit(&self) -> ExitCode {
+        if self.is_all {
+            ExitCode::SUCCESS
+        } else {
+            ExitCode::FAILURE
+        }
+    }
 }
 
 impl FromStr for Platform {
@@ -32,8 +55,26 @@ impl fmt::Display for Platform {
 }
 
 impl Platform {
+    /// Those of the platforms that can be built for; tells which can't.
+    pub(crate) fn ready(wanted: &Platforms) -> Result<Ready> {
+        let mut wanted = wanted.platform.clone();
+        wanted.sort_unstable();
+        wanted.dedup();
+        let all = wanted.len();
+        let mut ready = Vec::new();
+        for platform in wanted {
+            match platform.prepare()? {
+                None => ready.push(platform),
+                Some(why) => console::note(&format!("nothing for {platform}: {why}")),
+            }
+        }
+        ensure!(!ready.is_empty(), "there is no platform to build for");
+        let is_all = ready.len() == all;
+        Ok(Ready { ready, is_all })
+    }
+
     /// As images name it.
-    pub(super) fn architecture(self) -> &'static str {
+    pub(crate) fn architecture(self) -> &'static str {
         match self {
             Self::Amd64 => "amd64",
             Self::Arm64 => "arm64",

@@ -15,6 +15,8 @@ use crate::layout::Layout;
 /// Users that a container may be told to run as. The image's own is the last one.
 const PASSWD: &str = "root:x:0:0:root:/:/sbin/nologin\nnonroot:x:65532:65532:nonroot:/:/sbin/nologin\n";
 const GROUP: &str = "root:x:0:\nnonroot:x:65532:\n";
+/// What goes with every program, by names of files in the checkout.
+pub(crate) const LICENSES: [&str; 2] = ["LICENSE", "NOTICE"];
 /// Where licences and the list of parts are.
 const DOCUMENTS: &str = "usr/share/doc/kpr";
 
@@ -54,7 +56,7 @@ pub(super) fn lay_out(
     write(&root.join("etc/passwd"), PASSWD.as_bytes(), 0o644)?;
     write(&root.join("etc/group"), GROUP.as_bytes(), 0o644)?;
     let documents = root.join(DOCUMENTS);
-    for name in ["LICENSE", "NOTICE"] {
+    for name in LICENSES {
         write(&documents.join(name), &read(&layout.root.join(name))?, 0o644)?;
     }
     write(&documents.join("sbom.cdx.json"), &sbom, 0o644)?;

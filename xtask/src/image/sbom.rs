@@ -10,7 +10,7 @@ use std::{
 use anyhow::{Context, Result};
 use serde_json::{Value, json};
 
-use super::{Platform, binaries::PACKAGES};
+use super::{Platform, binaries::IMAGE};
 use crate::{layout::Layout, process, toolchain};
 
 /// A package, by name and version.
@@ -18,7 +18,7 @@ type Id = (String, String);
 
 pub(super) fn of(layout: &Layout, platform: Platform) -> Result<Value> {
     let mut user_space = vec!["--target", platform.target()];
-    for package in PACKAGES {
+    for (package, _) in IMAGE {
         user_space.extend(["--package", package]);
     }
     let bpf = layout.bpf_workspace();
@@ -177,6 +177,7 @@ mod tests {
         for name in [
             "kpr-operator",
             "kpr-node-agent",
+            "kubectl-kpr",
             "kube-client",
             "aya",
             "aya-ebpf",
