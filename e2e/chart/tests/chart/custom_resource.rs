@@ -29,7 +29,7 @@ fn without_further_values_it_is_what_an_empty_spec_is() {
 }
 
 /// A value, the field that it sets, and what is there then, as JSON.
-const TABLE: [(&str, &str, &str); 33] = [
+const TABLE: [(&str, &str, &str); 35] = [
     ("kubeProxyReplacement=strict", "/mode", r#""Strict""#),
     (
         "pool.nodeSelector.matchLabels.zone=a",
