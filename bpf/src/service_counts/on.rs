@@ -1,7 +1,7 @@
 //! Somebody wants it counted.
 
 use super::Size;
-use crate::{config, maps::Tables};
+use crate::{balance, config, maps::Tables};
 use aya_ebpf::{bindings::BPF_F_NO_PREALLOC, macros::map, maps::PerCpuHashMap};
 use kpr_abi::{
     Addr4, Addr6, Address as _, Be16, FlowKey, FlowValue, ServiceCount, ServiceKey, V4, V6,
@@ -135,21 +135,24 @@ fn add<F: Counted>(addr: F::Addr, packed: u32, Size { packets, bytes }: Size) ->
     0
 }
 
-/// The entry of the frontend of exactly this address, or of the one on any address of a node, if the address is one. One key for all
-/// look-ups: this function's stack comes on top of that of any step.
+/// The entry of the frontend of exactly this address, or of the one on any address of a node. One look-up in a hash, nearly always: where the
+/// filter knows of no frontend of the address, a flow can only be the other's. One key for all look-ups: this function's stack comes on
+/// top of that of any step.
 #[inline(always)]
 fn find<F: Counted>(addr: F::Addr, port: Be16, proto: u8) -> Option<*mut ServiceCount> {
     let mut key = ServiceKey::new(addr, port, proto);
-    let exact = F::counts().get_ptr_mut(&key);
-    if exact.is_some() {
-        return exact;
-    }
-    // Another node has encapsulated what is answered: the address may be that node's.
-    if !(config::has(features::TUNNELS) && config::is_node_port(port)) {
-        if F::is_loopback(addr) {
-            key.addr = F::LOOPBACK;
+    if balance::may_be_frontend::<F>(&key) {
+        let exact = F::counts().get_ptr_mut(&key);
+        if exact.is_some() {
+            return exact;
         }
-        F::local().get_ptr(&key.addr)?;
+        // Another node has encapsulated what is answered: the address may be that node's.
+        if !(config::has(features::TUNNELS) && config::is_node_port(port)) {
+            if F::is_loopback(addr) {
+                key.addr = F::LOOPBACK;
+            }
+            F::local().get_ptr(&key.addr)?;
+        }
     }
     key.addr = F::Addr::ANY;
     F::counts().get_ptr_mut(&key)
