@@ -1,5 +1,7 @@
 //! `kubectl kpr` as a user outside of the cluster calls it.
 
+pub(super) mod answers;
+
 use std::path::PathBuf;
 
 use anyhow::Result;
