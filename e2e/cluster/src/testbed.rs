@@ -1,6 +1,9 @@
 //! The machines of a cluster, without Kubernetes: namespaces, cgroups, bpffs and directories.
 
-use std::{fs, path::PathBuf};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
 
 use anyhow::{Context as _, Result, ensure};
 
@@ -198,7 +201,7 @@ impl Host {
 
     /// Where the output of a pod's process goes.
     pub(crate) fn pod_log(&self, pod: &str) -> PathBuf {
-        self.dir.join("pods").join(format!("{pod}.log"))
+        pod_log(&self.dir, pod)
     }
 
     pub(crate) fn pod_cgroup(&self, pod: &str) -> Result<Cgroup> {
@@ -211,6 +214,11 @@ impl PodHost {
     pub fn launch(&self, program: impl Into<PathBuf>) -> Launch {
         Launch::new(program).in_netns(&self.netns).in_cgroup(&self.cgroup)
     }
+}
+
+/// Where the output of a pod's process goes on the node that has this directory.
+pub(crate) fn pod_log(node: &Path, pod: &str) -> PathBuf {
+    node.join("pods").join(format!("{pod}.log"))
 }
 
 fn build_host(claim: &Claim, network: &Network, root: &Cgroup, node: &NodeSpec) -> Result<Host> {

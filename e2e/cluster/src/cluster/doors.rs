@@ -4,7 +4,6 @@
 
 use std::{
     fs,
-    os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
 };
 
@@ -14,6 +13,7 @@ use super::Cluster;
 use crate::{
     cgroup::Cgroup,
     net::{CLIENT, NETNS_DIR, Netns},
+    process::write_script,
     testbed::Host,
 };
 
@@ -33,15 +33,15 @@ impl Cluster {
         fs::create_dir(&doors).with_context(|| format!("make {}", doors.display()))?;
         let binaries = self.testbed().binaries().directory();
         for host in self.testbed().hosts() {
-            write(
+            write_script(
                 &doors.join(&host.spec.name),
                 &node(binaries, self.node_kubeconfig(), host),
             )?;
         }
         let client = client(&self.testbed().client_cgroup()?, self.testbed().client());
-        write(&doors.join(CLIENT), &client)?;
+        write_script(&doors.join(CLIENT), &client)?;
         let all_nodes = self.testbed().cgroup().path();
-        write(&doors.join(POD), &pod(all_nodes, &self.testbed().id().netns("")))
+        write_script(&doors.join(POD), &pod(all_nodes, &self.testbed().id().netns("")))
     }
 }
 
@@ -79,10 +79,4 @@ fn pod(cgroup: &Path, netns_prefix: &str) -> String {
          exec nsenter --net={NETNS_DIR}/{netns_prefix}\"$name\" -- \"${{@:-sh}}\"\n",
         cgroup = cgroup.display(),
     )
-}
-
-fn write(path: &Path, script: &str) -> Result<()> {
-    fs::write(path, format!("#!/bin/sh\n{script}")).with_context(|| format!("write {}", path.display()))?;
-    fs::set_permissions(path, fs::Permissions::from_mode(0o755))?;
-    Ok(())
 }

@@ -35,8 +35,8 @@ impl Cluster {
 
     /// `kubectl exec`: a command inside the container of a pod of kpr's, with what the container has.
     pub fn exec(&self, pod: &Pod, command: &[&str]) -> Result<Launch> {
-        let command: Vec<String> = command.iter().map(ToString::to_string).collect();
-        kubelet::exec(self.in_pod(pod, "kpr")?, &self.pod_cgroup(pod)?, pod, &command)
+        let node = node_name(pod).context("the pod is bound to no node")?;
+        Ok(kubelet::exec(self.testbed().host(node)?, pod).args(command))
     }
 
     /// `kubectl logs`: what the container of a pod has written so far.

@@ -27,7 +27,7 @@ use tokio::{
     task::JoinSet,
 };
 
-pub(crate) use self::container::{exec, token};
+pub(crate) use self::container::{exec, token, way_in};
 pub use self::sandbox::{DRAIN_VARIABLE, Names};
 use self::{
     pool::AddressPool,

@@ -124,8 +124,7 @@ impl Sandbox {
         let host = self.testbed.host(node)?.clone();
         let place = container::Place {
             node: host.launch("")?,
-            pod: self.host.launch(""),
-            cgroup: self.host.cgroup.clone(),
+            container: container::exec(&host, pod),
             addresses: self.addresses(),
         };
         let (client, pod, notify) = (client.clone(), pod.clone(), notify.to_owned());

@@ -4,8 +4,10 @@ mod binaries;
 mod launch;
 pub mod limits;
 mod running;
+mod script;
 mod spawner;
 
+pub(crate) use self::script::write_script;
 pub use self::{
     binaries::{Binaries, on_path, repository, tool},
     launch::Launch,

@@ -1,18 +1,14 @@
 //! `kubectl kpr check` as a user calls it, on a cluster whose kubelets run its pods.
 
-use std::{collections::BTreeSet, fs, os::unix::fs::PermissionsExt as _, path::PathBuf};
+use std::collections::BTreeSet;
 
 use anyhow::{Context as _, Result, ensure};
 use k8s_openapi::api::core::v1::Namespace;
 use kube::{Api, ResourceExt, api::ListParams};
 use serde_json::{Value, json};
 
-use super::{exit_codes::CHECK_FAILED, install};
-use crate::{
-    cluster::Cluster,
-    kube_proxy::KubeProxyMode,
-    process::{Launch, Output},
-};
+use super::{exit_codes::CHECK_FAILED, install, plugin::kubectl_kpr};
+use crate::{cluster::Cluster, kube_proxy::KubeProxyMode, process::Output};
 
 /// All that is asked of Services with node ports.
 const NODE_PORTS: [&str; 2] = ["NodePort", "externalTrafficPolicy Local"];
@@ -116,35 +112,6 @@ async fn nothing_is_left(cluster: &Cluster) -> Result<()> {
 
 /// `kubectl kpr check` on the outside client. Any image's name does: the kubelets run kpr's own programs for it.
 async fn check(cluster: &Cluster, arguments: &[&str]) -> Result<Output> {
-    let plugin = cluster.testbed().binaries().get("kubectl-kpr")?;
-    let plugin: Launch = cluster.testbed().launch_outside(plugin)?;
-    let plugin = plugin.args(["check", "--image", "kpr"]).args(arguments);
-    plugin.env("KUBECTL", kubectl(cluster)?).output().await
-}
-
-/// A kubectl whose `exec` enters the container itself, since there is no kubelet for the API server to ask; everything else is kubectl's own, on
-/// the machine's network.
-fn kubectl(cluster: &Cluster) -> Result<PathBuf> {
-    let script = format!(
-        "#!/bin/sh\n\
-         if [ \"$1\" != exec ]; then\n\
-         \x20 export KUBECONFIG={kubeconfig} HOME={home}\n\
-         \x20 exec nsenter --net=/proc/{machine}/ns/net kubectl \"$@\"\n\
-         fi\n\
-         for cgroup in {cgroups}/*/pods/\"$3.$4\"; do\n\
-         \x20 read -r process < \"$cgroup/cgroup.procs\" || exit 1\n\
-         \x20 echo $$ > \"$cgroup/cgroup.procs\" || exit 1\n\
-         done\n\
-         shift 6\n\
-         exec nsenter --target \"$process\" --net --mount --root --wd=/ \\\n\
-         \x20 setpriv --reuid=65532 --regid=65532 --clear-groups --no-new-privs /kpr/kpr \"$@\"\n",
-        kubeconfig = cluster.kubeconfig().display(),
-        home = cluster.testbed().dir().display(),
-        machine = std::process::id(),
-        cgroups = cluster.testbed().cgroup().path().display(),
-    );
-    let path = cluster.testbed().dir().join("kubectl");
-    fs::write(&path, script).with_context(|| format!("write {}", path.display()))?;
-    fs::set_permissions(&path, fs::Permissions::from_mode(0o755))?;
-    Ok(path)
+    let check = kubectl_kpr(cluster)?.args(["check", "--image", "kpr"]);
+    check.args(arguments).output().await
 }

@@ -1,6 +1,6 @@
 //! `kpr sysdump` on a node that serves.
 
-use std::{collections::BTreeMap, fs, io::Read as _};
+use std::{collections::BTreeMap, fs, io::Read as _, path::Path};
 
 use anyhow::{Context as _, Result, ensure};
 use flate2::read::GzDecoder;
@@ -8,8 +8,11 @@ use serde_json::Value;
 
 use crate::cluster::Cluster;
 
+/// An archive's files by their names in its folder.
+type Files = BTreeMap<String, String>;
+
 /// What nobody may find in an archive.
-const SECRET: &str = "planted-token-4711";
+pub(super) const SECRET: &str = "planted-token-4711";
 
 /// The archive has every part and no error; `flow` is a client of a flow that is there. What a dump must not read is not in it.
 pub(super) async fn every_part_is_there_and_no_secret(cluster: &Cluster, node: &str, flow: &str) -> Result<()> {
@@ -22,12 +25,8 @@ pub(super) async fn every_part_is_there_and_no_secret(cluster: &Cluster, node: &
     let kpr = cluster.kpr(node)?.args(["sysdump", "--output"]).arg(&file);
     let kpr = kpr.env("KUBECONFIG", &kubeconfig).env("REGISTRY_PASSWORD", SECRET);
     let said = kpr.output().await?.success()?;
-    let files = unpack(&file)?;
-    let part = |name: &str| {
-        files
-            .get(name)
-            .with_context(|| format!("no {name} in {:?}", files.keys()))
-    };
+    let files = unpack(&file, "kpr-sysdump-node-")?;
+    let part = |name: &str| part(&files, name);
     ensure!(!files.contains_key("errors.txt"), "{}", part("errors.txt")?);
     ensure!(
         said == format!("{}: {} files.\n", file.display(), files.len()),
@@ -55,21 +54,33 @@ pub(super) async fn every_part_is_there_and_no_secret(cluster: &Cluster, node: &
     }
     let status: Value = serde_json::from_str(part("status.json")?)?;
     ensure!(status["phase"] == "Active" && status["policy"].is_object(), "{status}");
-    for (name, text) in &files {
+    no_secret(&files)
+}
+
+/// The file of this name.
+pub(super) fn part<'f>(files: &'f Files, name: &str) -> Result<&'f String> {
+    files
+        .get(name)
+        .with_context(|| format!("no {name} in {:?}", files.keys()))
+}
+
+/// [`SECRET`] is nowhere.
+pub(super) fn no_secret(files: &Files) -> Result<()> {
+    for (name, text) in files {
         ensure!(!text.contains(SECRET), "{name} has the secret");
     }
     Ok(())
 }
 
-/// The files by their names in the archive's folder.
-fn unpack(archive: &std::path::Path) -> Result<BTreeMap<String, String>> {
+/// What an archive has in its folder, whose name begins with `folder`.
+pub(super) fn unpack(archive: &Path, folder: &str) -> Result<Files> {
     let mut archive = tar::Archive::new(GzDecoder::new(fs::File::open(archive)?));
     let mut files = BTreeMap::new();
     for entry in archive.entries()? {
         let mut entry = entry?;
         let path = entry.path()?.display().to_string();
-        let (folder, name) = path.split_once('/').context("a file in a folder")?;
-        ensure!(folder.starts_with("kpr-sysdump-node-"), "{path}");
+        ensure!(path.starts_with(folder), "{path}");
+        let (_folder, name) = path.split_once('/').context("a file in a folder")?;
         let mut text = String::new();
         entry.read_to_string(&mut text)?;
         files.insert(name.to_owned(), text);

@@ -8,7 +8,7 @@ use kpr_crds::NodeDatapath;
 use kube::{Api, ResourceExt as _, api::ListParams};
 use serde_json::{Value, json};
 
-use super::{TCP_PORT, Vantage, Workload, audit, install, removal::Before};
+use super::{TCP_PORT, Vantage, Workload, audit, install, plugin::answers::every_node_answers, removal::Before};
 use crate::cluster::{Cluster, NAMESPACE, RELEASE, eventually};
 
 /// How long something may take to show.
@@ -30,6 +30,7 @@ pub async fn a_release_comes_changes_and_goes(cluster: &mut Cluster) -> Result<(
     for target in &targets {
         web.served(cluster, &Vantage::Outside, *target, 2).await?;
     }
+    every_node_answers(cluster, &web).await?;
     agents_write_nothing_but_their_own_status(cluster).await?;
 
     // Every pod is new, and the datapath has another configuration.

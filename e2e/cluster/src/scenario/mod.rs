@@ -36,6 +36,7 @@ pub mod out_of_window;
 pub mod packet_fallback;
 pub mod partial_mode;
 pub mod paths;
+mod plugin;
 mod probe;
 pub mod removal;
 pub mod restart;

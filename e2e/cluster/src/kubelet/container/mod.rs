@@ -4,6 +4,7 @@
 //! What stands for the image is this machine's `/usr`, read-only, because the programs under test are linked to its libraries.
 
 mod config_map;
+mod entry;
 mod environment;
 mod identity;
 mod mounts;
@@ -25,8 +26,7 @@ use self::{environment::Surroundings, mounts::Places};
 use super::Names;
 use crate::{
     address::Addresses,
-    cgroup::Cgroup,
-    process::{Launch, Process},
+    process::{Launch, Process, write_script},
     testbed::{Host, PodHost, Testbed},
 };
 
@@ -78,13 +78,16 @@ pub(super) async fn start(
         &mounts::of(spec, container, &places)?,
         security::has_read_only_root(container),
     );
+    let security = security::arguments(spec, container)?;
+    let enter = entry::script(&place.cgroup.procs(), &security, &environment);
+    write_script(&directory.join(entry::SCRIPT), &enter)?;
     let launch: Launch = place
         .launch("unshare")
         .args(["--mount", "--propagation", "private", "sh", "-euc", &script, "sh"])
         .arg(&root)
         .arg(testbed.binaries().directory())
         .arg("setpriv")
-        .args(security::arguments(spec, container)?)
+        .args(security)
         .args(command)
         .only_env(environment);
     launch.spawn(&host.pod_log(&Names::of(pod).sandbox)).await
@@ -102,25 +105,14 @@ pub(super) async fn attend(client: &Client, host: &Host, place: Place, pod: &Pod
     Ok(())
 }
 
-/// `kubectl exec`: a command inside the container of a pod of kpr's that runs, with what it has.
-pub(crate) fn exec(launch: Launch, cgroup: &Cgroup, pod: &Pod, command: &[String]) -> Result<Launch> {
-    let spec = pod.spec.as_ref().context("the pod has no spec")?;
-    let container = only_container(spec)?;
-    // The first is the container's own process: it was there before any other could be started in it.
-    let processes = fs::read_to_string(cgroup.procs()).context("list the container's processes")?;
-    let process = processes.lines().next().context("the container does not run")?;
-    let environment = fs::read(format!("/proc/{process}/environ")).context("read the container's environment")?;
-    let environment = String::from_utf8_lossy(&environment).into_owned();
-    let variables = environment
-        .split('\0')
-        .filter_map(|variable| variable.split_once('='))
-        .map(|(name, value)| (name.to_owned(), value.to_owned()));
-    Ok(launch
-        .with_program("nsenter")
-        .args(["--target", process, "--mount", "--root", "--wd=/", "setpriv"])
-        .args(security::arguments(spec, container)?)
-        .args(command)
-        .only_env(variables.collect::<Vec<_>>()))
+/// What `kubectl exec` asks for: runs its arguments inside the container of a pod of kpr's that runs on `host`, with what it has.
+pub(crate) fn exec(host: &Host, pod: &Pod) -> Launch {
+    Launch::new(way_in(&host.dir, &pod.uid().unwrap_or_default()))
+}
+
+/// The same for the pod with this UID, as the script's path. `node`: the node's directory.
+pub(crate) fn way_in(node: &Path, uid: &str) -> PathBuf {
+    directory_of(node, uid).join(entry::SCRIPT)
 }
 
 /// The token of a pod of kpr's that runs on `host`.
@@ -141,7 +133,11 @@ pub(super) fn clean_up(testbed: &Testbed, node: &str, pod: &Pod) -> Result<()> {
 }
 
 fn directory(host: &Host, pod: &Pod) -> PathBuf {
-    host.dir.join("containers").join(pod.uid().unwrap_or_default())
+    directory_of(&host.dir, &pod.uid().unwrap_or_default())
+}
+
+fn directory_of(node: &Path, uid: &str) -> PathBuf {
+    node.join("containers").join(uid)
 }
 
 fn only_container(spec: &PodSpec) -> Result<&Container> {

@@ -10,16 +10,15 @@ use k8s_openapi::{
 use kube::ResourceExt as _;
 use tokio::time::{sleep, timeout};
 
-use crate::{address::Addresses, cgroup::Cgroup, process::Launch, server::Notifier};
+use crate::{address::Addresses, process::Launch, server::Notifier};
 
 /// From where a pod is asked.
 #[derive(Debug)]
 pub(crate) struct Place {
     /// Whatever runs on its node.
     pub(crate) node: Launch,
-    /// Whatever runs in its namespace.
-    pub(crate) pod: Launch,
-    pub(crate) cgroup: Cgroup,
+    /// Whatever runs in its container.
+    pub(crate) container: Launch,
     pub(crate) addresses: Addresses,
 }
 
@@ -35,7 +34,7 @@ pub(super) async fn ready(place: Place, pod: &Pod, notify: &Path) -> Result<()> 
     };
     let mut was = None;
     loop {
-        let ready = succeeds(&place, pod, container, probe).await?;
+        let ready = succeeds(&place, container, probe).await?;
         if was != Some(ready) {
             notifier.ready(ready).await?;
             was = Some(ready);
@@ -44,7 +43,7 @@ pub(super) async fn ready(place: Place, pod: &Pod, notify: &Path) -> Result<()> 
     }
 }
 
-async fn succeeds(place: &Place, pod: &Pod, container: &Container, probe: &Probe) -> Result<bool> {
+async fn succeeds(place: &Place, container: &Container, probe: &Probe) -> Result<bool> {
     let limit = seconds(probe.timeout_seconds, 1);
     let asked = if let Some(get) = &probe.http_get {
         let url = url(get, container, place.addresses.primary())?;
@@ -64,11 +63,7 @@ async fn succeeds(place: &Place, pod: &Pod, container: &Container, probe: &Probe
     } else {
         let command = probe.exec.as_ref().and_then(|exec| exec.command.as_ref());
         let command = command.context("the test cluster's kubelet knows httpGet and exec only")?;
-        match super::exec(place.pod.clone(), &place.cgroup, pod, command) {
-            Ok(launch) => launch,
-            // It is starting, or it has just ended.
-            Err(_) => return Ok(false),
-        }
+        place.container.clone().args(command)
     };
     // A command that takes longer is killed, as dropping it does.
     match timeout(limit, asked.output()).await {

@@ -1,6 +1,6 @@
 //! A container's root file system: a script that builds it in a mount namespace of its own. Pure.
 
-use std::{fmt::Write as _, path::Path};
+use std::fmt::{Display, Write as _};
 
 use super::mounts::Mount;
 
@@ -41,8 +41,8 @@ for device in null zero random urandom; do touch dev/$device; mount --bind /dev/
         read_only,
     } in mounts
     {
-        let inside = quoted(target.strip_prefix("/").unwrap_or(target));
-        let from = quoted(source);
+        let inside = quoted(target.strip_prefix("/").unwrap_or(target).display());
+        let from = quoted(source.display());
         // What is there already (below /proc and /sys) cannot be made, and need not be. Writing to a String cannot fail.
         let _ = writeln!(
             script,
@@ -62,8 +62,8 @@ for device in null zero random urandom; do touch dev/$device; mount --bind /dev/
 }
 
 /// For a shell.
-fn quoted(path: &Path) -> String {
-    format!("'{}'", path.display().to_string().replace('\'', r"'\''"))
+pub(super) fn quoted(text: impl Display) -> String {
+    format!("'{}'", text.to_string().replace('\'', r"'\''"))
 }
 
 #[cfg(test)]
