@@ -14,6 +14,7 @@ pub use on::*;
 
 /// How much there is of a packet, and of those that it was before they were merged.
 #[derive(Clone, Copy)]
+#[cfg_attr(not(feature = "counts"), expect(dead_code, reason = "nobody asks for it"))]
 pub struct Size {
     /// Packets.
     pub packets: u32,

@@ -139,6 +139,10 @@ fn add<F: Counted>(addr: F::Addr, packed: u32, Size { packets, bytes }: Size) ->
 /// filter knows of no frontend of the address, a flow can only be the other's. One key for all look-ups: this function's stack comes on
 /// top of that of any step.
 #[inline(always)]
+#[expect(
+    clippy::needless_borrows_for_generic_args,
+    reason = "each copy of the key would have its own stack"
+)]
 fn find<F: Counted>(addr: F::Addr, port: Be16, proto: u8) -> Option<*mut ServiceCount> {
     let mut key = ServiceKey::new(addr, port, proto);
     if balance::may_be_frontend::<F>(&key) {
