@@ -98,8 +98,8 @@ impl Row {
     }
 }
 
-/// In the largest unit of which there is at least one, with one decimal.
-fn memory(bytes: u64) -> String {
+/// Bytes in the largest unit of which there is at least one, with one decimal.
+pub(super) fn memory(bytes: u64) -> String {
     let (mut tenths, mut unit) = (bytes * 10, "B");
     for larger in ["KiB", "MiB", "GiB"] {
         if tenths < 10_240 {

@@ -19,7 +19,7 @@ const FLOWS: u32 = 500_000;
 const MEMORY_KIB: u32 = 32_768;
 
 /// `kpr` on the node, with no more memory than it may have.
-fn kpr(node: &Rig, arguments: &str) -> Output {
+pub(crate) fn kpr(node: &Rig, arguments: &str) -> Output {
     let program = env!("CARGO_BIN_EXE_kpr");
     let root = node.options.bpffs_root.display();
     let limited = format!("ulimit -d {MEMORY_KIB} && exec {program} --bpffs-root {root} {arguments}");

@@ -1,6 +1,7 @@
 //! Connections, packets and bytes by frontend, where they are asked for.
 
 use crate::{
+    command::kpr,
     dsr::{ASKED_THERE, CLIENT_SIDE, OTHER, encapsulated},
     families::{ACK, Net, Node, SYN, SYN_ACK, node_port, vip},
     packet::{self, Packet, endpoints},
@@ -150,6 +151,28 @@ fn each_node_of_a_flow_with_dsr_counts_what_it_sees_first() {
         node.egress(&Packet::tcp(flags | packet::ACK, (LOCAL_POD, 80), CLIENT_SIDE).bytes());
     }
     assert_eq!(counted(&node, any::<V4>()), Some(packets(0, 0, 2, bytes(&request))));
+}
+
+#[test]
+fn whoever_asks_for_a_frontend_sees_what_was_counted() {
+    let asked = format!("service get 0.0.0.0:{NODE_PORT}");
+    let page = |node: &Rig| String::from_utf8(kpr(node, &asked).stdout).unwrap();
+    let mut node = Rig::with(&counting());
+    node.serve(Frontend::node_port(TCP), 0, &[Backend::Remote(REMOTE_POD)]);
+    assert!(!page(&node).contains("Counted:"), "nobody has it counted");
+    count(&mut node, &[any::<V4>()]);
+    let mut sent = 0;
+    for port in [40_000, 40_001] {
+        let request = Packet::tcp(packet::SYN, (CLIENT, port), (NODE, NODE_PORT)).bytes();
+        node.ingress(&request);
+        sent += bytes(&request);
+    }
+    let told = page(&node);
+    let line =
+        format!("Counted:        0 sockets, 2 flows: 2 packets ({sent} B) of requests, 0 packets (0 B) of replies");
+    assert!(told.lines().any(|told| told == line), "{told}");
+    let all: serde_json::Value = serde_json::from_slice(&kpr(&node, "service list -o json").stdout).unwrap();
+    assert_eq!(all[0]["counted"]["requests"]["bytes"], sent, "{all}");
 }
 
 #[test]

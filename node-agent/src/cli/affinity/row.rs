@@ -143,6 +143,7 @@ mod tests {
                 state: "active",
                 local: true,
             }],
+            counted: None,
         }
     }
 

@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use kpr_abi::{BackendValue, Family, ServiceKey, ServiceValue, TableSize, backend, service};
+use kpr_abi::{BackendValue, Family, ServiceCount, ServiceKey, ServiceValue, TableSize, backend, service};
 use serde::Serialize;
 
 use crate::{datapath::Contents, model::Protocol};
@@ -42,6 +42,50 @@ pub(crate) struct Entry {
     pub source_ranges: Vec<String>,
     /// The backends that may be chosen, by address.
     pub backends: Vec<Backend>,
+    /// What it was asked and has answered; none: that is not counted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub counted: Option<Counted>,
+}
+
+/// What the programs have counted of a frontend.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Counted {
+    /// Sockets that were led to a backend.
+    pub sockets: u64,
+    /// Flows that were, packet by packet.
+    pub flows: u64,
+    /// What came of these flows from clients.
+    pub requests: Traffic,
+    /// What came of them from backends.
+    pub replies: Traffic,
+}
+
+/// Packets, and their bytes with IP headers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub(crate) struct Traffic {
+    pub packets: u64,
+    pub bytes: u64,
+}
+
+impl From<ServiceCount> for Counted {
+    fn from(count: ServiceCount) -> Self {
+        let ServiceCount {
+            flows,
+            sockets,
+            request_packets,
+            request_bytes,
+            reply_packets,
+            reply_bytes,
+        } = count;
+        let traffic = |packets, bytes| Traffic { packets, bytes };
+        Self {
+            sockets,
+            flows,
+            requests: traffic(request_packets, request_bytes),
+            replies: traffic(reply_packets, reply_bytes),
+        }
+    }
 }
 
 /// A backend of a frontend.
@@ -114,6 +158,7 @@ impl Entry {
                 .map(|(addr, bits)| format!("{addr}/{bits}"))
                 .collect(),
             backends,
+            counted: None,
         }
     }
 }

@@ -4,8 +4,11 @@ use std::fmt::{self, Write};
 
 use jiff::SignedDuration;
 
-use super::Entry;
-use crate::cli::{age::span, backend, table::Table};
+use super::{
+    Entry,
+    entry::{Counted, Traffic},
+};
+use crate::cli::{age::span, backend, maps::memory, table::Table};
 
 /// Width of the first column.
 const LABEL: usize = 16;
@@ -21,6 +24,22 @@ pub(super) fn render(entries: &[&Entry], backends: &[backend::Row]) -> String {
         let _ = frontend(&mut page, entry, backends);
     }
     page
+}
+
+/// What was counted, in a line.
+fn counts(counted: &Counted) -> String {
+    let Counted {
+        sockets,
+        flows,
+        requests,
+        replies,
+    } = counted;
+    let traffic = |traffic: &Traffic| format!("{} packets ({})", traffic.packets, memory(traffic.bytes));
+    format!(
+        "{sockets} sockets, {flows} flows: {} of requests, {} of replies",
+        traffic(requests),
+        traffic(replies)
+    )
 }
 
 fn frontend(page: &mut String, entry: &Entry, backends: &[backend::Row]) -> fmt::Result {
@@ -72,6 +91,9 @@ fn frontend(page: &mut String, entry: &Entry, backends: &[backend::Row]) -> fmt:
         ("Backends", count),
     ] {
         writeln!(page, "{:<LABEL$}{text}", format!("{label}:"))?;
+    }
+    if let Some(counted) = &entry.counted {
+        writeln!(page, "{:<LABEL$}{}", "Counted:", counts(counted))?;
     }
     let own = |row: &&backend::Row| {
         let is_own = |backend: &super::entry::Backend| backend.id == row.id;

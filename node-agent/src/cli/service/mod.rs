@@ -14,7 +14,10 @@ pub(super) use entry::Entry;
 use target::Target;
 
 use super::{Exit, Output, absent, args::Place, backend, names::Names, output::Format};
-use crate::datapath::dump;
+use crate::{
+    datapath::{dump, service_counts},
+    model::Protocol,
+};
 
 /// What about them.
 #[derive(Clone, Debug, Subcommand)]
@@ -94,7 +97,14 @@ pub(super) fn read(bpffs_root: &Path) -> anyhow::Result<Vec<Entry>> {
     }
     let v4 = v4.as_ref().map(entry::entries).unwrap_or_default();
     let v6 = v6.as_ref().map(entry::entries).unwrap_or_default();
-    Ok([v4, v6].concat())
+    let mut entries = [v4, v6].concat();
+    let counts = service_counts(bpffs_root).with_context(unreadable)?;
+    for entry in &mut entries {
+        let protocol = Protocol::parse(Some(&entry.protocol));
+        let count = protocol.and_then(|protocol| counts.get(&(entry.frontend, protocol)));
+        entry.counted = count.copied().map(Into::into);
+    }
+    Ok(entries)
 }
 
 /// Enters what frontends are called.
