@@ -43,6 +43,11 @@ pub fn connect<S: SocketAddress>(ctx: &S::Call) -> Result<(), Reason> {
         &service,
         choose::<S>(ctx, &service, addr, port, number, true),
     )?;
+    let peer = PeerValue {
+        frontend: addr,
+        frontend_port: port,
+        ..peer
+    };
     // Not socket storage, which the kernel allocates: that costs more than all the rest here. The entry goes when the socket is closed,
     // so that the table does not evict those of live ones. The worst that an error costs is a socket that shows its backend.
     if S::Family::sockets().insert(number_of(ctx), peer, 0).is_ok() {
@@ -73,6 +78,11 @@ pub fn sendmsg<S: SocketAddress>(ctx: &S::Call) -> Result<(), Reason> {
         &service,
         choose::<S>(ctx, &service, addr, port, draw, false),
     )?;
+    let peer = PeerValue {
+        frontend: addr,
+        frontend_port: port,
+        ..peer
+    };
     if remember::<S>(cookie(number), &peer) {
         service_counts::socket::<S::Family>(addr, port, proto::UDP);
     }
