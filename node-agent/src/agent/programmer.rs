@@ -61,6 +61,9 @@ pub trait Datapath: Tables<V4> + Tables<V6> + Send + 'static {
     /// Begins no flow any more, and gives those that there are to netfilter if a kube-proxy's rules are there.
     fn hand_over(&mut self) -> Result<Option<HandOver>, Error>;
 
+    /// The frontends that are counted, by this agent or the one before it.
+    fn counted_services(&self) -> Vec<(SocketAddr, Protocol)>;
+
     /// Has exactly these frontends counted, of either family.
     fn count_services(&mut self, frontends: &[(SocketAddr, Protocol)]) -> Result<(), Error>;
 
@@ -203,6 +206,10 @@ impl Datapath for datapath::Datapath {
 
     fn hand_over(&mut self) -> Result<Option<HandOver>, Error> {
         Self::hand_over(self)
+    }
+
+    fn counted_services(&self) -> Vec<(SocketAddr, Protocol)> {
+        [self.v4().counted(), self.v6().counted()].concat()
     }
 
     fn count_services(&mut self, frontends: &[(SocketAddr, Protocol)]) -> Result<(), Error> {

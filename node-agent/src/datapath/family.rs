@@ -249,6 +249,11 @@ impl<F: MapFamily> FamilyTables<F> {
         Ok(())
     }
 
+    /// The frontends that are counted.
+    pub fn counted(&self) -> Vec<(SocketAddr, Protocol)> {
+        self.counts.iter().flat_map(ServiceCounts::frontends).collect()
+    }
+
     /// Has exactly these frontends counted, at most [`FRONTENDS`](kpr_abi::service_count::FRONTENDS). Those that are counted already go on.
     /// Nothing happens where the programs don't count ([`Settings::count_services`](super::Settings::count_services)).
     pub fn count(&mut self, frontends: &[(SocketAddr, Protocol)]) -> Result<(), Error> {

@@ -35,6 +35,11 @@ impl<F: MapFamily> ServiceCounts<F> {
         Ok(Self { map, counted })
     }
 
+    /// The frontends that are counted.
+    pub(super) fn frontends(&self) -> impl Iterator<Item = (SocketAddr, Protocol)> {
+        self.counted.iter().filter_map(frontend::<F>)
+    }
+
     /// How many frontends are counted.
     pub(super) fn len(&self) -> u32 {
         u32::try_from(self.counted.len()).unwrap_or(u32::MAX)
@@ -85,12 +90,18 @@ pub(super) fn read<F: MapFamily>(pins: &Pins) -> Result<CountedFrontends, Error>
         let (key, per_cpu) = entry.map_err(map_error(F::SERVICE_COUNTS))?;
         let mut sum = ServiceCount::default();
         per_cpu.iter().for_each(|count| sum += *count);
-        let ip: F::Ip = key.addr.into();
-        if let Some(protocol) = Protocol::of_number(key.proto) {
-            counts.insert((SocketAddr::new(ip.into(), key.port.host()), protocol), sum);
+        if let Some(frontend) = frontend::<F>(&key) {
+            counts.insert(frontend, sum);
         }
     }
     Ok(counts)
+}
+
+/// The frontend of a key; none of one that nobody has written.
+fn frontend<F: MapFamily>(key: &ServiceKey<F::Addr>) -> Option<(SocketAddr, Protocol)> {
+    let ip: F::Ip = key.addr.into();
+    let protocol = Protocol::of_number(key.proto)?;
+    Some((SocketAddr::new(ip.into(), key.port.host()), protocol))
 }
 
 /// The frontend's key, if it is of the family.

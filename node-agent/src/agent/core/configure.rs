@@ -120,7 +120,7 @@ impl<L: Loader> Core<L> {
             running.apart_due = now;
             let counts = &spec.metrics.per_service;
             let limit = counts.enabled.then_some(counts.max_service_ports as usize);
-            running.services.limit_counted(limit);
+            running.services.limit_counted(limit, &running.datapath);
         }
         self.applied = Some(Applied { generation, spec });
         self.update_facts();

@@ -9,9 +9,13 @@ use std::{
 use kpr_abi::service_count::FRONTENDS;
 
 use crate::{
+    hash::HashSet,
     model::{DesiredService, IpFamily, NamespacedName, Protocol, ServicePortName},
     plan::Scope,
 };
+
+/// How many there are.
+const FAMILIES: usize = 2;
 
 /// A Service port that is counted.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -51,6 +55,10 @@ pub(super) struct Counted {
     /// Most that are counted; none: nothing is.
     limit: Option<usize>,
     services: BTreeMap<NamespacedName, Ports>,
+    /// The frontends that were counted before, by an earlier agent: their ports are counted already.
+    before: HashSet<(SocketAddr, Protocol)>,
+    /// The families of which it is known what there is. Until it is of all, what is counted goes on.
+    learned: BTreeSet<&'static str>,
     /// Since they were last chosen.
     changed: bool,
     chosen: Option<Arc<CountedPorts>>,
@@ -67,14 +75,19 @@ struct Port {
 }
 
 impl Counted {
-    /// Counts at most so many from now on; none: nothing. Whether every Service must be [learned](Self::learn) anew.
-    pub(super) fn limit(&mut self, limit: Option<usize>) -> bool {
+    /// Counts at most so many from now on; none: nothing. `before`: the frontends that are counted, if that begins. Whether every Service
+    /// must be [learned](Self::learn) anew.
+    pub(super) fn limit(&mut self, limit: Option<usize>, before: impl FnOnce() -> Vec<(SocketAddr, Protocol)>) -> bool {
         if limit == self.limit {
             return false;
         }
         let begins = self.limit.is_none();
         self.limit = limit;
         self.changed = true;
+        if begins {
+            self.before = before().into_iter().collect();
+            self.learned.clear();
+        }
         if limit.is_none() {
             self.services.clear();
         }
@@ -86,6 +99,7 @@ impl Counted {
         if self.limit.is_none() {
             return;
         }
+        self.learned.insert(F::NAME);
         if scope == Scope::All {
             // Who is not among all Services is gone.
             let present: BTreeSet<_> = services.iter().map(|service| &service.name).collect();
@@ -124,7 +138,11 @@ impl Counted {
             }
         }
         for (name, frontends) in new {
+            let protocol = name.1;
             let port = ports.entry(name).or_default();
+            port.is_counted |= frontends
+                .iter()
+                .any(|frontend| self.before.contains(&(*frontend, protocol)));
             if port.frontends.get(family) != Some(&frontends) {
                 port.frontends.insert(family, frontends);
                 self.changed = true;
@@ -138,9 +156,12 @@ impl Counted {
 
     /// What is to be counted from now on, if that is something else than before.
     pub(super) fn choose(&mut self) -> Option<Arc<CountedPorts>> {
-        if !std::mem::take(&mut self.changed) {
+        let waits = self.limit.is_some() && self.learned.len() < FAMILIES;
+        if waits || !std::mem::take(&mut self.changed) {
             return None;
         }
+        // From here on, ports themselves say whether they are counted.
+        self.before.clear();
         let mut room = Room::of(self.limit.unwrap_or_default());
         let ports = || self.services.values().flat_map(BTreeMap::values);
         let left_out = ports().count();
@@ -237,7 +258,8 @@ mod tests {
 
     fn counting(limit: usize, services: &[&str]) -> Counted {
         let mut counted = Counted::default();
-        assert!(counted.limit(Some(limit)), "it must learn of all");
+        assert!(counted.limit(Some(limit), Vec::new), "it must learn of all");
+        counted.learn::<V6>(Scope::All, &[]);
         counted.learn::<V4>(Scope::All, &wanted(services));
         counted
     }
@@ -272,7 +294,22 @@ mod tests {
         );
         counted.learn::<V4>(Scope::All, &wanted(&["a", "n"]));
         assert_eq!(names(counted.choose()), ["a", "n"]);
-        assert!(!counted.limit(Some(1)));
+        assert!(!counted.limit(Some(1), Vec::new));
+        assert_eq!(names(counted.choose()), ["a"]);
+    }
+
+    #[test]
+    fn what_an_earlier_agent_had_counted_stays() {
+        let mut counted = Counted::default();
+        // The second one's.
+        let before = || vec![("10.96.0.2:80".parse().expect("an address"), Protocol::Tcp)];
+        assert!(counted.limit(Some(1), before));
+        assert_eq!(counted.choose(), None, "nothing is known yet");
+        counted.learn::<V6>(Scope::All, &[]);
+        assert_eq!(counted.choose(), None, "nor of the other family");
+        counted.learn::<V4>(Scope::All, &wanted(&["a", "b"]));
+        assert_eq!(names(counted.choose()), ["b"]);
+        counted.learn::<V4>(Scope::All, &wanted(&["a"]));
         assert_eq!(names(counted.choose()), ["a"]);
     }
 
@@ -290,10 +327,10 @@ mod tests {
     fn nothing_is_left_when_counting_ends() {
         let mut counted = counting(2, &["a"]);
         assert!(counted.choose().is_some());
-        assert!(!counted.limit(None));
+        assert!(!counted.limit(None, Vec::new));
         assert_eq!(names(counted.choose()), [""; 0]);
         assert_eq!(counted.chosen(), None);
-        assert!(counted.limit(Some(2)), "what there is must be learned again");
+        assert!(counted.limit(Some(2), Vec::new), "what there is must be learned again");
     }
 
     #[test]

@@ -55,6 +55,13 @@ impl<D: Datapath> DualStack<D> {
         })
     }
 
+    /// Counts at most so many Service ports from now on; none: nothing.
+    pub(super) fn limit_counted(&mut self, limit: Option<usize>, datapath: &D) {
+        if self.about.counted.limit(limit, || datapath.counted_services()) {
+            self.touch_all();
+        }
+    }
+
     /// Has programs count what is to be counted by now. What fails is tried again with the next call.
     pub(super) fn count(&mut self, datapath: &mut D) -> Result<(), Error> {
         let Some(chosen) = self.about.counted.choose() else {
@@ -103,13 +110,6 @@ impl<D> DualStack<D> {
             outcome = outcome.and(family.sync(index, facts, datapath, &mut self.about, syncs, now));
         }
         outcome
-    }
-
-    /// Counts at most so many Service ports from now on; none: nothing.
-    pub(super) fn limit_counted(&mut self, limit: Option<usize>) {
-        if self.about.counted.limit(limit) {
-            self.touch_all();
-        }
     }
 
     /// Compares the tables with what was written to them, and returns a sentence for each family in which they differ. What is

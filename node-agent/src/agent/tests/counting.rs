@@ -54,6 +54,35 @@ fn frontends_are_counted_from_when_it_is_asked_for_to_when_it_is_not() {
 }
 
 #[test]
+fn a_restarted_agent_goes_on_with_what_is_counted() {
+    let kernel = Kernel::default();
+    let services = |names: &[&str]| {
+        let service = |(n, name): (usize, &&str)| svc(name).cluster_ips(&[&format!("10.96.0.1{n}")]).parse();
+        Change::Services(names.iter().enumerate().map(service).collect())
+    };
+    let mut agent = Rig::configured(&kernel);
+    agent.tell([
+        datapath(2, counting(1)),
+        services(&["web"]),
+        Change::Slices(Vec::new()),
+        Change::Synced,
+    ]);
+    assert_eq!(counted(&kernel), ["10.96.0.10:80"]);
+    drop(agent);
+
+    let mut agent = Rig::starts(&kernel);
+    agent.tell([
+        datapath(2, counting(1)),
+        services(&["web", "api"]),
+        Change::Slices(Vec::new()),
+        Change::Synced,
+    ]);
+    agent.later(crate::agent::GRACE);
+    assert_eq!(counted(&kernel), ["10.96.0.10:80"], "though `api` comes first by name");
+    assert_eq!(agent.snapshot().counted.unwrap().left_out, 1);
+}
+
+#[test]
 fn what_the_kernel_refuses_is_tried_again() {
     let kernel = Kernel::default();
     let mut agent = Rig::serving(&kernel);

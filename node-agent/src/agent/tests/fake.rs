@@ -313,6 +313,11 @@ impl Datapath for Kernel {
         Ok(None)
     }
 
+    fn counted_services(&self) -> Vec<(SocketAddr, Protocol)> {
+        let counted = self.state().counted.clone();
+        counted.into_iter().map(|address| (address, Protocol::Tcp)).collect()
+    }
+
     fn count_services(&mut self, frontends: &[(SocketAddr, Protocol)]) -> Result<(), Error> {
         let mut state = self.state();
         if state.failing_counts > 0 {
