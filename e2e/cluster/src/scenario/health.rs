@@ -105,6 +105,20 @@ pub async fn services_are_counted_if_asked_for(cluster: &mut Cluster) -> Result<
         let tally = from.http(cluster, target, REQUESTS).await?;
         ensure!(tally.failed() == 0, "{from}: {tally:?}");
     }
+    are_counted(cluster).await?;
+    cluster.stop_agent("node-a").await?;
+    cluster.start_agent("node-a").await?;
+    counts_services(cluster, true).await?;
+    are_counted(cluster)
+        .await
+        .context("after a restart of node-a's agent")?;
+
+    install::patch_policy(cluster, json!({"metrics": {"perService": {"enabled": false}}})).await?;
+    counts_services(cluster, false).await
+}
+
+/// Both nodes together have counted [`REQUESTS`] connections from outside and as many from a pod, and the packets of those from outside.
+async fn are_counted(cluster: &Cluster) -> Result<()> {
     // With DSR, replies go by the backend's node alone.
     let pages = [metrics(cluster, "node-a").await?, metrics(cluster, "node-b").await?];
     let sum = |series, part| -> f64 { pages.iter().map(|page| of_web(page, series, part)).sum() };
@@ -125,9 +139,7 @@ pub async fn services_are_counted_if_asked_for(cluster: &mut Cluster) -> Result<
         ensure!(packets >= 3.0 * requests, "{part}: {packets} packets");
         ensure!(bytes >= 40.0 * packets, "{part}: {bytes} bytes in {packets} packets");
     }
-
-    install::patch_policy(cluster, json!({"metrics": {"perService": {"enabled": false}}})).await?;
-    counts_services(cluster, false).await
+    Ok(())
 }
 
 /// Waits until all nodes count Services, or none does.
