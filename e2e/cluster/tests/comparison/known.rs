@@ -333,7 +333,7 @@ pub(crate) const KNOWN: &[Known] = &[
     ),
     known("*", "*managedFields*.f:enableServiceLinks", TOKENS),
     known("*", "*.columnDefinitions[*].description", DOCUMENTS),
-    known("tables: *events", "*.columnDefinitions[*].format", DOCUMENTS),
+    known("tables: *events*", "*.columnDefinitions[*].format", DOCUMENTS),
     known("*", "*.details", ZERO),
     known("*", "*.details.name", ZERO),
     known("*", "*.details.kind", WORDS),
