@@ -53,6 +53,7 @@ pub use options::{Acceleration, Dsr, DsrDispatch, Options, PortRange, Settings, 
 pub use peers::Peers;
 pub use pins::Pins;
 pub use report::{Accelerated, Attachment, Counter, MapFill, Report, RunTime, XdpMode, fill};
+pub(crate) use service_counts::frontend;
 pub use service_counts::{CountedFrontends, service_counts};
 pub use tables::{Contents, MapFamily};
 pub use trial::{Side, Trial, Verdict};

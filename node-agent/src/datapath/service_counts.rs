@@ -7,7 +7,7 @@ use super::{
 };
 use crate::model::Protocol;
 use aya::maps::{Map, MapData, PerCpuHashMap};
-use kpr_abi::{Be16, ServiceCount, ServiceKey, V4, V6};
+use kpr_abi::{Be16, Family, ServiceCount, ServiceKey, V4, V6};
 use std::{
     collections::{BTreeSet, HashMap},
     net::SocketAddr,
@@ -17,7 +17,7 @@ use std::{
 /// What was counted, by frontend.
 pub type CountedFrontends = HashMap<(SocketAddr, Protocol), ServiceCount>;
 
-type Counts<F> = PerCpuHashMap<MapData, ServiceKey<<F as kpr_abi::Family>::Addr>, ServiceCount>;
+type Counts<F> = PerCpuHashMap<MapData, ServiceKey<<F as Family>::Addr>, ServiceCount>;
 
 /// The counts of one family.
 pub(super) struct ServiceCounts<F: MapFamily> {
@@ -79,7 +79,7 @@ pub fn service_counts(bpffs_root: &Path) -> Result<CountedFrontends, Error> {
 }
 
 /// The same of one family.
-pub(super) fn read<F: MapFamily>(pins: &Pins) -> Result<CountedFrontends, Error> {
+fn read<F: MapFamily>(pins: &Pins) -> Result<CountedFrontends, Error> {
     // There is no datapath, or one of an agent that did not count.
     if !pins.map(F::SERVICE_COUNTS).exists() {
         return Ok(CountedFrontends::new());
@@ -98,7 +98,7 @@ pub(super) fn read<F: MapFamily>(pins: &Pins) -> Result<CountedFrontends, Error>
 }
 
 /// The frontend of a key; none of one that nobody has written.
-fn frontend<F: MapFamily>(key: &ServiceKey<F::Addr>) -> Option<(SocketAddr, Protocol)> {
+pub(crate) fn frontend<F: Family>(key: &ServiceKey<F::Addr>) -> Option<(SocketAddr, Protocol)> {
     let ip: F::Ip = key.addr.into();
     let protocol = Protocol::of_number(key.proto)?;
     Some((SocketAddr::new(ip.into(), key.port.host()), protocol))

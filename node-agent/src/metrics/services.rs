@@ -16,9 +16,6 @@ use crate::{
 /// Reads what programs have counted.
 pub type ReadCounts = Box<dyn Fn() -> Result<CountedFrontends, Error> + Send + Sync>;
 
-/// Labels of a Service port, and one that says what of it.
-type Labels<'a> = [Label<'a>; 5];
-
 /// The counts of Service ports.
 pub(super) struct ServicePorts {
     snapshots: watch::Receiver<Arc<Snapshot>>,
@@ -49,6 +46,37 @@ impl Collector for ServicePorts {
     }
 }
 
+/// What a label says of a part of a metric, and the part.
+type Part = (&'static str, fn(&ServiceCount) -> u64);
+
+/// Name, help, and the label by which it has two parts.
+const METRICS: [(&str, &str, &str, [Part; 2]); 3] = [
+    (
+        "kpr_service_connections",
+        "Connections that were led to a backend: sockets of this node and its pods, and flows packet by packet",
+        "path",
+        [("socket", |count| count.sockets), ("packet", |count| count.flows)],
+    ),
+    (
+        "kpr_service_packets",
+        "Packets of flows; those of sockets go by no program",
+        "direction",
+        [
+            ("request", |count| count.request_packets),
+            ("reply", |count| count.reply_packets),
+        ],
+    ),
+    (
+        "kpr_service_bytes",
+        "Bytes of these packets, IP headers included",
+        "direction",
+        [
+            ("request", |count| count.request_bytes),
+            ("reply", |count| count.reply_bytes),
+        ],
+    ),
+];
+
 fn write(counted: &CountedPorts, counts: &CountedFrontends, writer: &mut Writer) -> fmt::Result {
     let number = |n: usize| u64::try_from(n).unwrap_or(u64::MAX);
     writer.gauges(
@@ -57,48 +85,13 @@ fn write(counted: &CountedPorts, counts: &CountedFrontends, writer: &mut Writer)
         [("yes", counted.ports.len()), ("no", counted.left_out)].map(|(is, n)| ([("counted", is)], number(n))),
     )?;
     let sums: Vec<_> = counted.ports.iter().map(|port| (port, sum(port, counts))).collect();
-    for (name, help, label, parts) in [
-        (
-            "kpr_service_connections",
-            "Connections that were led to a backend: sockets of this node and its pods, and flows packet by packet",
-            "path",
-            [
-                ("socket", of(|count| count.sockets)),
-                ("packet", of(|count| count.flows)),
-            ],
-        ),
-        (
-            "kpr_service_packets",
-            "Packets of flows; those of sockets go by no program",
-            "direction",
-            [
-                ("request", of(|count| count.request_packets)),
-                ("reply", of(|count| count.reply_packets)),
-            ],
-        ),
-        (
-            "kpr_service_bytes",
-            "Bytes of these packets, IP headers included",
-            "direction",
-            [
-                ("request", of(|count| count.request_bytes)),
-                ("reply", of(|count| count.reply_bytes)),
-            ],
-        ),
-    ] {
-        // The writer takes labels of one length of life: protocols' names are made here.
-        let protocols: Vec<String> = sums.iter().map(|(port, _)| port.protocol.to_string()).collect();
-        let values = sums.iter().zip(&protocols).flat_map(|((port, count), protocol)| {
-            parts.map(|(part, of)| (labels(port, protocol, (label, part)), of(count)))
-        });
+    for (name, help, label, parts) in METRICS {
+        let values = sums
+            .iter()
+            .flat_map(|(port, count)| parts.map(|(part, of)| (labels(port, (label, part)), of(count))));
         writer.counters(name, help, values)?;
     }
     Ok(())
-}
-
-/// A number of a count, of a type that stands in an array.
-fn of(number: fn(&ServiceCount) -> u64) -> fn(&ServiceCount) -> u64 {
-    number
 }
 
 /// What was counted of a port: of all its frontends.
@@ -112,12 +105,13 @@ fn sum(port: &CountedPort, counts: &CountedFrontends) -> ServiceCount {
     sum
 }
 
-fn labels<'a>(port: &'a CountedPort, protocol: &'a str, of: Label<'a>) -> Labels<'a> {
+/// Labels of a Service port, and one that says what of it.
+fn labels<'a>(port: &'a CountedPort, of: Label<'a>) -> [Label<'a>; 5] {
     [
         ("namespace", &port.name.service.namespace),
         ("service", &port.name.service.name),
         ("port", &port.name.port),
-        ("protocol", protocol),
+        ("protocol", port.protocol.name()),
         of,
     ]
 }

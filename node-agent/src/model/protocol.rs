@@ -25,6 +25,15 @@ impl Protocol {
         }
     }
 
+    /// As Kubernetes writes it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Tcp => "TCP",
+            Self::Udp => "UDP",
+            Self::Sctp => "SCTP",
+        }
+    }
+
     /// The one of this IP protocol number, if there is one.
     pub fn of_number(number: u8) -> Option<Self> {
         let known = [Self::Tcp, Self::Udp, Self::Sctp];
@@ -49,10 +58,6 @@ impl Protocol {
 
 impl fmt::Display for Protocol {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Tcp => "TCP",
-            Self::Udp => "UDP",
-            Self::Sctp => "SCTP",
-        })
+        f.write_str(self.name())
     }
 }

@@ -173,6 +173,10 @@ fn whoever_asks_for_a_frontend_sees_what_was_counted() {
     assert!(told.lines().any(|told| told == line), "{told}");
     let all: serde_json::Value = serde_json::from_slice(&kpr(&node, "service list -o json").stdout).unwrap();
     assert_eq!(all[0]["counted"]["requests"]["bytes"], sent, "{all}");
+    let all: serde_json::Value = serde_json::from_slice(&kpr(&node, "maps -o json").stdout).unwrap();
+    let mut pinned = all.as_array().unwrap().iter();
+    let map = pinned.find(|map| map["name"] == maps::SERVICE_COUNTS4).unwrap();
+    assert_eq!(map["entries"], 1, "{map}");
 }
 
 #[test]

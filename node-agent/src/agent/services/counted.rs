@@ -9,6 +9,7 @@ use std::{
 use kpr_abi::service_count::FRONTENDS;
 
 use crate::{
+    datapath,
     hash::HashSet,
     model::{DesiredService, IpFamily, NamespacedName, Protocol, ServicePortName},
     plan::Scope,
@@ -111,15 +112,10 @@ impl Counted {
         for service in services {
             let mut ports: BTreeMap<_, BTreeSet<SocketAddr>> = BTreeMap::new();
             for frontend in &service.frontends {
-                let ip: F::Ip = frontend.key.addr.into();
-                // A frontend's key has no other.
-                let Some(protocol) = Protocol::of_number(frontend.key.proto) else {
-                    continue;
-                };
-                ports
-                    .entry((Arc::clone(&frontend.port.port), protocol))
-                    .or_default()
-                    .insert(SocketAddr::new(ip.into(), frontend.key.port.host()));
+                if let Some((address, protocol)) = datapath::frontend::<F>(&frontend.key) {
+                    let name = (Arc::clone(&frontend.port.port), protocol);
+                    ports.entry(name).or_default().insert(address);
+                }
             }
             self.replace(F::NAME, &service.name, ports);
         }

@@ -52,6 +52,9 @@ pub(super) async fn run(place: &Place, command: &Command, out: &mut dyn Write) -
             if *output != Output::Text {
                 name(&mut entries, &Names::ask_or_tell(place).await);
             }
+            if matches!(output, Output::Json | Output::Yaml) {
+                count(&mut entries, &place.bpffs_root)?;
+            }
             let is_wide = *output == Output::Wide;
             output.print(out, &entries, || list::render(&entries, is_wide))?;
             Ok(Exit::Ok)
@@ -62,6 +65,7 @@ pub(super) async fn run(place: &Place, command: &Command, out: &mut dyn Write) -
 
 async fn get(place: &Place, args: &GetArgs, out: &mut dyn Write) -> anyhow::Result<Exit> {
     let mut entries = read(&place.bpffs_root)?;
+    count(&mut entries, &place.bpffs_root)?;
     let names = match (&args.target, Names::ask(place).await) {
         (_, Ok(names)) => names,
         (Target::Name(_), Err(error)) if error.is_unreachable() => {
@@ -97,14 +101,18 @@ pub(super) fn read(bpffs_root: &Path) -> anyhow::Result<Vec<Entry>> {
     }
     let v4 = v4.as_ref().map(entry::entries).unwrap_or_default();
     let v6 = v6.as_ref().map(entry::entries).unwrap_or_default();
-    let mut entries = [v4, v6].concat();
-    let counts = service_counts(bpffs_root).with_context(unreadable)?;
-    for entry in &mut entries {
+    Ok([v4, v6].concat())
+}
+
+/// Enters what was counted of frontends.
+fn count(entries: &mut [Entry], bpffs_root: &Path) -> anyhow::Result<()> {
+    let counts = service_counts(bpffs_root).with_context(|| absent::unreadable(bpffs_root))?;
+    for entry in entries {
         let protocol = Protocol::parse(Some(&entry.protocol));
         let count = protocol.and_then(|protocol| counts.get(&(entry.frontend, protocol)));
         entry.counted = count.copied().map(Into::into);
     }
-    Ok(entries)
+    Ok(())
 }
 
 /// Enters what frontends are called.

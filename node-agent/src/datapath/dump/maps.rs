@@ -1,7 +1,14 @@
 //! The pinned maps themselves: kinds, sizes, fill and memory.
 
 use super::{
-    super::{Error, batches::Batches, fdinfo::FdInfo, pins::Pins, service_counts, tables::MapFamily},
+    super::{
+        Error,
+        batches::Batches,
+        fdinfo::FdInfo,
+        pins::Pins,
+        service_counts::ServiceCounts,
+        tables::{MapFamily, pinned},
+    },
     open, tables, unreadable,
 };
 use aya::{
@@ -98,8 +105,8 @@ fn count<F: MapFamily>(bpffs_root: &Path, name: &'static str, map: &OwnedFd) -> 
     } else if name == F::AFFINITY {
         entries::<AffinityKey<F::Addr>, AffinityValue>(name, map)
     } else if name == F::SERVICE_COUNTS {
-        let frontends = service_counts::read::<F>(&Pins::new(bpffs_root))?.len();
-        Ok(u32::try_from(frontends).unwrap_or(u32::MAX))
+        let map = pinned(&Pins::new(bpffs_root), name)?;
+        ServiceCounts::<F>::open(map).map(|counts| counts.len())
     } else if name == F::SOURCE_RANGES {
         let ranges = tables::<F>(bpffs_root)?.map_or(0, |tables| tables.source_ranges.keys().count());
         Ok(u32::try_from(ranges).unwrap_or(u32::MAX))
